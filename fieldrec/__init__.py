@@ -1,0 +1,7 @@
+"""fieldrec: an open recorder for video in the field.
+
+Raw frames first, into imgstore directory stores; export, copy and move later, verified.
+Start reading at ``DESIGN.md`` beside this file.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,32 @@
+"""Floor 1: the configuration file. YAML in, validated models out; errors say file, line and key."""
+
+from fieldrec.config.document import Document
+from fieldrec.config.loading import load_config, load_document
+from fieldrec.config.models import (
+    CameraConfig,
+    Config,
+    ConsoleConfig,
+    DestinationConfig,
+    DrivesConfig,
+    ExportConfig,
+    PowerConfig,
+    RecordConfig,
+    StorageConfig,
+    StoreConfig,
+)
+
+__all__ = [
+    "CameraConfig",
+    "Config",
+    "ConsoleConfig",
+    "DestinationConfig",
+    "Document",
+    "DrivesConfig",
+    "ExportConfig",
+    "PowerConfig",
+    "RecordConfig",
+    "StorageConfig",
+    "StoreConfig",
+    "load_config",
+    "load_document",
+]

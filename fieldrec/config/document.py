@@ -1,0 +1,144 @@
+"""A YAML file with the line of every key, so that an error can say where it is.
+
+Blocking (reads a small file); called at start and by `fieldrec config check`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from fieldrec.core.errors import ConfigError
+
+M = TypeVar("M", bound=BaseModel)
+KeyPath = tuple[str | int, ...]
+
+
+class Document:
+    """The parsed file: plain values and, for each key path, its line (from 1)."""
+
+    def __init__(self, source: str, text: str) -> None:
+        self.source = source
+        self.lines: dict[KeyPath, int] = {}
+        try:
+            loader = yaml.SafeLoader(text)
+            try:
+                node = loader.get_single_node()
+                self.values: Any = {} if node is None else loader.construct_document(node)
+            finally:
+                loader.dispose()
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = mark.line + 1 if mark is not None else 1
+            raise ConfigError(f"{source}:{line}: not valid YAML: {error.problem}") from error
+        except (yaml.YAMLError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"{source}: not valid YAML: {reason}") from error
+        if node is not None:
+            self._note_lines(node, ())
+        if not isinstance(self.values, dict):
+            raise ConfigError(f"{source}:1: expected sections such as 'cameras:' and 'storage:', "
+                              f"not a {type(self.values).__name__}")
+
+    @classmethod
+    def read(cls, path: Path) -> Document:
+        """Parse `path`; ConfigError when it is missing, unreadable or not YAML."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot read the configuration: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path}: not a text file in UTF-8") from error
+        return cls(str(path), text)
+
+    def validate(self, model: type[M], at: KeyPath = ()) -> M:
+        """Build `model` from the values under `at`; ConfigError naming file, line and key."""
+        values: Any = self.values
+        for key in at:
+            values = values[key]
+        try:
+            return model.model_validate({} if values is None else values)
+        except ValidationError as error:
+            raise ConfigError("\n".join(self._explain(model, at, error))) from error
+
+    def line_of(self, path: KeyPath) -> int:
+        """Line of a key, or of the nearest parent that is in the file."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+    def error(self, path: KeyPath, message: str) -> ConfigError:
+        """An error about a key, for checks that pydantic cannot do."""
+        return ConfigError(f"{self.source}:{self.line_of(path)}: {dotted(path)}: {message}")
+
+    def _note_lines(self, node: yaml.Node, path: KeyPath) -> None:
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key_node, value_node in node.value:
+                key = str(key_node.value)
+                if key in seen:
+                    raise ConfigError(f"{self.source}:{key_node.start_mark.line + 1}: "
+                                      f"{dotted((*path, key))}: the key is there twice")
+                seen.add(key)
+                self.lines[(*path, key)] = key_node.start_mark.line + 1
+                self._note_lines(value_node, (*path, key))
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self._note_lines(item, (*path, index))
+
+    def _explain(self, model: type[BaseModel], at: KeyPath, error: ValidationError
+                 ) -> Iterable[str]:
+        for problem in error.errors(include_url=False):
+            path: KeyPath = (*at, *problem["loc"])
+            where = f"{self.source}:{self.line_of(path)}"
+            yield f"{where}: {dotted(path)}: {_reason(model, problem)}"
+
+
+def dotted(path: KeyPath) -> str:
+    """`("cameras", "left", "options")` as `cameras.left.options`; the whole file as `file`."""
+    return ".".join(str(part) for part in path) or "file"
+
+
+def _reason(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
+    location = problem["loc"]
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(model, location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.6)
+        hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(sorted(known))}"
+        return f"unknown key; {hint}"
+    if problem["type"] == "missing":
+        return "this key is required"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    given = problem.get("input")
+    if isinstance(given, str | int | float | bool) or given is None:
+        message += f" (got {given!r})"
+    return message[0].lower() + message[1:] if message.startswith("Input") else message
+
+
+def _known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    """Names of the fields of the (nested) model that `location` leads to."""
+    current: Any = model
+    for part in location:
+        field = getattr(current, "model_fields", {}).get(part)
+        current = field.annotation if field is not None else _item_type(current)
+        if not hasattr(current, "model_fields") and hasattr(current, "__args__"):
+            current = current if _is_container(current) else current.__args__[0]
+    return list(getattr(current, "model_fields", {}))
+
+
+def _is_container(annotation: Any) -> bool:
+    return getattr(annotation, "__origin__", None) in (dict, tuple, list)
+
+
+def _item_type(annotation: Any) -> Any:
+    """Type of the items of dict[str, X] or tuple[X, ...]; the annotation itself otherwise."""
+    arguments: tuple[Any, ...] = getattr(annotation, "__args__", ())
+    if getattr(annotation, "__origin__", None) is dict:
+        return arguments[1]
+    return arguments[0] if arguments else annotation

@@ -1,0 +1,248 @@
+"""Every configuration key, documented where it is declared.
+
+Unknown keys are errors: a misspelt `durabilty_s` must not silently mean the default. Sizes accept
+plain bytes or "20 GB", "512 MiB"; durations are seconds. `config/field.yaml` shows every key.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+_SIZE = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([kKMGT]?)(i?)[bB]?\s*$")
+_POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
+SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+"""What may become part of a file name on any file system a drive may carry."""
+
+
+def parse_size(value: object) -> object:
+    """Bytes from 1048576, "20 GB" (10^9) or "512 MiB" (2^20); anything else is left to pydantic."""
+    if isinstance(value, str):
+        match = _SIZE.match(value)
+        if match is None:
+            raise ValueError("expected a size such as 500 MB, 1.5 GiB or a number of bytes")
+        number, unit, binary = match.groups()
+        return int(float(number) * (1024 if binary else 1000) ** _POWERS[unit])
+    return value
+
+
+Bytes = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A mapping in the file: unknown keys forbidden, values frozen after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StorageConfig(Section):
+    """Where recordings go, and when to stop because the disk fills."""
+
+    directory: Path = Path("recordings")
+    """Folder of the recordings; relative to the configuration file. It must exist."""
+    stop_percent: float = Field(default=94.0, gt=0, le=100)
+    """Recording stops in order, and does not start, when the file system is this full."""
+    reserve_bytes: Bytes = 500_000_000
+    """…or when less than this is free, whichever comes first."""
+
+
+class StoreConfig(Section):
+    """How frames are laid out and how soon they survive a power cut."""
+
+    chunksize: int = Field(default=200, ge=2, le=100_000)
+    """Frames per chunk directory."""
+    durability_s: float = Field(default=1.0, ge=0.1, le=60)
+    """A frame older than this is there after a power cut (I8)."""
+
+
+class RecordConfig(Section):
+    """Recording sessions."""
+
+    autostart: bool = False
+    """Start recording from every camera as soon as the daemon runs."""
+    name: str = "recording"
+    """First part of the name of recordings started without one."""
+    duration_s: float | None = Field(default=None, gt=0)
+    """Length of recordings started without one; none means until stopped."""
+    ring_s: float = Field(default=2.0, gt=0, le=60)
+    """Seconds of frames that each camera's ring holds while the disk is busy."""
+    ring_max_bytes: Bytes = 512 * 1024 * 1024
+    """Upper bound of one camera's ring; wins over `ring_s`."""
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    """User metadata written into every recording."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_safe(cls, value: str) -> str:
+        if not SAFE_NAME.match(value):
+            raise ValueError("use letters, digits, '.', '_' and '-' only (at most 100 characters)")
+        return value
+
+
+class CameraConfig(Section):
+    """One camera; the key in `cameras:` is its name in commands."""
+
+    backend: str
+    """Module in fieldrec/camera: synthetic, opencv, basler."""
+    serial: str | None = None
+    """Serial as the backend knows it; part of the recording's name. Default: the key."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The backend's own keys; `fieldrec config check` validates them too."""
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    """User metadata of this camera's recordings, over `record.metadata`."""
+
+
+class ExportConfig(Section):
+    """Deferred encoding."""
+
+    automatic: bool = True
+    """Queue an export of every recording when it is complete."""
+    preset: str = "High"
+    """Preset of automatic exports and of commands that name none."""
+    allow_battery: bool = False
+    """Let exports run on battery (level BATTERY; never at LOW)."""
+
+
+class DestinationConfig(Section):
+    """A named place to copy to; the key in `destinations:` is its name."""
+
+    type: Literal["folder"] = "folder"
+    path: Path
+    """Existing folder, outside the recordings folder; relative to the configuration file."""
+    automatic: bool = False
+    """Queue a copy of every recording (raw and exported) when it is complete."""
+
+
+class DrivesConfig(Section):
+    """Removable drives."""
+
+    enabled: bool = True
+    match: dict[str, str] = Field(default_factory=lambda: {"ID_BUS": "usb"})
+    """udev properties that a block device must have, all of them, to count as a drive."""
+    on_insert: Literal["copy", "nothing"] = "copy"
+    """`copy`: give the drive every complete recording and export it lacks, then eject it."""
+    mount_root: Path = Path("/run/fieldrec/drives")
+    """Folder in which drives are mounted, one private folder each."""
+    folder: str = "fieldrec"
+    """Folder on the drive that receives recordings."""
+    file_systems: tuple[str, ...] = ("ext4", "exfat", "vfat", "ntfs", "ntfs3", "xfs", "btrfs")
+    """File-system types that may be mounted; any other drive is rejected."""
+    keep_free_bytes: Bytes = 50_000_000
+    """Left free on the drive."""
+
+    @field_validator("folder")
+    @classmethod
+    def _folder_is_safe(cls, value: str) -> str:
+        if not SAFE_NAME.match(value):
+            raise ValueError("use letters, digits, '.', '_' and '-' only (at most 100 characters)")
+        return value
+
+
+class PowerConfig(Section):
+    """Battery and mains, and what their readings mean."""
+
+    source: Literal["sysfs", "mains"] = "sysfs"
+    """`sysfs` reads /sys/class/power_supply; `mains` says there is no battery to watch."""
+    path: Path = Path("/sys/class/power_supply")
+    poll_s: float = Field(default=10.0, ge=0.05, le=600)
+    low_percent: float = Field(default=25.0, ge=0, le=100)
+    """At or below this charge on battery the level is LOW…"""
+    low_leave_percent: float = Field(default=35.0, ge=0, le=100)
+    """…until it is above this again, or on mains."""
+    critical_percent: float = Field(default=10.0, ge=0, le=100)
+    """At or below this charge on battery recordings are closed in order."""
+    critical_leave_percent: float = Field(default=15.0, ge=0, le=100)
+    dwell_s: float = Field(default=30.0, ge=0)
+    """A worse level must be read for this long before it is believed."""
+    unreadable_s: float = Field(default=120.0, ge=0)
+    """A battery that cannot be read for this long counts as LOW."""
+    poweroff_command: tuple[str, ...] = ()
+    """Run after the orderly stop at CRITICAL, e.g. [systemctl, poweroff]; empty: keep running."""
+
+    @model_validator(mode="after")
+    def _thresholds_are_ordered(self) -> PowerConfig:
+        if not (self.critical_percent < self.critical_leave_percent
+                <= self.low_leave_percent and self.low_percent < self.low_leave_percent
+                and self.critical_percent <= self.low_percent):
+            raise ValueError("expected critical_percent < critical_leave_percent and "
+                             "critical_percent <= low_percent < low_leave_percent")
+        return self
+
+
+class ConsoleConfig(Section):
+    """A serial line or TTY that shows the status and takes commands."""
+
+    device: Path
+    """e.g. /dev/ttyUSB0, /dev/ttyGS0, /dev/pts/3"""
+    baud: Literal[9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600] = 115200
+    interval_s: float = Field(default=5.0, ge=0.1, le=3600)
+    """A status line at least this often, and at every change (at most ten a second)."""
+    commands: bool = True
+    """Whether start, stop and eject are taken from it; status and help always are."""
+
+
+class SystemConfig(Section):
+    """The box."""
+
+    name: str = "fieldrec"
+    """Shown in the status, so that several boxes can be told apart."""
+    timezone: str = "UTC"
+    """IANA zone of recording names and of `timezone_local` in stores."""
+    shutdown_budget_s: float = Field(default=30.0, gt=0)
+    """After this an orderly stop names what is stuck and exits all the same."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("expected an IANA time zone such as UTC or Europe/Vienna") from error
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_safe(cls, value: str) -> str:
+        if not SAFE_NAME.match(value):
+            raise ValueError("use letters, digits, '.', '_' and '-' only (at most 100 characters)")
+        return value
+
+
+class Config(Section):
+    """The whole file."""
+
+    system: SystemConfig = Field(default_factory=SystemConfig)
+    storage: StorageConfig = Field(default_factory=StorageConfig)
+    store: StoreConfig = Field(default_factory=StoreConfig)
+    record: RecordConfig = Field(default_factory=RecordConfig)
+    cameras: dict[str, CameraConfig] = Field(default_factory=dict)
+    export: ExportConfig = Field(default_factory=ExportConfig)
+    destinations: dict[str, DestinationConfig] = Field(default_factory=dict)
+    drives: DrivesConfig = Field(default_factory=DrivesConfig)
+    power: PowerConfig = Field(default_factory=PowerConfig)
+    console: tuple[ConsoleConfig, ...] = ()
+
+    @field_validator("cameras", "destinations")
+    @classmethod
+    def _keys_are_safe(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for key in value:
+            if not SAFE_NAME.match(key):
+                raise ValueError(f"{key!r} cannot be a name: use letters, digits, '.', '_', '-'")
+        return value
+
+    @model_validator(mode="after")
+    def _serials_are_unique(self) -> Config:
+        seen: dict[str, str] = {}
+        for key, camera in self.cameras.items():
+            serial = camera.serial or key
+            if not SAFE_NAME.match(serial):
+                raise ValueError(f"cameras.{key}.serial: {serial!r} cannot be part of a file name")
+            if serial in seen:
+                raise ValueError(f"cameras {seen[serial]!r} and {key!r} have the same serial "
+                                 f"{serial!r}; give each its own")
+            seen[serial] = key
+        return self

@@ -1,0 +1,236 @@
+"""The only caller of fsync, rename, unlink and rmtree: every step that must outlive a power cut.
+
+Blocking; called from store, copy, export and db threads, never from the event loop with frame
+data. Before each step the hook, if one is set, is told the step and the path: the crash tests kill
+the process, cut the power or raise ENOSPC and EIO there. Keeps I1, I2, I4, I5 possible: write,
+sync, rename, sync the directory, in this order.
+
+A failed fsync is never tried again on the same file: the kernel may have marked the pages clean
+(PostgreSQL's "fsyncgate"). The caller must write the data anew or declare it lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import ctypes.util
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fieldrec.core.errors import StoreFull, SyncFailed
+
+Hook = Callable[[str, Path], None]
+"""Called before a step with its name (as in STEPS) and path; may raise OSError or not return."""
+
+STEPS = ("make_directory", "create", "write", "fsync", "rename", "fsync_directory", "unlink",
+         "rmtree", "syncfs")
+
+PART_PREFIX = ".part-"
+"""Unfinished work at a destination or beside the recordings (I4)."""
+TRASH_PREFIX = ".trash-"
+"""A deletion that has begun: the name is gone, the bytes may not be."""
+
+FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+_hook: Hook | None = None
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def set_hook(hook: Hook | None) -> None:
+    """Install (or with None remove) the hook. Tests only; process-wide."""
+    global _hook
+    _hook = hook
+
+
+def _before(step: str, path: Path) -> None:
+    if _hook is not None:
+        _hook(step, path)
+
+
+def make_directory(path: Path) -> None:
+    """Create one directory (the parent must exist) and make its name durable.
+
+    FileExistsError if it is there. Blocks for one directory sync.
+    """
+    _before("make_directory", path)
+    path.mkdir()
+    fsync_directory(path.parent)
+
+
+def make_directories(path: Path) -> None:
+    """Create `path` and its missing parents, each durably; no error if it is there."""
+    missing = []
+    at = path
+    while not at.exists():
+        missing.append(at)
+        at = at.parent
+    for directory in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            make_directory(directory)
+
+
+def create(path: Path, *, append: bool = False, mode: int = 0o644) -> int:
+    """Open a new file for writing (never following a symlink) and return its descriptor.
+
+    FileExistsError if anything has that name. The caller closes it.
+    """
+    _before("create", path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags | (os.O_APPEND if append else 0), mode)
+
+
+def write(descriptor: int, buffers: Sequence[Any], path: Path, total_bytes: int) -> None:
+    """Write all buffers (bytes-like) with as few system calls as the kernel allows.
+
+    Called per frame by the store thread: one writev in the normal case, no copy, no allocation
+    beyond the argument list. StoreFull when the disk is full; OSError otherwise.
+    """
+    if _hook is not None:
+        _hook("write", path)
+    try:
+        written = os.writev(descriptor, buffers)
+        if written < total_bytes:
+            _write_rest(descriptor, buffers, written)
+    except OSError as error:
+        if error.errno in FULL_ERRNOS:
+            raise StoreFull(f"{path}: {os.strerror(error.errno or 0)}") from error
+        raise
+
+
+def _write_rest(descriptor: int, buffers: Sequence[Any], written: int) -> None:
+    """Finish a short writev: signals and almost-full disks cause it."""
+    for buffer in buffers:
+        view = memoryview(buffer).cast("B")
+        if written >= len(view):
+            written -= len(view)
+            continue
+        view = view[written:]
+        written = 0
+        while view:
+            view = view[os.write(descriptor, view):]
+
+
+def fsync(descriptor: int, path: Path) -> None:
+    """Make a file's data and size durable. SyncFailed means: never trust this file's data."""
+    try:
+        _before("fsync", path)
+        os.fdatasync(descriptor)
+    except OSError as error:
+        if error.errno in FULL_ERRNOS:
+            raise StoreFull(f"{path}: no room to sync: {error.strerror}") from error
+        raise SyncFailed(f"{path}: sync failed: {error.strerror}; its data may be lost") from error
+
+
+def fsync_directory(path: Path) -> None:
+    """Make the names in a directory durable. SyncFailed as for :func:`fsync`."""
+    try:
+        _before("fsync_directory", path)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOTSUP):
+            return  # some FUSE file systems cannot sync a directory; nothing more can be asked
+        raise SyncFailed(f"{path}: directory sync failed: {error.strerror}") from error
+
+
+def sync_filesystem(descriptor: int, path: Path) -> None:
+    """syncfs(2): make all that was written to one file system durable.
+
+    Called by the sync thread while recording and by copy jobs per batch; blocks for as long as the
+    disk takes. Since Linux 5.8 it reports write-back errors that happened after the descriptor was
+    opened. SyncFailed on any error.
+    """
+    try:
+        _before("syncfs", path)
+        if _libc.syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    except OSError as error:
+        raise SyncFailed(f"{path}: file system sync failed: {error.strerror}") from error
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename within one file system and make it durable. An existing target file is replaced."""
+    _before("rename", source)
+    source.rename(target)
+    fsync_directory(target.parent)
+    if source.parent != target.parent:
+        fsync_directory(source.parent)
+
+
+def unlink(path: Path, *, missing_ok: bool = False) -> None:
+    """Remove a file's name and make that durable."""
+    _before("unlink", path)
+    path.unlink(missing_ok=missing_ok)
+    fsync_directory(path.parent)
+
+
+def rmtree(path: Path) -> None:
+    """Delete a directory tree in a way that a power cut cannot leave half of under its name (I5).
+
+    The tree is renamed to ``.trash-<name>`` first; what a cut leaves is swept by
+    :func:`sweep_unfinished`. Symlinks are removed, not followed.
+    """
+    trash = path
+    if not path.name.startswith((TRASH_PREFIX, PART_PREFIX)):
+        trash = path.with_name(TRASH_PREFIX + path.name)
+        if trash.exists():
+            _remove(trash)
+        rename(path, trash)
+    _remove(trash)
+    fsync_directory(path.parent)
+
+
+def _remove(path: Path) -> None:
+    _before("rmtree", path)
+    shutil.rmtree(path)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Put a small file in place: all of `data` under `path`, or what was there before.
+
+    Written to a temporary *file* name beside it (files harm no imgstore reader, directories do),
+    synced, renamed, directory synced. Blocks for two syncs. On failure the temporary is removed.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    descriptor = create(temporary)
+    try:
+        try:
+            write(descriptor, [data], path, len(data))
+            fsync(descriptor, path)
+        finally:
+            os.close(descriptor)
+        rename(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in FULL_ERRNOS:
+            raise StoreFull(f"{path}: {error.strerror}") from error
+        raise
+    except (StoreFull, SyncFailed):
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sweep_unfinished(directory: Path, prefixes: Iterable[str] = (PART_PREFIX, TRASH_PREFIX)
+                     ) -> list[Path]:
+    """Remove what a kill or a power cut left unfinished in `directory`; return what was removed.
+
+    Called at start, before any job runs (I7). Only names with our prefixes are touched.
+    """
+    swept = []
+    for path in sorted(directory.iterdir()):
+        if path.name.startswith(tuple(prefixes)):
+            if path.is_dir() and not path.is_symlink():
+                rmtree(path)
+            else:
+                unlink(path)
+            swept.append(path)
+    return swept

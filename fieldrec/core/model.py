@@ -1,0 +1,276 @@
+"""The nouns, frozen: what crosses the border between packages.
+
+Units are in the names. Shapes are numpy shapes, (height, width) or (height, width, 3), never
+(width, height). Times are integer nanoseconds since 1970 UTC unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class RecordingState(enum.Enum):
+    """Life of a recording; the table is in ``core/states.py``, its evidence in DESIGN.md."""
+
+    OPENING = "opening"
+    RECORDING = "recording"
+    PAUSED = "paused"
+    CLOSING = "closing"
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+    RECOVERING = "recovering"
+    DAMAGED = "damaged"
+    FAILED = "failed"
+    DELETING = "deleting"
+    GONE = "gone"
+
+
+class JobKind(enum.Enum):
+    """What a job does to its items."""
+
+    EXPORT = "export"
+    COPY = "copy"
+    MOVE = "move"
+    DELETE = "delete"
+
+
+class JobState(enum.Enum):
+    """Life of a job; after a restart every unfinished state is QUEUED again."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    VERIFYING = "verifying"
+    COMMITTING = "committing"
+    DELETING_SOURCE = "deleting source"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen to the job by itself."""
+        return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
+
+class DriveState(enum.Enum):
+    """Life of a removable drive, as seen by us."""
+
+    SEEN = "seen"
+    MOUNTING = "mounting"
+    READY = "ready"
+    EJECTING = "ejecting"
+    SAFE = "safe to remove"
+    ABSENT = "absent"
+    REJECTED = "rejected"
+
+
+class PowerLevel(enum.Enum):
+    """What the power supply allows."""
+
+    MAINS = "mains"
+    BATTERY = "battery"
+    LOW = "low"
+    CRITICAL = "critical"
+    UNKNOWN = "unknown"
+
+
+class CameraState(enum.Enum):
+    """Whether a camera can record, and whether it does."""
+
+    CLOSED = "closed"
+    OPENING = "opening"
+    READY = "ready"
+    RECORDING = "recording"
+    FAILED = "failed"
+
+
+class Heat(enum.Enum):
+    """How full a ring is: what the operator sees of back-pressure."""
+
+    NONE = "none"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class ClockQuality(enum.Enum):
+    """How far the epoch of a recording's times can be trusted."""
+
+    NONE = "none"
+    RTC = "rtc"
+    NTP = "ntp"
+    GPS = "gps"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSpec:
+    """What every frame of one camera looks like."""
+
+    shape: tuple[int, ...]
+    """(height, width) or (height, width, channels)."""
+    dtype: str
+    """numpy name: "uint8", "uint16"."""
+    pixel_format: str
+    """GenICam-like: "MONO8", "BGR8", "MONO16", "BAYER_RG8"."""
+    nominal_hz: float
+    """Frames per second that the camera was asked for; the true times are in the frames."""
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of pixels in one frame."""
+        count = 1
+        for extent in self.shape:
+            count *= extent
+        return count * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class FrameHeader:
+    """All that is known of a grabbed frame but its pixels."""
+
+    number: int
+    """The camera's own integer; a gap means that the camera dropped frames."""
+    monotonic_ns: int
+    """CLOCK_BOOTTIME when the frame reached the host."""
+    device_time_ns: int | None = None
+    """The camera's own clock (Motif: ChunkTimestamp), where it has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One encoded file of a recording, verified."""
+
+    path: Path
+    preset: str
+    frame_count: int
+    size_bytes: int
+    digest: str
+    verified_at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One verified copy of a recording (or of an export of it) at a destination."""
+
+    destination: str
+    path: str
+    size_bytes: int
+    verified_at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One camera's frames from one start to one stop."""
+
+    name: str
+    uuid: str
+    camera_serial: str
+    path: Path
+    state: RecordingState
+    spec: FrameSpec | None
+    frame_count: int
+    first_time_ns: int | None
+    last_time_ns: int | None
+    dropped: int
+    """Frames the camera skipped: gaps in its own numbers."""
+    lost: int
+    """Frames that arrived and found our ring full."""
+    size_bytes: int
+    created_utc: str
+    timezone: str
+    clock_quality: ClockQuality = ClockQuality.NONE
+    user_metadata: dict[str, Any] = field(default_factory=dict)
+    exports: tuple[Export, ...] = ()
+    copies: tuple[Copy, ...] = ()
+    has_raw: bool = True
+    """False once the raw was deleted and only exports are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One unit of deferred work on one recording; a row of the queue."""
+
+    id: int
+    kind: JobKind
+    item: str
+    """Name of the recording."""
+    item_uuid: str
+    destination: str | None
+    preset: str | None
+    delete_source: bool
+    allow_battery: bool
+    state: JobState
+    reason: str
+    """Why it waits, failed or was refused, in words and figures; "" otherwise."""
+    attempt: int
+    done_bytes: int
+    total_bytes: int
+    created_ns: int
+    changed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """One file system on a removable block device."""
+
+    fs_uuid: str
+    label: str
+    """Sanitised: printable ASCII only, at most 32 characters; never used to build a path."""
+    device: str
+    mount_point: Path | None
+    fs_type: str
+    link_mbps: int | None
+    """Negotiated USB speed; USB3 is 5000 or more; None where it cannot be known."""
+    size_bytes: int
+    free_bytes: int
+    state: DriveState
+    reason: str = ""
+    leases: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PowerReading:
+    """What one source said at one moment, before any judgement."""
+
+    on_mains: bool | None
+    charge_percent: float | None
+    voltage_mv: int | None
+    power_mw: int | None
+    charging: bool | None
+    source: str
+    problem: str = ""
+    """Why the source could not be read; "" when it could."""
+
+
+@dataclass(frozen=True, slots=True)
+class PowerState:
+    """What the readings mean, with hysteresis."""
+
+    level: PowerLevel
+    charge_percent: float | None = None
+    voltage_mv: int | None = None
+    power_mw: int | None = None
+    minutes_left: float | None = None
+    source: str = ""
+    reason: str = ""
+    """Why this level, in words and figures ("charge 34 % < 40 %, back above 50 %")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """All that admission may look at."""
+
+    recording: bool
+    recording_since_ns: int | None
+    power: PowerState
+    present_destinations: frozenset[str]
+    """Names that can be written to now: folders that exist, drives that are READY."""
+    free_bytes: int
+    """On the file system of the recordings."""
+    shutting_down: bool = False

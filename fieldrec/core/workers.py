@@ -1,0 +1,109 @@
+"""Named threads for blocking work, and tasks that are restarted when they fail.
+
+``asyncio.to_thread`` returns on cancel while its thread goes on: we would unmount a drive that is
+still being written. A :class:`Worker` instead sets the stop flag and waits until the work has
+really ended, then lets the cancellation through. :func:`supervise` keeps one part's failure from
+reaching any other part (I9).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+Work = Callable[[threading.Event], Any]
+
+
+class Worker:
+    """One named daemon-less thread that runs blocking functions one after another.
+
+    Owned by the event loop; :meth:`run` is called from tasks, :meth:`close` once at the end.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    async def run(self, work: Callable[[threading.Event], T]) -> T:
+        """Run ``work(stop)`` in the thread and return its result; `stop` is set on cancel.
+
+        On cancel this does not return before `work` has: whatever the work held (a file, a drive)
+        is free afterwards. Work that polls `stop` seldom makes cancel slow, never wrong.
+        """
+        if self._closed:
+            raise RuntimeError(f"worker {self.name} is closed")
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._loop, name=self.name)
+            self._thread.start()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        stop = threading.Event()
+        self._queue.put(lambda: _run_into(loop, future, work, stop))
+        cancelled: asyncio.CancelledError | None = None
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError as error:  # wait for the thread, then pass it on
+                stop.set()
+                cancelled = error
+        if cancelled is not None:
+            with contextlib.suppress(Exception):
+                future.result()
+            raise cancelled
+        return future.result()
+
+    def close(self) -> None:
+        """End the thread after the work in hand; blocks until it has ended. Idempotent."""
+        self._closed = True
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _loop(self) -> None:
+        while (call := self._queue.get()) is not None:
+            call()
+
+
+def _run_into(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T],
+              work: Callable[[threading.Event], T], stop: threading.Event) -> None:
+    """Run the work in the worker's thread and hand its outcome to the loop."""
+    try:
+        result = work(stop)
+    except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the awaiting task
+        failure = error
+        loop.call_soon_threadsafe(lambda: future.set_exception(failure))
+    else:
+        loop.call_soon_threadsafe(future.set_result, result)
+
+
+async def supervise(name: str, part: Callable[[], Awaitable[None]], *,
+                    on_change: Callable[[str, str], None],
+                    first_delay_s: float = 0.5, longest_delay_s: float = 30.0) -> None:
+    """Run `part` for ever, again after each failure with a doubling delay.
+
+    `on_change(name, problem)` is called with "" when it runs and with the problem in words when it
+    failed, for the board. Returns when `part` returns; cancellation passes through.
+    """
+    delay_s = first_delay_s
+    while True:
+        on_change(name, "")
+        try:
+            await part()
+        except Exception as error:  # I9: no part may take another one down
+            log.exception("%s failed; again in %.1f s", name, delay_s)
+            on_change(name, f"{type(error).__name__}: {error}")
+        else:
+            return
+        await asyncio.sleep(delay_s)
+        delay_s = min(delay_s * 2, longest_delay_s)

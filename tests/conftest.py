@@ -1,0 +1,82 @@
+"""Shared fixtures; every test fails that leaves a thread, a file descriptor, a mount or a task."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from fieldrec.core import durable
+
+
+def _descriptors() -> dict[str, str]:
+    found = {}
+    for entry in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{entry}")
+        except OSError:
+            continue
+        if not target.startswith(("anon_inode:", "pipe:", "/proc/", "/dev/null", "/dev/pts/ptmx")):
+            found[entry] = target
+    return found
+
+
+def _mounts() -> set[str]:
+    return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+
+
+def _loop_devices() -> set[str]:
+    return {path.parent.parent.name + ":" + path.read_text().strip()
+            for path in Path("/sys/block").glob("loop*/loop/backing_file")}
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers() -> Iterator[None]:
+    """Fail the test that leaves a thread, descriptor, mount, loop device or durable hook."""
+    threads = set(threading.enumerate())
+    descriptors = _descriptors()
+    mounts = _mounts()
+    loops = _loop_devices()
+    yield
+    gc.collect()
+    hook_left = durable._hook is not None
+    durable.set_hook(None)
+    left = {
+        "threads": [t.name for t in threading.enumerate() if t not in threads and t.is_alive()],
+        "descriptors": [f"{number} -> {target}" for number, target in _descriptors().items()
+                        if descriptors.get(number) != target],
+        "mounts": sorted(_mounts() - mounts),
+        "loop devices": sorted(_loop_devices() - loops),
+        "durable hook": [1] if hook_left else [],
+    }
+    left = {kind: items for kind, items in left.items() if items}
+    if left:
+        pytest.fail(f"left behind: {left}")
+
+
+@pytest.fixture(autouse=True)
+def asyncio_debug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow callbacks and un-awaited coroutines are reported in every test."""
+    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
+
+
+@pytest_asyncio.fixture
+async def _tasks_ended() -> AsyncIterator[None]:
+    yield
+    await asyncio.sleep(0)
+    others = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+    if others:
+        pytest.fail(f"tasks left behind: {others}")
+
+
+@pytest.fixture(autouse=True)
+def no_tasks_left(request: pytest.FixtureRequest) -> None:
+    """Fail the async test that leaves a task behind; costs sync tests nothing."""
+    if request.node.get_closest_marker("asyncio") is not None:
+        request.getfixturevalue("_tasks_ended")
