@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-
 from fieldrec.core import durable
 
 
 def _descriptors() -> dict[str, str]:
     found = {}
-    for entry in os.listdir("/proc/self/fd"):
+    for entry in Path("/proc/self/fd").iterdir():
         try:
-            target = os.readlink(f"/proc/self/fd/{entry}")
+            target = str(entry.readlink())
         except OSError:
             continue
         if not target.startswith(("anon_inode:", "pipe:", "/proc/", "/dev/null", "/dev/pts/ptmx")):
-            found[entry] = target
+            found[entry.name] = target
     return found
 
 

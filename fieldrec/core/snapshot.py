@@ -1,0 +1,87 @@
+"""What the box says about itself: one immutable picture, made by the app, read by every channel.
+
+The status board publishes these; console, terminal, CLI and socket only format them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fieldrec.core.model import CameraState, Drive, FrameSpec, Heat, Job, PowerLevel, PowerState
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderStatus:
+    """One camera and, while it records, its recording."""
+
+    key: str
+    """Name in the configuration."""
+    serial: str
+    state: CameraState
+    problem: str = ""
+    """Why the camera is FAILED, in one line; "" otherwise."""
+    spec: FrameSpec | None = None
+    recording: str = ""
+    """Name of the recording under way; after it the last one's."""
+    frame_count: int = 0
+    """Frames handed to the store in this recording."""
+    dropped: int = 0
+    lost: int = 0
+    measured_hz: float = 0.0
+    """Frames per second over the last few seconds."""
+    written_bytes: int = 0
+    heat: Heat = Heat.NONE
+    ring_slots: int = 0
+    ring_used: int = 0
+    ring_peak: int = 0
+    started_ns: int | None = None
+    last_frame_ns: int | None = None
+    stop_reason: str = ""
+    """Why the last recording ended ("stopped", "disk 94.1 % full", "camera lost: …")."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageStatus:
+    """The file system of the recordings."""
+
+    total_bytes: int = 0
+    free_bytes: int = 0
+    used_percent: float = 0.0
+    stop_percent: float = 0.0
+    minutes_left: float | None = None
+    """Recording time left at the present rate; None while not recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened, for people."""
+
+    time_ns: int
+    text: str
+    """One line, printable."""
+    severity: str = "info"
+    """"info", "warning" or "error"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that is shown anywhere, at one moment."""
+
+    version: int
+    time_ns: int
+    name: str
+    recording: bool
+    recording_since_ns: int | None
+    recorders: tuple[RecorderStatus, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    """Unfinished jobs, then the most recent finished ones."""
+    drives: tuple[Drive, ...] = ()
+    power: PowerState = PowerState(level=PowerLevel.UNKNOWN)
+    storage: StorageStatus = StorageStatus()
+    parts: tuple[tuple[str, str], ...] = ()
+    """(part, problem) of supervised parts; "" while a part runs well."""
+    events: tuple[Event, ...] = ()
+    """The latest, oldest first."""
+    loop_lag_ms: float = 0.0
+    """Worst delay of the event loop in the last second."""
+    stopping: bool = False
