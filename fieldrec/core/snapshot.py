@@ -5,7 +5,7 @@ The status board publishes these; console, terminal, CLI and socket only format 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fieldrec.core.model import CameraState, Drive, FrameSpec, Heat, Job, PowerLevel, PowerState
 
@@ -76,8 +76,8 @@ class Snapshot:
     jobs: tuple[Job, ...] = ()
     """Unfinished jobs, then the most recent finished ones."""
     drives: tuple[Drive, ...] = ()
-    power: PowerState = PowerState(level=PowerLevel.UNKNOWN)
-    storage: StorageStatus = StorageStatus()
+    power: PowerState = field(default_factory=lambda: PowerState(level=PowerLevel.UNKNOWN))
+    storage: StorageStatus = field(default_factory=StorageStatus)
     parts: tuple[tuple[str, str], ...] = ()
     """(part, problem) of supervised parts; "" while a part runs well."""
     events: tuple[Event, ...] = ()
