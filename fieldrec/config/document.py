@@ -100,6 +100,12 @@ class Document:
             yield f"{where}: {dotted(path)}: {_reason(model, problem)}"
 
 
+def explain(model: type[BaseModel], error: ValidationError) -> list[str]:
+    """One line per problem (key and reason), for values that came from no file."""
+    return [f"{dotted(problem['loc'])}: {_reason(model, problem)}"
+            for problem in error.errors(include_url=False)]
+
+
 def dotted(path: KeyPath) -> str:
     """`("cameras", "left", "options")` as `cameras.left.options`; the whole file as `file`."""
     return ".".join(str(part) for part in path) or "file"
