@@ -1,0 +1,196 @@
+"""Plain words for people: sizes, durations, and one line per job, camera or drive.
+
+Pure functions, no I/O. Everything that comes from outside (drive labels, camera errors, names of
+recordings) goes through :func:`safe_text`: a drive label is text by whoever plugs the drive in.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from datetime import UTC, datetime
+
+from fieldrec.core.model import CameraState, Drive, DriveState, Job, JobKind, JobState, PowerState
+from fieldrec.core.snapshot import RecorderStatus, Snapshot, StorageStatus
+
+REPLACEMENT = "�"
+_SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+_MOST_COMBINING = 2
+"""Combining marks kept in a row; hundreds of them paint over the neighbouring lines."""
+
+
+def safe_text(text: str, limit: int = 200) -> str:
+    """`text` on one line without control characters, escapes, bidi overrides, invisible or
+    unassigned characters (each becomes U+FFFD), cut to `limit` characters with an ellipsis."""
+    kept = []
+    combining = 0
+    for character in text[:limit + 1]:
+        category = unicodedata.category(character)
+        combining = combining + 1 if category.startswith("M") else 0
+        if category == "Zs" or character in "\t\n\r":
+            kept.append(" ")
+        elif category[0] == "C" or category in ("Zl", "Zp") or combining > _MOST_COMBINING:
+            kept.append(REPLACEMENT)
+        else:
+            kept.append(character)
+    safe = "".join(kept)
+    return safe if len(safe) <= limit else safe[:limit - 1] + "…"
+
+
+def ascii_text(text: str, limit: int = 200) -> str:
+    """:func:`safe_text` in printable ASCII: accents are dropped, all else becomes "?"."""
+    spread = unicodedata.normalize("NFKD", safe_text(text, limit).replace("…", "~"))
+    kept = (c if " " <= c <= "~" else "?" for c in spread if not unicodedata.combining(c))
+    return "".join(kept)[:limit]
+
+
+def size(count_bytes: float) -> str:
+    """Bytes in decimal units, as disks are sold: "512 B", "1.3 GB", "412 GB"."""
+    if not math.isfinite(count_bytes):
+        return "?"
+    value = float(max(count_bytes, 0))
+    for unit in _SIZE_UNITS:
+        digits = 0 if unit == "B" or value >= 99.95 else 1
+        if round(value, digits) < 1000 or unit == _SIZE_UNITS[-1]:
+            return f"{value:.{digits}f} {unit}"
+        value /= 1000
+    return "?"
+
+
+def rate(bytes_per_s: float) -> str:
+    """A data rate: "85.0 MB/s"."""
+    return f"{size(bytes_per_s)}/s"
+
+
+def count(number: int) -> str:
+    """A number in groups of three: "1 234 567"."""
+    return f"{number:,}".replace(",", " ")
+
+
+def duration(seconds: float) -> str:
+    """A time span with at most two units, rounded down: "48 s", "4 min 10 s", "1 h 50 min"."""
+    if not math.isfinite(seconds):
+        return "?"
+    whole = max(int(seconds), 0)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return _two(whole // 60, "min", whole % 60, "s")
+    if whole < 86_400:
+        return _two(whole // 3600, "h", whole % 3600 // 60, "min")
+    return _two(whole // 86_400, "d", whole % 86_400 // 3600, "h")
+
+
+def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
+    return f"{large} {large_unit} {small} {small_unit}" if small else f"{large} {large_unit}"
+
+
+def utc(time_ns: int) -> str:
+    """Epoch nanoseconds as "2026-11-21 06:00:12Z"; "?" for what no calendar holds."""
+    try:
+        return f"{datetime.fromtimestamp(time_ns // 1_000_000_000, UTC):%Y-%m-%d %H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError):
+        return "?"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """"1 frame", "2 frames"."""
+    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def percent_done(job: Job) -> int:
+    """0 to 100, rounded down, so that 100 means all."""
+    if job.total_bytes <= 0:
+        return 0
+    return min(max(job.done_bytes * 100 // job.total_bytes, 0), 100)
+
+
+def job_title(job: Job) -> str:
+    """What a job does: "copy bees_20261121_060000 to BEES1", "export bees_… (High)"."""
+    title = f"{job.kind.value} {safe_text(job.item)}"
+    if job.kind is JobKind.EXPORT and job.preset:
+        title += f" ({safe_text(job.preset, 40)})"
+    if job.destination:
+        title += f" to {safe_text(job.destination, 60)}"
+    return title
+
+
+def describe_job(job: Job) -> str:
+    """One line: what it does, how far it is, why it waits or failed."""
+    state = job.state.value
+    if job.state in (JobState.RUNNING, JobState.VERIFYING):
+        state += f" {percent_done(job)} %"
+        if job.total_bytes > 0:
+            state += f" ({size(job.done_bytes)} of {size(job.total_bytes)})"
+    elif job.reason:
+        state += f": {safe_text(job.reason)}"
+    return f"{job_title(job)}: {state}"
+
+
+def describe_recorder(status: RecorderStatus) -> str:
+    """One line about a camera and its recording."""
+    name = safe_text(status.key, 60)
+    if status.state is CameraState.FAILED:
+        return f"{name}: FAILED: {safe_text(status.problem) or 'no reason known'}"
+    if status.state is not CameraState.RECORDING:
+        ended = f", last recording ended: {safe_text(status.stop_reason)}" \
+            if status.stop_reason else ""
+        return f"{name}: {status.state.value}{ended}"
+    return (f"{name}: recording {safe_text(status.recording)}, "
+            f"{plural(status.frame_count, 'frame')}, {status.measured_hz:.1f} fps, "
+            f"{count(status.dropped)} dropped, {count(status.lost)} lost, "
+            f"heat {status.heat.value}, {size(status.written_bytes)}")
+
+
+def describe_drive(drive: Drive) -> str:
+    """One line about a drive, saying in capitals when it may be pulled out."""
+    label = drive_label(drive)
+    if drive.state is DriveState.SAFE:
+        return f"SAFE TO REMOVE {label}"
+    if drive.state is DriveState.REJECTED:
+        return f"{label}: rejected: {safe_text(drive.reason) or 'no reason known'}"
+    if drive.state is not DriveState.READY:
+        return f"{label}: {drive.state.value}"
+    text = f"{label}: {'in use' if drive.leases else 'ready'}, {size(drive.free_bytes)} free"
+    if drive.link_mbps is not None and drive.link_mbps < 5000:
+        text += ", slow USB 2 link"
+    return text
+
+
+def drive_label(drive: Drive) -> str:
+    """The label to call a drive by; its file system's id when it has none."""
+    return safe_text(drive.label, 32).strip() or safe_text(drive.fs_uuid, 40) or "unnamed drive"
+
+
+def describe_power(power: PowerState) -> str:
+    """"mains", "battery 83 %, 1 h 50 min left", "power unknown"."""
+    text = power.level.value if power.level.value != "unknown" else "power unknown"
+    if power.charge_percent is not None and math.isfinite(power.charge_percent):
+        text += f" {power.charge_percent:.0f} %"
+    if power.minutes_left is not None and power.level.value != "mains":
+        text += f", {duration(power.minutes_left * 60)} left"
+    return text
+
+
+def describe_storage(storage: StorageStatus) -> str:
+    """"412 GB free (41.2 % used), 12 h 10 min left"."""
+    text = f"{size(storage.free_bytes)} free ({storage.used_percent:.1f} % used)"
+    if storage.minutes_left is not None:
+        text += f", {duration(storage.minutes_left * 60)} left"
+    return text
+
+
+def describe_snapshot(snapshot: Snapshot) -> str:
+    """The whole box in one sentence."""
+    working = [r for r in snapshot.recorders
+               if r.state in (CameraState.READY, CameraState.RECORDING)]
+    frames = sum(r.frame_count for r in snapshot.recorders)
+    state = "recording" if snapshot.recording else "not recording"
+    if snapshot.recording and snapshot.recording_since_ns is not None:
+        state += f" for {duration((snapshot.time_ns - snapshot.recording_since_ns) / 1e9)}"
+    return (f"{'stopping, ' if snapshot.stopping else ''}{state}, "
+            f"{len(working)} of {plural(len(snapshot.recorders), 'camera')} well, "
+            f"{plural(frames, 'frame')}, "
+            f"{count(sum(r.dropped for r in snapshot.recorders))} dropped, "
+            f"{count(sum(r.lost for r in snapshot.recorders))} lost, "
+            f"disk {describe_storage(snapshot.storage)}, {describe_power(snapshot.power)}")
