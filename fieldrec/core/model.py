@@ -246,6 +246,8 @@ class PowerReading:
     source: str
     problem: str = ""
     """Why the source could not be read; "" when it could."""
+    energy_mwh: int | None = None
+    """What is left in the batteries, where the gauge says so."""
 
 
 @dataclass(frozen=True, slots=True)
