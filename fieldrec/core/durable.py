@@ -27,7 +27,7 @@ Hook = Callable[[str, Path], None]
 """Called before a step with its name (as in STEPS) and path; may raise OSError or not return."""
 
 STEPS = ("make_directory", "create", "write", "fsync", "rename", "fsync_directory", "unlink",
-         "rmtree", "syncfs")
+         "rmtree", "syncfs", "rmdir")
 
 PART_PREFIX = ".part-"
 """Unfinished work at a destination or beside the recordings (I4)."""
@@ -172,6 +172,16 @@ def unlink(path: Path, *, missing_ok: bool = False) -> None:
     fsync_directory(path.parent)
 
 
+def remove_empty_directory(path: Path) -> None:
+    """Remove a directory that has nothing in it (OSError otherwise) and make that durable.
+
+    One atomic step, so it is safe inside a store, where :func:`rmtree` would leave a trash name.
+    """
+    _before("rmdir", path)
+    path.rmdir()
+    fsync_directory(path.parent)
+
+
 def rmtree(path: Path) -> None:
     """Delete a directory tree in a way that a power cut cannot leave half of under its name (I5).
 
@@ -191,6 +201,57 @@ def rmtree(path: Path) -> None:
 def _remove(path: Path) -> None:
     _before("rmtree", path)
     shutil.rmtree(path)
+
+
+# -- the same steps by name inside an open directory: for places whose paths must not be resolved
+#    again, because somebody else may have put a symlink there in the meantime -------------------
+
+def make_directory_at(parent: int, path: Path) -> None:
+    """Create the directory `path.name` in the open directory `parent`; not yet durable: a
+    :func:`sync_filesystem` or :func:`sync_directory_at` makes it so. `path` is for messages."""
+    _before("make_directory", path)
+    os.mkdir(path.name, dir_fd=parent)
+
+
+def create_at(parent: int, path: Path, *, mode: int = 0o644) -> int:
+    """As :func:`create`, for `path.name` in the open directory `parent`."""
+    _before("create", path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path.name, flags, mode, dir_fd=parent)
+
+
+def sync_directory_at(parent: int, path: Path) -> None:
+    """As :func:`fsync_directory`, for an open directory."""
+    try:
+        _before("fsync_directory", path)
+        os.fsync(parent)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOTSUP):
+            return
+        raise SyncFailed(f"{path}: directory sync failed: {error.strerror}") from error
+
+
+def rename_at(parent: int, source: Path, target: Path) -> None:
+    """As :func:`rename`, for two names in the open directory `parent`."""
+    _before("rename", source)
+    os.rename(source.name, target.name, src_dir_fd=parent, dst_dir_fd=parent)
+    sync_directory_at(parent, target.parent)
+
+
+def unlink_at(parent: int, path: Path) -> None:
+    """Remove the name `path.name` from the open directory `parent`; not yet durable."""
+    _before("unlink", path)
+    os.unlink(path.name, dir_fd=parent)
+
+
+def rmtree_at(parent: int, path: Path) -> None:
+    """Delete the unfinished tree `path.name` in the open directory `parent`; symlinks inside are
+    removed, not followed. Only for names that begin with PART_PREFIX or TRASH_PREFIX (I5)."""
+    if not path.name.startswith((PART_PREFIX, TRASH_PREFIX)):
+        raise ValueError(f"{path}: a finished tree is renamed before it is removed")
+    _before("rmtree", path)
+    shutil.rmtree(path.name, dir_fd=parent)
+    sync_directory_at(parent, path.parent)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
