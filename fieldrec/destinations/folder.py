@@ -1,0 +1,301 @@
+"""A local folder as destination. Blocking; ``copy`` thread; keeps I4.
+
+The folder must exist: it is never created, because a missing folder is most often a share that is
+not mounted, and the copy would fill the system disk. Directory items are written to
+``.part-<item>/`` and renamed when their manifest is in them. A single file is written to
+``.part-<item>``; its manifest ``<item>.json`` is made durable as ``.part-<item>.json``, then the
+file gets its name, then the manifest: a file without manifest is not there (I4), and the waiting
+``.part-`` manifest is the evidence that it is ours, so that the next try takes it back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fieldrec.core import durable
+from fieldrec.core.errors import DestinationError, FieldrecError, JobRefused, StoreFull, SyncFailed
+from fieldrec.destinations import MANIFEST_LIMIT, MANIFEST_NAME, _tree
+
+Failure = Callable[[BaseException], FieldrecError]
+"""Turns an error of the operating system into the one to report."""
+
+
+class FolderDestination:
+    """Items in one folder. Holds one descriptor of it from the first use until :meth:`close`."""
+
+    def __init__(self, name: str, path: Path, *, keep_free_bytes: int = 0, subfolder: str = "",
+                 failure: Failure | None = None,
+                 after_sync: Callable[[], None] | None = None) -> None:
+        """`path` is trusted (an operator named it) and may be a symlink; everything below is not.
+
+        `subfolder` is made where missing and receives the items. `failure` and `after_sync` are for
+        kinds of folders that know more about their errors and their medium (drive.py).
+        """
+        self.name = name
+        self.path = path / subfolder if subfolder else path
+        self._outer = path
+        self._subfolder = subfolder
+        self._keep_free_bytes = keep_free_bytes
+        self._failure = failure or (lambda error: folder_failure(name, error))
+        self._after_sync = after_sync
+        self._descriptor: int | None = None
+        self._sync_files = False
+        self._to_sync: list[str] = []
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def free_bytes(self) -> int:
+        with self._errors() as root:
+            room = os.fstatvfs(root)
+            return max(room.f_bavail * room.f_frsize - self._keep_free_bytes, 0)
+
+    def allocation_bytes(self) -> int:
+        with self._errors() as root:
+            return max(os.fstatvfs(root).f_frsize, 1)
+
+    def items(self) -> Sequence[str]:
+        with self._errors() as root:
+            return [name for name in _tree.names(root) if not name.startswith(".")
+                    and self._manifest_path(root, name) is not None]
+
+    def committed(self, item: str, limit_bytes: int = MANIFEST_LIMIT) -> bytes | None:
+        with self._errors() as root:
+            manifest = self._manifest_path(root, item)
+            if manifest is None:
+                return None
+            with _tree.descend(root, self.path, manifest.relative_to(self.path).parts[:-1]) as (
+                    parent, _):
+                return _tree.read_small(parent, manifest, limit_bytes)
+
+    def sizes(self, item: str) -> Mapping[str, int]:
+        with self._errors() as root:
+            path = self.path / item
+            if _tree.kind(root, path) == "file":
+                return {"": os.stat(item, dir_fd=root, follow_symlinks=False).st_size}
+            with _tree.descend(root, self.path, [item]) as (below, below_path):
+                found = _tree.file_sizes(below, below_path)
+            found.pop(MANIFEST_NAME, None)
+            return found
+
+    def taken(self, item: str) -> bool:
+        with self._errors() as root:
+            if self._half_committed(root, item):
+                return False
+            return (_tree.kind(root, self.path / item) is not None
+                    or _tree.kind(root, self.path / f"{item}.json") is not None)
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def begin(self, item: str) -> Mapping[str, int]:
+        with self._errors() as root:
+            _check_item(item)
+            part = self._part(item)
+            if self._half_committed(root, item):
+                durable.rename_at(root, self.path / item, part)
+            waiting = self._part(f"{item}.json")
+            if _tree.kind(root, waiting) is not None and _tree.kind(root, part) != "directory":
+                durable.unlink_at(root, waiting)
+            match _tree.kind(root, part):
+                case None:
+                    return {}
+                case "file":
+                    return {"": os.stat(part.name, dir_fd=root, follow_symlinks=False).st_size}
+                case "directory":
+                    with _tree.descend(root, self.path, [part.name]) as (below, below_path):
+                        found = _tree.file_sizes(below, below_path)
+                    found.pop(MANIFEST_NAME, None)
+                    return found
+            raise _tree.refused(part, "file")
+
+    def put(self, item: str, relative: str, slices: Iterable[Any]) -> None:
+        with self._errors() as root:
+            _check_item(item)
+            parts = self._parts_of(item, relative)
+            with _tree.descend(root, self.path, parts[:-1], make=True) as (parent, directory):
+                path = directory / parts[-1]
+                if (found := _tree.kind(parent, path)) is not None:
+                    if found != "file":
+                        raise _tree.refused(path, "file")
+                    durable.unlink_at(parent, path)
+                self._write(parent, path, slices)
+            if self._sync_files:
+                self._to_sync.append(relative)
+
+    def sync(self, item: str) -> None:
+        with self._errors() as root:
+            to_sync, self._to_sync = self._to_sync, []
+            for relative in to_sync:
+                self._sync_file(root, item, relative)
+            durable.sync_filesystem(root, self.path)
+            if self._after_sync is not None:
+                self._after_sync()
+
+    def read_slices(self, item: str, relative: str, slice_bytes: int) -> Iterator[memoryview]:
+        with self._errors() as root:
+            parts = self._parts_of(item, relative)
+            if _tree.kind(root, self.path / parts[0]) is None:
+                parts[0] = item
+            with _tree.descend(root, self.path, parts[:-1]) as (parent, directory):
+                yield from _tree.read_uncached(parent, directory / parts[-1], slice_bytes)
+
+    def commit(self, item: str, manifest: bytes) -> None:
+        with self._errors() as root:
+            if self.taken(item):
+                raise JobRefused(f"{self.path / item} exists already; it is not replaced")
+            part = self._part(item)
+            if _tree.kind(root, part) == "directory":
+                with _tree.descend(root, self.path, [part.name]) as (below, below_path):
+                    self._write_manifest(below, below_path / MANIFEST_NAME, manifest)
+                durable.sync_filesystem(root, self.path)
+                durable.rename_at(root, part, self.path / item)
+                return
+            waiting = self._part(f"{item}.json")
+            self._write_manifest(root, waiting, manifest)
+            durable.sync_filesystem(root, self.path)
+            durable.rename_at(root, part, self.path / item)
+            durable.rename_at(root, waiting, self.path / f"{item}.json")
+
+    def abort(self, item: str) -> None:
+        with contextlib.suppress(FieldrecError), self._errors() as root:
+            self.begin(item)  # takes back what was half committed
+            self._to_sync.clear()
+            part = self._part(item)
+            match _tree.kind(root, part):
+                case "directory":
+                    durable.rmtree_at(root, part)
+                case "file":
+                    durable.unlink_at(root, part)
+                    durable.sync_directory_at(root, self.path)
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[int]:
+        """The folder's descriptor; what goes wrong with it is told in the operator's words."""
+        try:
+            yield self._root()
+        except (OSError, StoreFull, SyncFailed) as error:
+            raise self._failure(error) from error
+
+    def _root(self) -> int:
+        if self._descriptor is None:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            outer = os.open(self._outer, flags)
+            try:
+                if os.fstatvfs(outer).f_flag & os.ST_RDONLY:
+                    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self._outer))
+                self._sync_files = _is_fuse(outer)
+                if not self._subfolder:
+                    self._descriptor = os.dup(outer)
+                else:
+                    self._descriptor = _tree.open_directory(outer, self.path, make=True)
+            finally:
+                os.close(outer)
+        return self._descriptor
+
+    def _part(self, item: str) -> Path:
+        return self.path / (durable.PART_PREFIX + item)
+
+    def _parts_of(self, item: str, relative: str) -> list[str]:
+        _check_item(item)
+        return [durable.PART_PREFIX + item, *(_tree.split(relative) if relative else ())]
+
+    def _half_committed(self, root: int, item: str) -> bool:
+        """Whether a cut fell between the last two steps of committing a single file."""
+        return (_tree.kind(root, self.path / item) == "file"
+                and _tree.kind(root, self.path / f"{item}.json") is None
+                and _tree.kind(root, self._part(f"{item}.json")) == "file")
+
+    def _manifest_path(self, root: int, item: str) -> Path | None:
+        """Where the manifest of a committed item is; None when it is not there."""
+        _check_item(item)
+        found = _tree.kind(root, self.path / item)
+        if found == "file":
+            beside = self.path / f"{item}.json"
+            return beside if _tree.kind(root, beside) == "file" else None
+        if found == "directory":
+            with _tree.descend(root, self.path, [item]) as (below, below_path):
+                inside = below_path / MANIFEST_NAME
+                return inside if _tree.kind(below, inside) == "file" else None
+        return None
+
+    def _write(self, parent: int, path: Path, slices: Iterable[Any]) -> None:
+        descriptor = durable.create_at(parent, path)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _tree.refused(path, "file")
+            for data in slices:
+                durable.write(descriptor, [data], path, len(data))
+        finally:
+            os.close(descriptor)
+
+    def _write_manifest(self, parent: int, path: Path, manifest: bytes) -> None:
+        if _tree.kind(parent, path) is not None:
+            durable.unlink_at(parent, path)
+        descriptor = durable.create_at(parent, path)
+        try:
+            durable.write(descriptor, [manifest], path, len(manifest))
+            durable.fsync(descriptor, path)
+        finally:
+            os.close(descriptor)
+
+    def _sync_file(self, root: int, item: str, relative: str) -> None:
+        parts = self._parts_of(item, relative)
+        with _tree.descend(root, self.path, parts[:-1]) as (parent, directory):
+            path = directory / parts[-1]
+            descriptor = _tree.open_file(parent, path)
+            try:
+                durable.fsync(descriptor, path)
+            finally:
+                os.close(descriptor)
+
+
+def folder_failure(name: str, error: BaseException) -> FieldrecError:
+    """The error to report for a folder: what is wrong, and what to do."""
+    number = errno_of(error)
+    where = str(getattr(error, "filename", None) or "")
+    if number in (errno.ENOENT, errno.ENOTDIR) and where.startswith("/"):
+        return DestinationError(f"destination {name}: folder {where} is missing; "
+                                "create it, or mount what belongs there")
+    if number in durable.FULL_ERRNOS:
+        return DestinationError(f"destination {name} is full; make room there and try again")
+    if number == errno.EROFS:
+        return DestinationError(f"destination {name} is read-only; make it writable")
+    if number in (errno.EACCES, errno.EPERM):
+        return DestinationError(f"destination {name}: no permission to write there ({error})")
+    return DestinationError(f"destination {name}: {error}")
+
+
+def errno_of(error: BaseException) -> int | None:
+    """The operating system's number behind an error of ours or its own."""
+    if isinstance(error, OSError):
+        return error.errno
+    return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+
+
+def _check_item(item: str) -> None:
+    if item.startswith(".") or "/" in item or "\0" in item or not item:
+        raise JobRefused(f"{item!r} cannot be the name of an item")
+
+
+def _is_fuse(descriptor: int) -> bool:
+    """Whether a FUSE daemon serves this directory: it keeps data of its own that only an fsync of
+    each file reaches; syncfs does not (Linux 6.x)."""
+    device = os.fstat(descriptor).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split(" ")
+        if fields[2] == wanted:
+            return fields[fields.index("-") + 1].startswith("fuse")
+    return False
