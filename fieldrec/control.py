@@ -1,0 +1,243 @@
+"""The verbs as one typed object: CLI, console and socket call this and nothing deeper.
+
+Lives on the event loop; every method is called from tasks and does its blocking work in Workers.
+Errors are FieldrecErrors with one line for the operator. It holds no policy: whether a job may run
+now is admission's to say, whether a disk is too full is the session's.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from fieldrec.core.errors import NotFoundError, StateError, UsageError
+from fieldrec.core.model import Drive, Job, JobKind, Recording, RecordingState
+from fieldrec.core.snapshot import Snapshot
+from fieldrec.export.presets import preset as find_preset
+from fieldrec.jobs.job_queue import JobQueue
+from fieldrec.record.naming import check_name
+from fieldrec.record.session import Session
+
+
+class Drives(Protocol):
+    """What control needs of the drive watcher."""
+
+    def drives(self) -> tuple[Drive, ...]:
+        """All drives known now."""
+        ...
+
+    async def eject(self, drive: str) -> None:
+        """Make a drive safe to remove."""
+        ...
+
+
+class Control:
+    """One box's commands. Built by the app; `session` and `drives` are None where a process has
+    no cameras or watches no drives (a command on a folder without a daemon)."""
+
+    def __init__(self, *, recordings: Path, session: Session | None, queue: JobQueue,
+                 drives: Drives | None, scan: Callable[[], Awaitable[Sequence[Recording]]],
+                 snapshot: Callable[[], Snapshot], destinations: Sequence[str],
+                 default_preset: str, changed: Callable[[], None]) -> None:
+        self._recordings = recordings
+        self._session = session
+        self._queue = queue
+        self._drives = drives
+        self._scan = scan
+        self._snapshot = snapshot
+        self._destinations = tuple(destinations)
+        self._default_preset = default_preset
+        self._changed = changed
+        self._refusal = ""
+
+    def refuse_from_now(self, why: str) -> None:
+        """Called first at shutdown: every later verb that changes anything gets this answer."""
+        self._refusal = why
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The latest picture of the box."""
+        return self._snapshot()
+
+    async def recordings(self) -> tuple[Recording, ...]:
+        """Every recording in the folder, by name."""
+        return tuple(await self._scan())
+
+    async def recording(self, name: str) -> Recording:
+        """One recording; NotFoundError names a near match."""
+        return (await self._pick([name]))[0]
+
+    def jobs(self) -> tuple[Job, ...]:
+        """Unfinished jobs in order, then finished ones, newest first."""
+        return self._queue.jobs()
+
+    # -- recording -------------------------------------------------------------------------------
+
+    async def start(self, name: str | None = None, metadata: Mapping[str, Any] | None = None,
+                    duration_s: float | None = None,
+                    cameras: Sequence[str] | None = None) -> list[str]:
+        """Start recording; returns the names given. StoreFull, CameraError, StateError refuse."""
+        self._check_open()
+        if self._session is None:
+            raise StateError("no cameras here: start the daemon with `fieldrec run`")
+        if name is not None:
+            check_name(name)
+        names = await self._session.start(name, metadata, duration_s, cameras)
+        self._changed()
+        return names
+
+    async def stop(self, reason: str = "stopped") -> list[str]:
+        """Stop recording in order; returns the names of what was closed. No error when idle."""
+        if self._session is None:
+            raise StateError("no cameras here: nothing records")
+        names = await self._session.stop(reason)
+        self._changed()
+        return names
+
+    # -- jobs ------------------------------------------------------------------------------------
+
+    async def export(self, names: Sequence[str] | None, preset: str | None = None, *,
+                     allow_battery: bool = False) -> list[Job]:
+        """Queue exports of `names` (None: all complete recordings without one). UsageError for an
+        unknown preset lists the valid ones."""
+        self._check_open()
+        chosen = find_preset(preset or self._default_preset).name
+        picked = await self._pick(names)
+        jobs = []
+        for recording in picked:
+            if names is not None:
+                _check_complete(recording, "export")
+                if not recording.has_raw:
+                    raise StateError(f"{recording.name}: the raw is gone; there is nothing to export")
+            exported = any(export.preset == chosen for export in recording.exports)
+            if _complete(recording) and recording.has_raw and recording.frame_count and not exported:
+                jobs.append(await self._queue.add(
+                    JobKind.EXPORT, recording.name, recording.uuid, preset=chosen,
+                    allow_battery=allow_battery))
+        self._changed()
+        return jobs
+
+    async def copy(self, names: Sequence[str] | None, destination: str) -> list[Job]:
+        """Queue copies (raw and exported) of `names` (None: all complete recordings)."""
+        return await self._offload(JobKind.COPY, names, destination)
+
+    async def move(self, names: Sequence[str] | None, destination: str) -> list[Job]:
+        """As :meth:`copy`; the source is deleted after its copy was read back and matched (I5)."""
+        return await self._offload(JobKind.MOVE, names, destination)
+
+    async def delete(self, names: Sequence[str]) -> list[Job]:
+        """Queue the deletion of recordings with their exports. The one being recorded: refused."""
+        self._check_open()
+        jobs = []
+        for recording in await self._pick(names):
+            if recording.state in (RecordingState.RECORDING, RecordingState.OPENING):
+                raise StateError(f"{recording.name} is being recorded; stop it first")
+            jobs.append(await self._queue.add(JobKind.DELETE, recording.name, recording.uuid))
+        self._changed()
+        return jobs
+
+    async def cancel(self, job_id: int) -> Job:
+        """Cancel an unfinished job; StateError once it is committing."""
+        job = await self._queue.cancel(job_id)
+        self._changed()
+        return job
+
+    async def retry(self, job_id: int) -> Job:
+        """Queue a failed or cancelled job again."""
+        self._check_open()
+        job = await self._queue.retry(job_id)
+        self._changed()
+        return job
+
+    # -- drives ----------------------------------------------------------------------------------
+
+    async def eject(self, drive: str | None = None) -> str:
+        """Make a drive (label, UUID or device; None: the only one) safe to remove; says so."""
+        if self._drives is None:
+            raise StateError("no drives are watched here: start the daemon with `fieldrec run`")
+        present = [d for d in self._drives.drives() if d.mount_point is not None]
+        if drive is None:
+            if len(present) != 1:
+                names = ", ".join(d.label or d.fs_uuid for d in present) or "none"
+                raise UsageError(f"say which drive to eject; present: {names}")
+            drive = present[0].fs_uuid
+        await self._drives.eject(drive)
+        label = next((d.label or d.fs_uuid for d in self._drives.drives()
+                      if drive in (d.fs_uuid, d.label, d.device)), drive)
+        return f"SAFE TO REMOVE {label}"
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._refusal:
+            raise StateError(self._refusal)
+
+    async def _offload(self, kind: JobKind, names: Sequence[str] | None, destination: str
+                       ) -> list[Job]:
+        self._check_open()
+        where = self._resolve(destination)
+        jobs = []
+        for recording in await self._pick(names):
+            if names is not None:
+                _check_complete(recording, kind.value)
+            if _complete(recording):
+                jobs.append(await self._queue.add(
+                    kind, recording.name, recording.uuid, destination=where,
+                    delete_source=kind is JobKind.MOVE))
+        self._changed()
+        return jobs
+
+    def _resolve(self, destination: str) -> str:
+        """A configured name, `drive:<uuid>` for a drive's label, or an absolute folder."""
+        if destination in self._destinations:
+            return destination
+        for drive in self._drives.drives() if self._drives is not None else ():
+            if destination in (drive.label, drive.fs_uuid, drive.device, f"drive:{drive.fs_uuid}"):
+                return f"drive:{drive.fs_uuid}"
+        if destination.startswith(("/", "./", "../", "~")) or Path(destination).is_dir():
+            return str(self._folder(Path(destination)))
+        known = ", ".join(self._destinations) or "none configured"
+        raise NotFoundError(f"no destination {destination!r}; known: {known}; a folder's path or a "
+                            "present drive's label will do too")
+
+    def _folder(self, path: Path) -> Path:
+        folder = path.expanduser().resolve()
+        recordings = self._recordings.resolve()
+        if folder.is_relative_to(recordings) or recordings.is_relative_to(folder):
+            raise UsageError(f"destination {folder} is inside or around the recordings folder "
+                             f"{recordings}; choose a folder elsewhere")
+        if not folder.is_dir():
+            raise NotFoundError(f"destination {folder} is not a folder; create it first")
+        return folder
+
+    async def _pick(self, names: Sequence[str] | None) -> list[Recording]:
+        found = {recording.name: recording for recording in await self._scan()}
+        if names is None:
+            return list(found.values())
+        picked = []
+        for name in names:
+            if name not in found:
+                raise NotFoundError(_no_such(name, sorted(found)))
+            picked.append(found[name])
+        return picked
+
+
+def _no_such(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"{len(known)} recordings here, see `fieldrec list`"
+    return f"no recording {name!r}; {hint}"
+
+
+def _complete(recording: Recording) -> bool:
+    return recording.state is RecordingState.COMPLETE
+
+
+def _check_complete(recording: Recording, verb: str) -> None:
+    if not _complete(recording):
+        raise StateError(f"cannot {verb} {recording.name}: it is {recording.state.value}")
+
+
+
