@@ -1,0 +1,161 @@
+"""The supplies' tree, with everything that gauges get wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fieldrec.core.model import PowerReading
+from fieldrec.power import sysfs
+
+
+def supply(root: Path, name: str, **attributes: object) -> Path:
+    """One supply; an attribute given as OSError is there and cannot be read (a directory)."""
+    path = root / name
+    path.mkdir()
+    for attribute, value in attributes.items():
+        if value is OSError:
+            (path / attribute).mkdir()
+        else:
+            (path / attribute).write_text(f"{value}\n")
+    return path
+
+
+def battery(root: Path, name: str = "BAT0", **attributes: object) -> Path:
+    return supply(root, name, **{"type": "Battery", "present": 1, "status": "Discharging",
+                                 "capacity": 64} | attributes)
+
+
+def test_no_supplies_at_all_means_mains(tmp_path: Path) -> None:
+    for root in (tmp_path, tmp_path / "missing"):
+        assert sysfs.read(root) == PowerReading(True, None, None, None, None, "none")
+
+
+def test_a_root_that_is_no_folder_is_a_problem(tmp_path: Path) -> None:
+    root = tmp_path / "file"
+    root.write_text("")
+    reading = sysfs.read(root)
+    assert reading.on_mains is None
+    assert str(root) in reading.problem
+
+
+def test_a_laptop_on_battery(tmp_path: Path) -> None:
+    battery(tmp_path, voltage_now=11_400_000, power_now=5_700_000, energy_now=11_400_000,
+            energy_full=20_000_000)
+    supply(tmp_path, "AC", type="Mains", online=0)
+    assert sysfs.read(tmp_path) == PowerReading(
+        on_mains=False, charge_percent=64.0, voltage_mv=11_400, power_mw=5_700, charging=False,
+        source="sysfs: BAT0, AC", energy_mwh=11_400)
+
+
+def test_power_from_current_whatever_its_sign(tmp_path: Path) -> None:
+    battery(tmp_path, voltage_now=4_000_000, current_now=-500_000)
+    assert sysfs.read(tmp_path).power_mw == 2_000
+
+
+def test_millivolts_where_microvolts_belong(tmp_path: Path) -> None:
+    battery(tmp_path, voltage_now=3_300)
+    assert sysfs.read(tmp_path).voltage_mv == 3_300
+
+
+@pytest.mark.parametrize(("status", "on_mains", "charging"), [
+    ("Charging", True, True), ("Discharging", False, False), ("Full", True, None),
+    ("Not charging", True, None), ("Unknown", None, None), ("", None, None), (OSError, None, None),
+])
+def test_without_a_mains_supply_the_status_tells(
+        tmp_path: Path, status: object, on_mains: bool | None, charging: bool | None) -> None:
+    battery(tmp_path, status=status)
+    reading = sysfs.read(tmp_path)
+    assert (reading.on_mains, reading.charging) == (on_mains, charging)
+
+
+@pytest.mark.parametrize(("online", "on_mains"), [(0, False), (1, True), (2, True)])
+def test_a_mains_supply_is_believed_over_the_status(
+        tmp_path: Path, online: int, on_mains: bool) -> None:
+    battery(tmp_path, status="Not charging")
+    supply(tmp_path, "usb", type="USB", online=online)
+    assert sysfs.read(tmp_path).on_mains is on_mains
+
+
+def test_an_unreadable_mains_supply_leaves_it_to_the_status(tmp_path: Path) -> None:
+    battery(tmp_path)
+    supply(tmp_path, "AC", type="Mains", online=OSError)
+    assert sysfs.read(tmp_path).on_mains is False
+
+
+@pytest.mark.parametrize(("attributes", "percent"), [
+    ({"capacity": 255}, None),
+    ({"capacity": -1}, None),
+    ({"capacity": "NA"}, None),
+    ({"capacity": OSError}, None),
+    ({"capacity": 0}, 0.0),
+    ({"capacity": 0, "capacity_level": "Normal"}, None),
+    ({"capacity": 0, "capacity_level": "Critical"}, 0.0),
+    ({"capacity": 0, "energy_now": 40, "energy_full": 80}, 50.0),
+    ({"capacity": 255, "charge_now": 20, "charge_full": 80}, 25.0),
+    ({"capacity": 255, "charge_now": 200, "charge_full": 80}, None),
+    ({"capacity": 255, "charge_now": 82, "charge_full": 80}, 100.0),
+    ({"capacity": 255, "charge_now": 82, "charge_full": 0}, None),
+    ({"capacity": 100}, 100.0),
+])
+def test_charge(tmp_path: Path, attributes: dict[str, object], percent: float | None) -> None:
+    battery(tmp_path, "BAT0", **attributes)
+    reading = sysfs.read(tmp_path)
+    assert reading.charge_percent == percent
+    assert bool(reading.problem) is (percent is None)
+
+
+def test_the_batteries_of_mice_and_empty_bays_are_not_ours(tmp_path: Path) -> None:
+    battery(tmp_path, "hid-mouse", scope="Device", capacity=3)
+    battery(tmp_path, "BAT1", present=0, capacity=0)
+    battery(tmp_path, "BAT0")
+    assert sysfs.read(tmp_path).charge_percent == 64.0
+
+
+def test_only_a_mouse_is_no_battery(tmp_path: Path) -> None:
+    battery(tmp_path, "hid-mouse", scope="Device", capacity=3)
+    assert sysfs.read(tmp_path).source == "none"
+
+
+def test_an_empty_bay_without_mains_is_a_problem(tmp_path: Path) -> None:
+    battery(tmp_path, present=0)
+    supply(tmp_path, "AC", type="Mains", online=0)
+    reading = sysfs.read(tmp_path)
+    assert reading.on_mains is False
+    assert reading.problem == "no battery in its bay"
+
+
+def test_two_batteries_by_energy(tmp_path: Path) -> None:
+    battery(tmp_path, "BAT0", capacity=100, energy_now=10_000, energy_full=10_000, power_now=1_000)
+    battery(tmp_path, "BAT1", capacity=0, energy_now=0, energy_full=30_000, power_now=2_000)
+    reading = sysfs.read(tmp_path)
+    assert reading.charge_percent == 25.0
+    assert (reading.energy_mwh, reading.power_mw) == (10, 3)
+
+
+def test_two_batteries_by_mean_and_lowest_voltage(tmp_path: Path) -> None:
+    battery(tmp_path, "BAT0", capacity=90, voltage_now=4_000_000)
+    battery(tmp_path, "BAT1", capacity=40, voltage_now=3_500_000, status="Charging")
+    reading = sysfs.read(tmp_path)
+    assert reading.charge_percent == 65.0
+    assert reading.voltage_mv == 3_500
+    assert reading.charging is True
+
+
+def test_half_a_sum_is_no_sum(tmp_path: Path) -> None:
+    battery(tmp_path, "BAT0", energy_now=10_000)
+    battery(tmp_path, "BAT1")
+    assert sysfs.read(tmp_path).energy_mwh is None
+
+
+def test_one_silent_battery_of_two_is_left_out(tmp_path: Path) -> None:
+    battery(tmp_path, "BAT0", capacity=255)
+    battery(tmp_path, "BAT1", capacity=40)
+    reading = sysfs.read(tmp_path)
+    assert reading.charge_percent == 40.0
+    assert reading.problem == ""
+
+
+def test_names_are_shown_printable(tmp_path: Path) -> None:
+    battery(tmp_path, "bat\x1b[31m")
+    assert sysfs.read(tmp_path).source == "sysfs: bat?[31m"
