@@ -1,0 +1,347 @@
+"""The store format as pure functions between bytes and values: no file is opened here.
+
+A store is what the imgstore package calls a DirectoryImgStore of format npy::
+
+    <recording>/metadata.yaml            the ``__store`` mapping and the user's metadata
+                .lock                    while it is written, or after a crash
+                000000/000000.npy …      one file per frame, numbered within the chunk
+                000000/index.npz         numbers and times; written when the chunk ends
+                000000/frames.log        the same, record by record, while the chunk is open
+                000000/index.extra.json  extra data, where there is any
+
+Any thread. ``frame_time`` (float seconds) exists only in this file: everywhere else times are
+integer nanoseconds since 1970 UTC.
+
+``frames.log``, all integers little-endian. File header, 16 bytes::
+
+    0   8  magic "FRAMELOG"
+    8   2  version, 1
+    10  2  bytes per record, 48
+    12  4  CRC-32 of bytes 0 to 11
+
+Then one record of 48 bytes per frame, in the order of writing::
+
+    0   8  position of the frame in the chunk: its file is ``%06d.npy``
+    8   8  frame number, signed: the camera's own count
+    16  8  time, signed, ns since 1970 UTC
+    24  8  device time, signed, ns by the camera's clock; -1 = it has none
+    32  8  XXH3-64 of the pixel bytes
+    40  4  zero
+    44  4  CRC-32 of bytes 0 to 43 of the record
+
+An all-zero record (what a power cut leaves of an unwritten block) fails its CRC.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import io
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from fieldrec.core.model import FrameSpec
+
+STORE_KEY = "__store"
+METADATA_NAME = "metadata.yaml"
+LOCK_NAME = ".lock"
+RESERVE_NAME = ".reserve"
+INDEX_NAME = "index.npz"
+LOG_NAME = "frames.log"
+PLAN_NAME = "frames.plan"
+EXTRA_NAME = "index.extra.json"
+
+LOG_MAGIC = b"FRAMELOG"
+LOG_VERSION = 1
+LOG_HEADER = struct.Struct("<8sHHI")
+LOG_RECORD = struct.Struct("<QqqqQII")
+_LOG_CRC_AT = LOG_RECORD.size - 4
+_LOG_CRC = struct.Struct("<I")
+_LOG_DTYPE = np.dtype([("position", "<u8"), ("number", "<i8"), ("time_ns", "<i8"),
+                       ("device_time_ns", "<i8"), ("digest", "<u8"), ("zero", "<u4"),
+                       ("crc", "<u4")])
+
+NO_DEVICE_TIME = -1
+_INDEX_FIXED_BYTES = 8192
+_INDEX_FRAME_BYTES = 40
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """What is known of a run of frames besides their pixels: one entry per frame in each array."""
+
+    numbers: NDArray[np.int64]
+    times_ns: NDArray[np.int64]
+    device_times_ns: NDArray[np.int64]
+    """-1 where the camera has no clock."""
+    digests: NDArray[np.uint64] | None
+    """XXH3-64 of the pixel bytes; None in stores that fieldrec did not write."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, which: NDArray[Any]) -> Columns:
+        """The frames selected by a boolean mask or an array of positions."""
+        digests = None if self.digests is None else self.digests[which]
+        return Columns(self.numbers[which], self.times_ns[which], self.device_times_ns[which],
+                       digests)
+
+    @classmethod
+    def empty(cls) -> Columns:
+        """No frames."""
+        nothing = np.zeros(0, np.int64)
+        return cls(nothing, nothing, nothing, np.zeros(0, np.uint64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Log:
+    """The valid records of a frames.log, positions ascending."""
+
+    positions: NDArray[np.int64]
+    columns: Columns
+
+
+# --- frame files -------------------------------------------------------------------------------
+
+def frame_name(position: int) -> str:
+    """File name of a frame within its chunk."""
+    return f"{position:06d}.npy"
+
+
+def chunk_name(number: int) -> str:
+    """Directory name of a chunk."""
+    return f"{number:06d}"
+
+
+def npy_header(shape: tuple[int, ...], dtype: str) -> bytes:
+    """Header of a C-ordered .npy v1.0 file, padded to a multiple of 128 bytes."""
+    text = repr({"descr": np.dtype(dtype).str, "fortran_order": False, "shape": tuple(shape)})
+    used = 10 + len(text) + 1
+    padding = -used % 128
+    body = text.encode("ascii") + b" " * padding + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(body)) + body
+
+
+# --- metadata.yaml -----------------------------------------------------------------------------
+
+def store_mapping(spec: FrameSpec, *, chunksize: int, timezone: str, created_epoch_ns: int,
+                  uuid: str) -> dict[str, Any]:
+    """The ``__store`` mapping of a new store, with the keys and types that imgstore writes."""
+    created = datetime.datetime(1970, 1, 1) + datetime.timedelta(
+        microseconds=created_epoch_ns // 1000)
+    return {
+        "chunksize": int(chunksize),
+        "class": "DirectoryImgStore",
+        "created_utc": created.isoformat(timespec="microseconds"),
+        "encoding": None,
+        "format": "npy",
+        "imgdtype": np.dtype(spec.dtype).name,
+        "imgshape": [int(extent) for extent in spec.shape],
+        "timezone_local": timezone,
+        "uuid": uuid,
+        "version": 2,
+    }
+
+
+def metadata_text(store: Mapping[str, Any], user: Mapping[str, Any]) -> str:
+    """Text of metadata.yaml. ValueError, naming the key, for what YAML cannot carry safely."""
+    if STORE_KEY in user:
+        raise ValueError(f"the key {STORE_KEY} belongs to the store")
+    content: dict[Any, Any] = {plain(key): _plain_value(key, value) for key, value in user.items()}
+    content[STORE_KEY] = dict(store)
+    text = str(yaml.safe_dump(content))
+    parse_metadata(text)
+    return text
+
+
+def _plain_value(key: Any, value: Any) -> Any:
+    try:
+        return plain(value)
+    except ValueError as error:
+        raise ValueError(f"user metadata {key!r}: {error}") from error
+
+
+def plain(value: Any) -> Any:
+    """The value in types that YAML carries: numpy scalars, arrays, paths, enums and tuples turned
+    into plain ones. ValueError for anything else."""
+    if isinstance(value, enum.Enum):
+        return plain(value.value)
+    if isinstance(value, np.generic | np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return {plain(item) for item in value}
+    if value is None or isinstance(value, bool | datetime.datetime | datetime.date):
+        return value
+    for kind in (str, int, float, bytes):
+        if isinstance(value, kind):
+            return kind(value)
+    raise ValueError(f"a {type(value).__name__} cannot be stored; use text or numbers")
+
+
+def parse_metadata(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(``__store`` mapping, user metadata) of a metadata.yaml. ValueError for anything else."""
+    try:
+        content = yaml.load(text, Loader=_SafeLoader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or not isinstance(content.get(STORE_KEY), dict):
+        raise ValueError(f"no {STORE_KEY} mapping: cut short, or not an imgstore")
+    store = content.pop(STORE_KEY)
+    for key in ("imgshape", "imgdtype", "chunksize", "format", "class"):
+        if key not in store:
+            raise ValueError(f"{STORE_KEY} has no {key}")
+    return store, content
+
+
+# --- index.npz ---------------------------------------------------------------------------------
+
+def index_bytes(columns: Columns, store: Mapping[str, Any]) -> bytes:
+    """An index.npz: a stored zip of frame_number, frame_time, the ``__store`` keys and our own.
+
+    imgstore reads the first two only. It writes `encoding` None as a pickled object; here it is
+    an empty text, so that no reader needs pickle.
+    """
+    members: dict[str, Any] = {
+        "frame_number": columns.numbers.astype(np.int64, copy=False),
+        "frame_time": columns.times_ns / 1e9,
+        "frame_time_ns": columns.times_ns.astype(np.int64, copy=False),
+        "device_time_ns": columns.device_times_ns.astype(np.int64, copy=False),
+    }
+    if columns.digests is not None:
+        members["frame_digest"] = columns.digests.astype(np.uint64, copy=False)
+    for key, value in store.items():
+        members[str(key)] = np.asarray("" if value is None else value)
+    buffer = io.BytesIO()
+    np.savez(buffer, **members)
+    return buffer.getvalue()
+
+
+def index_size_bound(chunksize: int) -> int:
+    """No index of so many frames is larger, in bytes: what must be kept free for it."""
+    return _INDEX_FIXED_BYTES + _INDEX_FRAME_BYTES * chunksize
+
+
+def parse_index(data: bytes) -> Columns:
+    """The frames that an index.npz lists, by fieldrec or by imgstore. ValueError when unusable."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as members:
+            return _columns({name: members[name] for name in _INDEX_MEMBERS if name in members})
+    except Exception as error:  # zipfile and numpy raise a dozen kinds for bad bytes
+        raise ValueError(f"unreadable index: {type(error).__name__}: {error}") from error
+
+
+_INDEX_MEMBERS = ("frame_number", "frame_time", "frame_time_ns", "device_time_ns", "frame_digest")
+
+
+def parse_index_yaml(text: str) -> Columns:
+    """The same from the index.yaml that old stores have. ValueError when unusable."""
+    try:
+        content = yaml.load(text, Loader=_SafeLoader)
+        return _columns({name: np.asarray(content[name]) for name in _INDEX_MEMBERS[:2]})
+    except Exception as error:
+        raise ValueError(f"unreadable index: {type(error).__name__}: {error}") from error
+
+
+def _columns(members: Mapping[str, NDArray[Any]]) -> Columns:
+    """Columns of equal length (imgstore too cuts to the shortest) from what an index holds."""
+    numbers = _integers(members["frame_number"])
+    if "frame_time_ns" in members:
+        times_ns = _integers(members["frame_time_ns"])
+    else:
+        times_ns = _integers(np.asarray(members["frame_time"], np.float64) * 1e9)
+    device_ns = members.get("device_time_ns")
+    digests = members.get("frame_digest")
+    count = min(len(numbers), len(times_ns))
+    if device_ns is None or len(device_ns) < count:
+        device_ns = np.full(count, NO_DEVICE_TIME, np.int64)
+    if digests is not None and (len(digests) < count or digests.dtype != np.uint64):
+        digests = None
+    return Columns(numbers[:count], times_ns[:count], _integers(device_ns)[:count],
+                   None if digests is None else digests[:count])
+
+
+def _integers(values: NDArray[Any]) -> NDArray[np.int64]:
+    if values.ndim != 1 or values.dtype.kind not in "iuf":
+        raise ValueError(f"expected numbers, found {values.dtype} of shape {values.shape}")
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise ValueError("a number or time is not finite")
+        values = np.rint(values)
+    return values.astype(np.int64)
+
+
+# --- frames.log --------------------------------------------------------------------------------
+
+def log_header() -> bytes:
+    """The first 16 bytes of a frames.log."""
+    head = LOG_HEADER.pack(LOG_MAGIC, LOG_VERSION, LOG_RECORD.size, 0)[:-4]
+    return head + _LOG_CRC.pack(zlib.crc32(head))
+
+
+def pack_record(into: bytearray, position: int, number: int, time_ns: int, device_time_ns: int,
+                digest: int) -> None:
+    """Fill the 48 bytes of a record. struct.error when a value does not fit."""
+    LOG_RECORD.pack_into(into, 0, position, number, time_ns, device_time_ns, digest, 0, 0)
+    with memoryview(into) as view:
+        _LOG_CRC.pack_into(into, _LOG_CRC_AT, zlib.crc32(view[:_LOG_CRC_AT]))
+
+
+def log_bytes(log: Log) -> bytes:
+    """A whole frames.log of these records."""
+    record = bytearray(LOG_RECORD.size)
+    parts = [log_header()]
+    columns = log.columns
+    digests = columns.digests if columns.digests is not None else np.zeros(len(columns), np.uint64)
+    for at, position in enumerate(log.positions):
+        pack_record(record, int(position), int(columns.numbers[at]), int(columns.times_ns[at]),
+                    int(columns.device_times_ns[at]), int(digests[at]))
+        parts.append(bytes(record))
+    return b"".join(parts)
+
+
+def parse_log(data: bytes) -> Log:
+    """The valid records: a cut or torn tail, or a torn record anywhere, costs only itself.
+
+    ValueError when the file was written by another version of the format.
+    """
+    head = data[:LOG_HEADER.size]
+    if len(head) < LOG_HEADER.size or zlib.crc32(head[:-4]) != _LOG_CRC.unpack(head[-4:])[0]:
+        return Log(np.zeros(0, np.int64), Columns.empty())  # not even the header reached the disk
+    magic, version, record_size, _crc = LOG_HEADER.unpack(head)
+    if magic != LOG_MAGIC or version != LOG_VERSION or record_size != LOG_RECORD.size:
+        raise ValueError(f"frames.log version {version} is not known; use a newer fieldrec")
+    count = (len(data) - LOG_HEADER.size) // LOG_RECORD.size
+    records = np.frombuffer(data, _LOG_DTYPE, count, LOG_HEADER.size)
+    rows = records[_valid_records(data, records)]
+    return Log(rows["position"].astype(np.int64),
+               Columns(rows["number"].astype(np.int64), rows["time_ns"].astype(np.int64),
+                       rows["device_time_ns"].astype(np.int64), rows["digest"].astype(np.uint64)))
+
+
+def _valid_records(data: bytes, records: NDArray[Any]) -> list[int]:
+    """Places of the records whose CRC is right and whose position goes on upwards."""
+    valid = []
+    last = -1
+    view = memoryview(data)
+    for at, (position, crc) in enumerate(zip(records["position"].tolist(), records["crc"].tolist(),
+                                             strict=True)):
+        start = LOG_HEADER.size + at * LOG_RECORD.size
+        if zlib.crc32(view[start:start + _LOG_CRC_AT]) == crc and position > last:
+            valid.append(at)
+            last = position
+    return valid
