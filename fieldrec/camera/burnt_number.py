@@ -99,7 +99,7 @@ def _cells(pixels: Pixels, layout: _Layout) -> Pixels:
     cell, rows, columns, _ = layout
     area = pixels[:rows * cell, :columns * cell]
     # Splitting axes never copies, so writing to this view writes to `pixels`.
-    return area.reshape((rows, cell, columns, cell) + pixels.shape[2:])
+    return area.reshape((rows, cell, columns, cell, *pixels.shape[2:]))
 
 
 def _bits(number: int, count: int) -> NDArray[np.uint8]:
