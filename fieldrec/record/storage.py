@@ -1,0 +1,95 @@
+"""Room for recordings: how full their file system is, and when that forbids recording.
+
+Blocking but short (statvfs; a small file created and removed); called by the session's worker.
+Holds no state.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from fieldrec.config import StorageConfig
+from fieldrec.core import durable
+from fieldrec.core.errors import StoreError, StoreFull
+from fieldrec.core.snapshot import StorageStatus
+
+PROBE = ".fieldrec-probe"
+
+
+class StorageGuard:
+    """The limits of `config` applied to the file system that `directory` is on."""
+
+    def __init__(self, directory: Path, config: StorageConfig) -> None:
+        self._directory = directory
+        self._config = config
+
+    def status(self, bytes_per_s: float = 0.0) -> StorageStatus:
+        """How full it is now; `minutes_left` until the nearer limit at `bytes_per_s` (0: None).
+
+        Used percent as df counts it: what ordinary users can still get is free. All zero when the
+        folder cannot be asked.
+        """
+        try:
+            figures = os.statvfs(self._directory)
+        except OSError:
+            return StorageStatus(stop_percent=self._config.stop_percent)
+        free = figures.f_bavail * figures.f_frsize
+        total = (figures.f_blocks - figures.f_bfree + figures.f_bavail) * figures.f_frsize
+        used_percent = 100.0 * (1 - free / total) if total else 100.0
+        left = min(free - self._config.reserve_bytes,
+                   free - total * (1 - self._config.stop_percent / 100))
+        minutes = max(0.0, left) / bytes_per_s / 60 if bytes_per_s > 0 else None
+        return StorageStatus(total_bytes=total, free_bytes=free, used_percent=used_percent,
+                             stop_percent=self._config.stop_percent, minutes_left=minutes)
+
+    def refusal(self) -> str | None:
+        """Why there is no room to record, with the numbers; None when there is."""
+        status = self.status()
+        if not status.total_bytes:
+            return f"{self._directory} cannot be read"
+        free = f"{_size(status.free_bytes)} free"
+        if status.used_percent >= status.stop_percent:
+            return (f"disk {status.used_percent:.1f} % used (stop at {status.stop_percent:g} %), "
+                    f"{free}")
+        if status.free_bytes < self._config.reserve_bytes:
+            return (f"disk {status.used_percent:.1f} % used, {free} "
+                    f"(stop below {_size(self._config.reserve_bytes)})")
+        return None
+
+    def check_usable(self) -> None:
+        """Really create and remove a file; StoreError or StoreFull says what to do."""
+        directory = self._directory
+        if not directory.exists():
+            raise StoreError(f"recordings folder {directory} does not exist; create it, or mount "
+                             "the disk it is on")
+        if not directory.is_dir():
+            raise StoreError(f"recordings folder {directory} is not a folder; set "
+                             "storage.directory to one")
+        try:
+            durable.write_atomic(directory / PROBE, b"fieldrec")
+            durable.unlink(directory / PROBE)
+        except StoreFull as error:
+            status = self.status()
+            raise StoreFull(f"no room in recordings folder {directory}: {status.used_percent:.1f} "
+                            f"% used, {_size(status.free_bytes)} free; free some") from error
+        except OSError as error:
+            raise StoreError(f"recordings folder {directory} cannot be written: {error.strerror}; "
+                             f"{_advice(error.errno)}") from error
+
+
+def _advice(number: int | None) -> str:
+    if number == errno.EROFS:
+        return "its file system is read-only: check the disk and mount it for writing"
+    if number in (errno.EACCES, errno.EPERM):
+        return "give the user that runs fieldrec the right to write there"
+    return "check the disk"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
