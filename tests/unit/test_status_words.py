@@ -1,0 +1,144 @@
+"""Plain words: sizes, durations, one line per thing, hostile text neutralised."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import unicodedata
+from pathlib import Path
+
+import pytest
+from fieldrec.core.model import (
+    CameraState,
+    Drive,
+    DriveState,
+    Heat,
+    Job,
+    JobKind,
+    JobState,
+    PowerLevel,
+    PowerState,
+)
+from fieldrec.core.snapshot import RecorderStatus, Snapshot, StorageStatus
+from fieldrec.status import words
+from hypothesis import given
+from hypothesis import strategies as st
+
+JOB = Job(id=1, kind=JobKind.COPY, item="bees", item_uuid="u", destination="BEES1", preset=None,
+          delete_source=False, allow_battery=False, state=JobState.RUNNING, reason="", attempt=1,
+          done_bytes=1_300_000_000, total_bytes=2_900_000_000, created_ns=0, changed_ns=0)
+DRIVE = Drive("uu-1", "BEES1", "/dev/sda1", Path("/m"), "exfat", 480, 64_000_000_000,
+              31_000_000_000, DriveState.READY)
+
+
+@pytest.mark.parametrize(("count", "text"), [
+    (0, "0 B"), (512, "512 B"), (999, "999 B"), (1000, "1.0 kB"), (1_300_000_000, "1.3 GB"),
+    (99_940_000, "99.9 MB"), (99_960_000, "100 MB"), (412_000_000_000, "412 GB"),
+    (999_600_000, "1.0 GB"), (10**21, "1000 EB"), (-5, "0 B"), (math.inf, "?"), (math.nan, "?")])
+def test_size(count: float, text: str) -> None:
+    assert words.size(count) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [
+    (0, "0 s"), (48.9, "48 s"), (60, "1 min"), (250, "4 min 10 s"), (3600, "1 h"),
+    (6600, "1 h 50 min"), (86_399, "23 h 59 min"), (86_400, "1 d"), (100_000, "1 d 3 h"),
+    (-1, "0 s"), (math.inf, "?")])
+def test_duration(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
+
+
+def test_small_words() -> None:
+    assert words.rate(85_000_000) == "85.0 MB/s"
+    assert words.count(1234567) == "1 234 567"
+    assert words.plural(1, "frame") == "1 frame"
+    assert words.plural(2, "copy", "copies") == "2 copies"
+    assert words.utc(0) == "1970-01-01 00:00:00Z"
+    assert words.utc(10**30) == "?"
+
+
+@pytest.mark.parametrize(("text", "safe"), [
+    ("BEES 1", "BEES 1"), ("\x1b[2Jx", "�[2Jx"), ("a\r\nb", "a  b"), ("a\u202eb", "a�b"),
+    ("a\u200bb", "a�b"), ("a\u2028b", "a�b"), ("\ud800", "�"), ("\x9b31m", "�31m"),
+    ("Bienenstöcke", "Bienenstöcke"), ("a" + "\u0301" * 9, "a\u0301\u0301" + "�" * 7)])
+def test_safe_text(text: str, safe: str) -> None:
+    assert words.safe_text(text) == safe
+
+
+def test_safe_text_is_cut() -> None:
+    assert words.safe_text("abcdef", 6) == "abcdef"
+    assert words.safe_text("abcdefg", 6) == "abcde…"
+    assert len(words.safe_text("x" * 10**6)) == 200
+
+
+@given(st.text(alphabet=st.characters()), st.integers(1, 50))
+def test_nothing_invisible_survives(text: str, limit: int) -> None:
+    safe = words.safe_text(text, limit)
+    assert len(safe) <= limit
+    assert all(unicodedata.category(c)[0] != "C" and (c == " " or unicodedata.category(c)[0] != "Z")
+               for c in safe)
+    assert words.ascii_text(text, limit).isascii()
+    assert len(words.ascii_text(text, limit)) <= limit
+    assert all(" " <= c <= "~" for c in words.ascii_text(text, limit))
+
+
+def test_ascii_text_drops_accents() -> None:
+    assert words.ascii_text("Müller 蜂") == "Muller ?"
+
+
+def test_describe_job() -> None:
+    assert words.describe_job(JOB) == "copy bees to BEES1: running 44 % (1.3 GB of 2.9 GB)"
+    waits = dataclasses.replace(JOB, kind=JobKind.EXPORT, preset="High", destination=None,
+                                state=JobState.WAITING, reason="recording\x1b")
+    assert words.describe_job(waits) == "export bees (High): waiting: recording�"
+    assert words.describe_job(dataclasses.replace(JOB, state=JobState.DONE)) == (
+        "copy bees to BEES1: done")
+    early = dataclasses.replace(JOB, total_bytes=0, done_bytes=0)
+    assert words.describe_job(early) == "copy bees to BEES1: running 0 %"
+
+
+def test_percent_is_rounded_down_and_bounded() -> None:
+    assert words.percent_done(dataclasses.replace(JOB, done_bytes=999, total_bytes=1000)) == 99
+    assert words.percent_done(dataclasses.replace(JOB, done_bytes=2000, total_bytes=1000)) == 100
+
+
+def test_describe_recorder() -> None:
+    status = RecorderStatus("left", "227", CameraState.RECORDING, recording="bees",
+                            frame_count=165_000, measured_hz=25.01, dropped=3, lost=1,
+                            heat=Heat.LOW, written_bytes=1_300_000_000)
+    assert words.describe_recorder(status) == (
+        "left: recording bees, 165 000 frames, 25.0 fps, 3 dropped, 1 lost, heat low, 1.3 GB")
+    failed = RecorderStatus("left", "227", CameraState.FAILED, problem="no such device")
+    assert words.describe_recorder(failed) == "left: FAILED: no such device"
+    idle = RecorderStatus("left", "227", CameraState.READY, stop_reason="disk 94.1 % full")
+    assert words.describe_recorder(idle) == "left: ready, last recording ended: disk 94.1 % full"
+
+
+def test_describe_drive() -> None:
+    assert words.describe_drive(DRIVE) == "BEES1: ready, 31.0 GB free, slow USB 2 link"
+    busy = dataclasses.replace(DRIVE, leases=1, link_mbps=None)
+    assert words.describe_drive(busy) == "BEES1: in use, 31.0 GB free"
+    safe = dataclasses.replace(DRIVE, state=DriveState.SAFE)
+    assert words.describe_drive(safe) == "SAFE TO REMOVE BEES1"
+    bad = dataclasses.replace(DRIVE, state=DriveState.REJECTED, reason="ntfs is dirty", label=" ")
+    assert words.describe_drive(bad) == "uu-1: rejected: ntfs is dirty"
+    mounting = dataclasses.replace(DRIVE, state=DriveState.MOUNTING)
+    assert words.describe_drive(mounting) == "BEES1: mounting"
+
+
+def test_describe_power() -> None:
+    assert words.describe_power(PowerState(PowerLevel.MAINS, 80.2)) == "mains 80 %"
+    battery = PowerState(PowerLevel.BATTERY, 83.0, minutes_left=110)
+    assert words.describe_power(battery) == "battery 83 %, 1 h 50 min left"
+    assert words.describe_power(PowerState(PowerLevel.UNKNOWN)) == "power unknown"
+
+
+def test_describe_snapshot() -> None:
+    recorders = (RecorderStatus("a", "1", CameraState.RECORDING, frame_count=10, dropped=1),
+                 RecorderStatus("b", "2", CameraState.FAILED))
+    snapshot = Snapshot(version=1, time_ns=60 * 10**9, name="box", recording=True,
+                        recording_since_ns=0, recorders=recorders,
+                        power=PowerState(PowerLevel.MAINS),
+                        storage=StorageStatus(10**12, 412 * 10**9, 58.8, 94.0, 730.0))
+    assert words.describe_snapshot(snapshot) == (
+        "recording for 1 min, 1 of 2 cameras well, 10 frames, 1 dropped, 0 lost, "
+        "disk 412 GB free (58.8 % used), 12 h 10 min left, mains")
