@@ -185,11 +185,11 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, set | frozenset):
         return {plain(item) for item in value}
-    if value is None or isinstance(value, bool | datetime.datetime | datetime.date):
+    if value is None or isinstance(value, bool | bytes | datetime.datetime | datetime.date):
         return value
-    for kind in (str, int, float, bytes):
+    for kind in (str, int, float):
         if isinstance(value, kind):
-            return kind(value)
+            return kind(value)  # without what a subclass adds, which YAML does not know
     raise ValueError(f"a {type(value).__name__} cannot be stored; use text or numbers")
 
 

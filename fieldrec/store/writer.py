@@ -314,6 +314,7 @@ class StoreWriter:
             self._write_extra(last)
 
     def _close_metadata(self, closing: dict[str, Any]) -> None:
+        closing["interrupted"] = False  # true until here: a crash cannot write it
         closing["lost"] = int(closing.get("lost", 0)) + self.lost
         if self._extra.unwritten:
             closing["extra_data_lost"] = self._extra.unwritten
@@ -345,7 +346,7 @@ def _with_defaults(user: Mapping[str, Any], spec: FrameSpec, timezone: str) -> d
     given = user.get("fieldrec")
     ours = {"version": __version__, "pixel_format": spec.pixel_format,
             "nominal_hz": spec.nominal_hz, "dropped": 0, "lost": 0,
-            **(given if isinstance(given, Mapping) else {})}
+            **(given if isinstance(given, Mapping) else {}), "interrupted": True}
     return {**known, **user, "fieldrec": ours}
 
 
