@@ -76,10 +76,11 @@ class Session:
     def __init__(self, recorders: Mapping[str, Recorder], *, directory: Path,
                  storage: StorageConfig, record: RecordConfig, timezone: str, clock: Clock,
                  on_event: Callable[[str, str], None],
-                 mend_delays_s: Sequence[float] = MEND_DELAYS_S) -> None:
+                 mend_delays_s: Sequence[float] = MEND_DELAYS_S,
+                 guard: StorageGuard | None = None) -> None:
         self._recorders = dict(recorders)
         self._directory = directory
-        self._guard = StorageGuard(directory, storage)
+        self._guard = guard or StorageGuard(directory, storage)
         self._record = record
         self._timezone = timezone
         self._clock = clock

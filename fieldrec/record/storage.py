@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from fieldrec.config import StorageConfig
@@ -21,9 +22,12 @@ PROBE = ".fieldrec-probe"
 class StorageGuard:
     """The limits of `config` applied to the file system that `directory` is on."""
 
-    def __init__(self, directory: Path, config: StorageConfig) -> None:
+    def __init__(self, directory: Path, config: StorageConfig, *,
+                 statvfs: Callable[[Path], os.statvfs_result] = os.statvfs) -> None:
+        """`statvfs` asks the kernel; tests give a disk of their own."""
         self._directory = directory
         self._config = config
+        self._statvfs = statvfs
 
     def status(self, bytes_per_s: float = 0.0) -> StorageStatus:
         """How full it is now; `minutes_left` until the nearer limit at `bytes_per_s` (0: None).
@@ -32,7 +36,7 @@ class StorageGuard:
         folder cannot be asked.
         """
         try:
-            figures = os.statvfs(self._directory)
+            figures = self._statvfs(self._directory)
         except OSError:
             return StorageStatus(stop_percent=self._config.stop_percent)
         free = figures.f_bavail * figures.f_frsize
@@ -71,12 +75,18 @@ class StorageGuard:
             durable.write_atomic(directory / PROBE, b"fieldrec")
             durable.unlink(directory / PROBE)
         except StoreFull as error:
-            status = self.status()
-            raise StoreFull(f"no room in recordings folder {directory}: {status.used_percent:.1f} "
-                            f"% used, {_size(status.free_bytes)} free; free some") from error
+            raise self._full() from error
         except OSError as error:
+            if error.errno in durable.FULL_ERRNOS:
+                raise self._full() from error
             raise StoreError(f"recordings folder {directory} cannot be written: {error.strerror}; "
                              f"{_advice(error.errno)}") from error
+
+    def _full(self) -> StoreFull:
+        status = self.status()
+        return StoreFull(f"no room in recordings folder {self._directory}: "
+                         f"{status.used_percent:.1f} % used, {_size(status.free_bytes)} free; "
+                         "delete or move recordings first")
 
 
 def _advice(number: int | None) -> str:

@@ -1,0 +1,170 @@
+"""The capture thread: dropped, lost, silence, and how it begins and ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from fieldrec.core.errors import CameraError, CameraLost
+from fieldrec.record.capture import Capture, LostRun, Patience
+from fieldrec.record.ring import Ring
+
+from tests.fakes.cameras import LONG_S, SECOND_NS, SPEC, ManualClock, ScriptedCamera
+
+SHORT = Patience(grab_s=0.01, silence_s=0.03)
+FOREVER = Patience(grab_s=0.01, silence_s=1e9)
+
+
+class Rig:
+    """A capture with its camera and ring."""
+
+    def __init__(self, patience: Patience = FOREVER, barrier: threading.Barrier | None = None
+                 ) -> None:
+        self.camera = ScriptedCamera(ManualClock())
+        self.ring = Ring(SPEC, 4)
+        self.capture = Capture("c", self.camera, self.ring, nominal_hz=0.0, patience=patience,
+                               barrier=barrier)
+
+    def give(self, *numbers: int) -> None:
+        for number in numbers:
+            self.camera.give(number)
+        self.camera.wait_taken()
+
+    def drain(self) -> list[int]:
+        numbers = []
+        while (slot := self.ring.take(0)) is not None:
+            numbers.append(slot.header.number)
+            self.ring.release()
+        return numbers
+
+    def end(self) -> None:
+        self.camera.may_answer.set()
+        self.camera.may_start.set()
+        self.capture.request_stop()
+        self.capture.join()
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    rig = Rig()
+    rig.capture.start()
+    assert rig.capture.ready.wait(LONG_S)
+    yield rig
+    rig.end()
+
+
+def test_gaps_in_the_numbers_are_dropped(rig: Rig) -> None:
+    rig.give(5, 6, 9, 10)
+    assert rig.capture.dropped == 2
+    assert rig.ring.statistics().lost == 0
+    assert rig.drain() == [5, 6, 9, 10]
+
+
+def test_numbers_that_begin_anew_are_not_dropped(rig: Rig) -> None:
+    rig.give(100, 0, 1)
+    assert rig.capture.dropped == 0
+    rig.give(3)
+    assert rig.capture.dropped == 1
+
+
+def test_overflow_is_lost_not_dropped_and_its_runs_are_noted(rig: Rig) -> None:
+    rig.give(0, 1, 2, 3, 4, 5, 8)
+    assert rig.ring.statistics().lost == 3
+    assert rig.capture.dropped == 2
+    assert rig.drain() == [0, 1, 2, 3]
+    rig.give(9)
+    assert rig.drain() == [9]
+    start_ns = 1001 * SECOND_NS
+    assert list(rig.capture.lost_runs) == [
+        LostRun(4, 8, 3, start_ns + 4 * SECOND_NS, start_ns + 6 * SECOND_NS)]
+
+
+def test_run_of_lost_frames_at_the_end_is_noted(rig: Rig) -> None:
+    rig.give(0, 1, 2, 3, 4)
+    rig.end()
+    assert [run.count for run in rig.capture.lost_runs] == [1]
+
+
+def test_asked_to_stop_it_stops_the_camera_and_closes_the_ring(rig: Rig) -> None:
+    rig.give(0)
+    rig.end()
+    assert rig.capture.error is None
+    assert not rig.camera.started
+    assert rig.drain() == [0]
+    assert rig.ring.finished
+
+
+def test_short_silence_is_waited_for_long_silence_is_a_lost_camera() -> None:
+    rig = Rig(SHORT)
+    rig.capture.start()
+    rig.capture.join()
+    assert isinstance(rig.capture.error, CameraLost)
+    assert "no frame for" in str(rig.capture.error)
+    assert not rig.camera.started
+
+
+def test_slow_cameras_are_given_three_periods() -> None:
+    patience = Patience(grab_s=0.01, silence_s=0.01)
+    slow = Capture("c", ScriptedCamera(ManualClock()), Ring(SPEC, 4), nominal_hz=0.1,
+                   patience=patience, barrier=None)
+    assert slow._silence_s == 30.0
+
+
+@pytest.mark.parametrize(("error", "said"), [
+    (CameraLost("unplugged"), "unplugged"), (ValueError("bug in a driver"), "ValueError: bug in")])
+def test_camera_error_ends_it_in_order(rig: Rig, error: Exception, said: str) -> None:
+    rig.camera.give(0)
+    rig.camera.fail(error)
+    rig.capture.join()
+    assert isinstance(rig.capture.error, CameraError)
+    assert said in str(rig.capture.error)
+    assert rig.drain() == [0]
+    assert rig.ring.finished
+    assert not rig.camera.started
+
+
+def test_camera_that_does_not_start_is_ready_with_the_error() -> None:
+    rig = Rig()
+    rig.camera.start_error = CameraError("no trigger")
+    rig.capture.start()
+    assert rig.capture.ready.wait(LONG_S)
+    rig.capture.join()
+    assert not rig.capture.started
+    assert str(rig.capture.error) == "no trigger"
+
+
+def test_cameras_start_together() -> None:
+    barrier = threading.Barrier(2)
+    rigs = [Rig(barrier=barrier), Rig(barrier=barrier)]
+    rigs[0].capture.start()
+    assert not rigs[0].camera.in_start.is_set()
+    rigs[1].capture.start()
+    for rig in rigs:
+        assert rig.camera.in_start.wait(LONG_S)
+        rig.end()
+
+
+def test_one_that_fails_does_not_keep_the_others_waiting() -> None:
+    barrier = threading.Barrier(2)
+    rig = Rig(barrier=barrier)
+    rig.capture.start()
+    barrier.abort()
+    assert rig.camera.in_start.wait(LONG_S)
+    rig.end()
+
+
+def test_stopped_while_waiting_for_others_the_camera_never_starts() -> None:
+    rig = Rig(barrier=threading.Barrier(2))
+    rig.capture.start()
+    rig.end()
+    assert not rig.camera.in_start.is_set()
+    assert rig.capture.error is None
+
+
+def test_turns_stand_still_while_the_driver_hangs(rig: Rig) -> None:
+    rig.camera.may_answer.clear()
+    assert rig.camera.in_hang.wait(LONG_S)
+    turns = rig.capture.turns
+    assert not rig.capture.join(0.05)
+    assert rig.capture.turns == turns
