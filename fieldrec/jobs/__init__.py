@@ -1,0 +1,1 @@
+"""Floor 5: deferred work: which jobs there are, when they may run, and what they do."""

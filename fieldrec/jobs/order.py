@@ -1,0 +1,51 @@
+"""Which jobs go first: pure, any thread. Admission says whether a job may run, this says when.
+
+Two lanes, one job at a time in each: offload (copy, move, delete) and export. Never two jobs on one
+recording. Offload goes before export, because a drive may leave; a move waits for exports of its
+recording that were asked for earlier, because it takes the raw away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from fieldrec.core.model import Job, JobKind
+from fieldrec.jobs.admission import Wait
+
+OFFLOAD = "offload"
+EXPORT = "export"
+LANES = (OFFLOAD, EXPORT)
+
+
+def lane(job: Job) -> str:
+    """Where a job runs."""
+    return EXPORT if job.kind is JobKind.EXPORT else OFFLOAD
+
+
+def judging_order(jobs: Iterable[Job]) -> list[Job]:
+    """Offload before export, then by age: what :func:`behind` is told must be known before."""
+    return sorted(jobs, key=lambda job: (lane(job) == EXPORT, job.id))
+
+
+def first(runnable: Iterable[Job], in_lane: str) -> Job | None:
+    """The job to start in a lane: deletions make room, so they go first; then by age."""
+    there = (job for job in runnable if lane(job) == in_lane)
+    return min(there, key=lambda job: (job.kind is not JobKind.DELETE, job.id), default=None)
+
+
+def behind(job: Job, running: Sequence[Job], runnable: Sequence[Job], unfinished: Sequence[Job]
+           ) -> Wait | None:
+    """What an admitted job has to wait for, None if nothing but its lane."""
+    for other in running:
+        if other.item_uuid == job.item_uuid:
+            return Wait(f"job {other.id} ({other.kind.value}) works on this recording first")
+    if job.kind is JobKind.MOVE:
+        for other in unfinished:
+            if (other.kind is JobKind.EXPORT and other.item_uuid == job.item_uuid
+                    and other.id < job.id):
+                return Wait(f"job {other.id} exports this recording first")
+    if job.kind is JobKind.EXPORT:
+        for other in (*running, *runnable):
+            if lane(other) == OFFLOAD:
+                return Wait(f"job {other.id} ({other.kind.value}) goes first")
+    return None

@@ -1,0 +1,250 @@
+"""The files of a recording as they are copied: listed, read once, hashed while read.
+
+Blocking; ``copy`` thread. Nothing is written. Every file is read through one generator that hashes
+it, checks each frame's pixels against the digest that the store thread took when the frame arrived
+(end to end, from the ring to the destination), notices that a file changed under it, and stops at a
+slice when asked to.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import struct
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import xxhash
+
+from fieldrec.core.errors import StateError, StoreDamaged
+from fieldrec.core.model import Recording, RecordingState
+from fieldrec.destinations import MANIFEST_NAME
+from fieldrec.jobs import manifest
+from fieldrec.store import layout
+
+SLICE_BYTES = 4 * 1024 * 1024
+"""Between two looks at the stop flag; also what one read asks for."""
+_CHUNK = re.compile(r"[0-9]{6,}\Z")
+_NOT_COPIED = frozenset({layout.RESERVE_NAME, MANIFEST_NAME})
+"""Room kept for closing, and the manifest of an earlier copy (a new one is written)."""
+_TEMPORARY = re.compile(r"\..*\.tmp\Z")
+
+
+class Stopped(Exception):
+    """The stop flag was set; everything done so far is kept for the next try."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One source file at the moment of listing."""
+
+    relative: str
+    path: Path
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to copy: a raw store, or an export."""
+
+    kind: str
+    """manifest.STORE or manifest.EXPORT."""
+    stem: str
+    """The recording's name; where it is taken at the destination, a suffix goes after this."""
+    extension: str
+    """".high.mp4" of an export, "" of a store."""
+    path: Path
+    files: tuple[File, ...]
+    sidecar: bytes | None = None
+    """An export's manifest, carried over as it is."""
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+
+def items_of(recording: Recording) -> list[Item]:
+    """What there is to copy of a recording. StateError when its raw is there but not complete."""
+    items = []
+    if recording.has_raw:
+        if recording.state is not RecordingState.COMPLETE:
+            raise StateError(f"{recording.name} is {recording.state.value}, not complete; "
+                             "it can be copied once it is")
+        items.append(Item(manifest.STORE, recording.name, "", recording.path,
+                          store_files(recording.path)))
+    items.extend(_export_item(recording, export.path) for export in recording.exports)
+    return items
+
+
+def store_files(root: Path) -> tuple[File, ...]:
+    """Every file of a store, sorted. StateError while it has a lock (I1); StoreDamaged for
+    anything in it that is neither file nor directory."""
+    found: list[File] = []
+    try:
+        for directory, names, files in os.walk(root, onerror=_raise):
+            names.sort()
+            for name in [*names, *files]:
+                path = Path(directory, name)
+                _list_one(root, path, found)
+    except OSError as error:
+        raise StoreDamaged(f"{root}: cannot be read: {error}") from error
+    return tuple(sorted(found, key=lambda file: file.relative))
+
+
+def changed_since(item: Item) -> str | None:
+    """What differs now from the listing (name, size or time of a file), in words; None if nothing
+    does. Asked before a source is deleted (I5)."""
+    if item.kind == manifest.STORE:
+        now = {file.relative: file for file in store_files(item.path)}
+    else:
+        now = {"": _file("", item.path)}
+    before = {file.relative: file for file in item.files}
+    for relative in sorted(before.keys() | now.keys()):
+        if before.get(relative) != now.get(relative):
+            return str(item.path / relative) if relative else str(item.path)
+    return None
+
+
+class Reader:
+    """Reads an item's files for a destination; remembers their digests by `relative`."""
+
+    def __init__(self, item: Item, stop: threading.Event, on_bytes: Callable[[int], None]) -> None:
+        self.item = item
+        self.digests: dict[str, str] = {}
+        self._stop = stop
+        self._on_bytes = on_bytes
+        self._frames_of: tuple[str, Mapping[str, int]] = ("", {})
+
+    def slices(self, file: File) -> Iterator[memoryview]:
+        """The file's bytes. StoreDamaged when it cannot be read, changed since it was listed, or
+        is a frame whose pixels are not those that the camera gave; Stopped when asked to stop."""
+        whole = xxhash.xxh64()
+        pixels = FramePixels() if self._frame_digest(file) is not None else None
+        try:
+            with file.path.open("rb", buffering=0) as raw:
+                os.posix_fadvise(raw.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+                buffer = memoryview(bytearray(min(SLICE_BYTES, max(file.size_bytes, 1))))
+                while count := raw.readinto(buffer):
+                    check(self._stop)
+                    data = buffer[:count]
+                    whole.update(data)
+                    if pixels is not None:
+                        pixels.update(data)
+                    yield data
+                    self._on_bytes(count)
+                status = os.fstat(raw.fileno())
+                # what was read once is not read again soon: leave the cache to the recorder
+                os.posix_fadvise(raw.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        except OSError as error:
+            raise StoreDamaged(f"{file.path}: cannot be read: {error.strerror}") from error
+        if (status.st_size, status.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
+            raise StoreDamaged(f"{file.path} changed while it was copied; nothing was committed")
+        self._check_frame(file, pixels)
+        self.digests[file.relative] = whole.hexdigest()
+
+    def digest(self, file: File) -> str:
+        """XXH64 of a source file, reading it unless that was done already."""
+        if file.relative not in self.digests:
+            for _ in self.slices(file):
+                pass
+        return self.digests[file.relative]
+
+    def _frame_digest(self, file: File) -> int | None:
+        chunk, _, name = file.relative.rpartition("/")
+        if not (name.endswith(".npy") and _CHUNK.match(chunk)):
+            return None
+        if self._frames_of[0] != chunk:
+            self._frames_of = (chunk, frame_digests(self.item.path / chunk))
+        return self._frames_of[1].get(name)
+
+    def _check_frame(self, file: File, pixels: FramePixels | None) -> None:
+        if pixels is not None and pixels.digest() != self._frame_digest(file):
+            raise StoreDamaged(f"{file.path}: the frame's pixels are not those that were recorded "
+                               "(digest differs); nothing was committed")
+
+
+class FramePixels:
+    """XXH3-64 of what follows the header of a .npy file that arrives in slices."""
+
+    def __init__(self) -> None:
+        self._hash: xxhash.xxh3_64 | None = None
+
+    def update(self, data: memoryview) -> None:
+        """The next slice; the first one holds the header."""
+        if self._hash is not None:
+            self._hash.update(data)
+        elif (start := header_bytes(bytes(data[:12]))) is not None:
+            self._hash = xxhash.xxh3_64(data[start:])
+
+    def digest(self) -> int | None:
+        """None when the file had no whole header."""
+        return None if self._hash is None else self._hash.intdigest()
+
+
+def header_bytes(head: bytes) -> int | None:
+    """Where the pixels begin in a .npy file, from its first bytes; None if that is not one."""
+    if len(head) < 12 or head[:6] != b"\x93NUMPY":
+        return None
+    if head[6] == 1:
+        return 10 + int(struct.unpack_from("<H", head, 8)[0])
+    return 12 + int(struct.unpack_from("<I", head, 8)[0])
+
+
+def frame_digests(chunk: Path) -> dict[str, int]:
+    """Digest by file name of the frames in a chunk; empty for stores by others."""
+    try:
+        columns = layout.parse_index((chunk / layout.INDEX_NAME).read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise StoreDamaged(f"{chunk / layout.INDEX_NAME}: {error}") from error
+    if columns.digests is None:
+        return {}
+    return {layout.frame_name(at): int(digest) for at, digest in enumerate(columns.digests)}
+
+
+def check(stop: threading.Event) -> None:
+    """Raise Stopped when the flag is set."""
+    if stop.is_set():
+        raise Stopped
+
+
+def _export_item(recording: Recording, path: Path) -> Item:
+    sidecar = path.with_name(path.name + ".json")
+    try:
+        data = sidecar.read_bytes()
+    except OSError as error:
+        raise StoreDamaged(f"{sidecar}: cannot be read: {error.strerror}") from error
+    extension = path.name.removeprefix(recording.name)
+    stem = recording.name if extension != path.name else path.name
+    return Item(manifest.EXPORT, stem, extension if stem != path.name else "", path,
+                (_file("", path),), data)
+
+
+def _list_one(root: Path, path: Path, found: list[File]) -> None:
+    relative = path.relative_to(root).as_posix()
+    mode = path.lstat().st_mode
+    if stat.S_ISDIR(mode):
+        return
+    if not stat.S_ISREG(mode):
+        raise StoreDamaged(f"{path} is neither a file nor a directory; remove it from the store")
+    if relative == layout.LOCK_NAME:
+        raise StateError(f"{root} has a {layout.LOCK_NAME}: it is not complete")
+    if relative not in _NOT_COPIED and not _TEMPORARY.match(path.name):
+        found.append(_file(relative, path))
+
+
+def _file(relative: str, path: Path) -> File:
+    try:
+        status = path.lstat()
+    except OSError as error:
+        raise StoreDamaged(f"{path}: cannot be read: {error.strerror}") from error
+    return File(relative, path, status.st_size, status.st_mtime_ns)
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -1,0 +1,365 @@
+"""Copy, verify, move and delete recordings. Blocking; ``copy`` thread; keeps I4 and I5.
+
+A transfer has three parts: write everything that is missing; then read all of it back from the
+medium and compare; then commit, item by item. Reading back begins only when everything was written,
+because a drive that lies about its size overwrites its beginning with its end. What is there
+already is known by uuid and digest, never by name. Every part looks at the evidence first, so it
+may run again after a kill at any point: whole items are recognised by their manifest, whole files
+of an unfinished item by size and read-back digest.
+"""
+
+from __future__ import annotations
+
+import glob
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import xxhash
+
+from fieldrec.core import durable
+from fieldrec.core.clock import Clock, SystemClock
+from fieldrec.core.errors import (
+    DestinationError,
+    JobRefused,
+    StateError,
+    StoreDamaged,
+    VerifyMismatch,
+)
+from fieldrec.core.model import Copy, JobState, Recording, RecordingState
+from fieldrec.destinations import Destination
+from fieldrec.jobs import manifest
+from fieldrec.jobs.manifest import Entry, Manifest
+from fieldrec.jobs.source import SLICE_BYTES, File, Item, Reader, changed_since, check, items_of
+from fieldrec.store import layout
+
+BATCH_BYTES = 256 * 1024 * 1024
+"""Between two syncs of the destination: bounds what lies unwritten in memory."""
+NAMES_TRIED = 10
+_BUSY = frozenset({RecordingState.OPENING, RecordingState.RECORDING, RecordingState.PAUSED,
+                   RecordingState.CLOSING, RecordingState.RECOVERING})
+
+Progress = Callable[[int, int], None]
+"""(done, total) bytes of the present phase."""
+Phase = Callable[[JobState], None]
+"""Told VERIFYING, COMMITTING, DELETING_SOURCE before each begins; an exception stops there."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferResult:
+    """What a transfer did."""
+
+    copied: tuple[Copy, ...]
+    """Items written, verified and committed now…"""
+    present: tuple[str, ...]
+    """…and names of those that were there before."""
+    items: tuple[Item, ...]
+    """All of them, as listed at the source before anything was read."""
+
+    @property
+    def copied_bytes(self) -> int:
+        return sum(copy.size_bytes for copy in self.copied)
+
+
+def transfer(recording: Recording, destination: Destination, *, stop: threading.Event,
+             on_progress: Progress = lambda _done, _total: None,
+             on_phase: Phase = lambda _phase: None,
+             recheck_present: bool = False, clock: Clock | None = None) -> TransferResult:
+    """Copy what is missing of a recording: its raw store and each export.
+
+    With `recheck_present` items that are there already are read back and compared too. Raises
+    Stopped when `stop` is set (what was written stays for the next try), VerifyMismatch naming the
+    file (the unfinished item is thrown away), StoreDamaged for a source that is not what was
+    recorded, DestinationError with the numbers when there is not enough room, DriveGone.
+    """
+    now = (clock or SystemClock()).epoch_ns
+    works = [_Work(item, recording.uuid, destination, stop) for item in items_of(recording)]
+    missing = [work for work in works if not work.present]
+    _check_room(destination, missing)
+    _run(missing, on_progress, _Work.write)
+    on_phase(JobState.VERIFYING)
+    _run(works if recheck_present else missing, on_progress, _Work.verify)
+    check(stop)
+    on_phase(JobState.COMMITTING)
+    copied = tuple(work.commit(now()) for work in missing)
+    return TransferResult(copied, tuple(work.name for work in works if work.present),
+                          tuple(work.item for work in works))
+
+
+def move(recording: Recording, destination: Destination, *, stop: threading.Event,
+         on_progress: Progress = lambda _done, _total: None,
+         on_phase: Phase = lambda _phase: None, clock: Clock | None = None) -> TransferResult:
+    """Transfer, then delete the source (I5).
+
+    A copy from an earlier visit is not trusted: it is read back and compared with the source first.
+    JobRefused, and nothing deleted, when the source changed since it was read.
+    """
+    result = transfer(recording, destination, stop=stop, on_progress=on_progress,
+                      on_phase=on_phase, recheck_present=True, clock=clock)
+    for item in result.items:
+        if (changed := changed_since(item)) is not None:
+            raise JobRefused(f"{changed} changed after it was copied; the source is kept; "
+                             "move it again")
+    on_phase(JobState.DELETING_SOURCE)
+    delete_recording(recording)
+    return result
+
+
+def delete_recording(recording: Recording) -> None:
+    """Delete a recording's exports, then its raw: the raw goes last, so that the recording is
+    known by its name until all of it is gone. StateError while it is being written."""
+    if recording.state in _BUSY:
+        raise StateError(f"{recording.name} is {recording.state.value}; stop it first")
+    delete_exports(recording)
+    if recording.has_raw:
+        delete_raw(recording.path)
+
+
+def delete_raw(path: Path) -> None:
+    """Delete a store; it is renamed first (I5). No error when it is gone already."""
+    if path.exists():
+        durable.rmtree(path)
+
+
+def delete_exports(recording: Recording) -> None:
+    """Delete a recording's exports: each is renamed first, then its sidecar goes, then the bytes.
+
+    Sidecars that a cut left without their file go too.
+    """
+    for export in recording.exports:
+        trash = export.path.with_name(durable.TRASH_PREFIX + export.path.name)
+        if export.path.exists():
+            durable.rename(export.path, trash)
+        durable.unlink(_sidecar(export.path), missing_ok=True)
+        durable.unlink(trash, missing_ok=True)
+    sweep_sidecars(recording.path.parent, recording.name)
+
+
+def sweep_sidecars(recordings: Path, name: str) -> None:
+    """Remove sidecars of a recording's exports whose file is gone."""
+    for sidecar in sorted(recordings.glob(f"{glob.escape(name)}.*.mp4.json")):
+        if not sidecar.with_suffix("").exists():
+            durable.unlink(sidecar, missing_ok=True)
+
+
+def verified_copy_exists(destination: Destination, name: str, uuid: str) -> bool:
+    """Whether a committed item of this recording, all its files in their sizes, is there: the
+    evidence that a recording which is gone from the source was moved."""
+    for item in destination.items():
+        if item.startswith(name):
+            found = _known(destination, item)
+            if (found is not None and found.uuid == uuid
+                    and destination.sizes(item) == _sizes(found)):
+                return True
+    return False
+
+
+def discard_unfinished(recording: Recording, destination: Destination) -> None:
+    """Throw away what a cancelled transfer left."""
+    stems = [("", recording.name)]
+    stems.extend((export.path.name.removeprefix(recording.name), recording.name)
+                 for export in recording.exports)
+    for extension, stem in stems:
+        for name in _names(stem, extension, recording.uuid):
+            destination.abort(name)
+
+
+class _Work:
+    """One item on its way: where it goes, and how far it is."""
+
+    def __init__(self, item: Item, uuid: str, destination: Destination, stop: threading.Event
+                 ) -> None:
+        self.item = item
+        self._uuid = uuid
+        self._destination = destination
+        self._stop = stop
+        self._on_bytes: Callable[[int], None] = lambda _count: None
+        self._reader = Reader(item, stop, lambda count: self._on_bytes(count))
+        self._kept: set[str] = set()
+        self.name, self.present = self._place()
+        self.left = {} if self.present else self._begin()
+
+    def write(self, on_bytes: Callable[[int], None]) -> None:
+        """Put every file that an earlier try did not leave in its full size."""
+        self._on_bytes = on_bytes
+        unsynced = 0
+        for file in self.item.files:
+            check(self._stop)
+            if self.left.get(file.relative) == file.size_bytes:
+                self._kept.add(file.relative)
+                on_bytes(file.size_bytes)
+                continue
+            self._put(file)
+            unsynced += file.size_bytes
+            if unsynced >= BATCH_BYTES:
+                self._destination.sync(self.name)
+                unsynced = 0
+        self._destination.sync(self.name)
+        self._on_bytes = lambda _count: None
+
+    def verify(self, on_bytes: Callable[[int], None]) -> None:
+        """Read every file back from the medium; what an earlier try left damaged is put again."""
+        kept = [file for file in self.item.files if file.relative in self._kept]
+        bad = [file for file in kept if not self._matches(file, on_bytes)]
+        for file in bad:
+            self._put(file)
+        if bad:
+            self._destination.sync(self.name)
+        good = {file.relative for file in kept} - {file.relative for file in bad}
+        for file in self.item.files:
+            if file.relative not in good and not self._matches(file, on_bytes):
+                self._mismatch(file)
+        self._check_sidecar()
+
+    def commit(self, now_ns: int) -> Copy:
+        """Write the manifest, give the item its name."""
+        self._destination.commit(self.name, self._manifest(now_ns))
+        return Copy(self._destination.name, self.name, self.item.total_bytes, now_ns)
+
+    def _place(self) -> tuple[str, bool]:
+        """(name at the destination, whether it is there): the same content under any of our names,
+        else the first name that is free; a name taken by another recording gets a suffix."""
+        names = list(_names(self.item.stem, self.item.extension, self._uuid))
+        for name in names:
+            if self._is_there(name):
+                return name, True
+        for name in names:
+            if not self._destination.taken(name):
+                return name, False
+        raise JobRefused(f"destination {self._destination.name} has {NAMES_TRIED} other items "
+                         f"named like {names[0]}; remove some")
+
+    def _is_there(self, name: str) -> bool:
+        if self.item.sidecar is not None:
+            data = self._destination.committed(name, len(self.item.sidecar))
+            return data == self.item.sidecar and self._sizes_match(name)
+        data = self._destination.committed(name, manifest.size_limit(len(self.item.files)))
+        if data is None:
+            return False
+        try:
+            found = manifest.parse(data, name)
+        except StoreDamaged:
+            return False  # not ours to judge; another name is taken
+        return (found.kind == self.item.kind and found.uuid == self._uuid
+                and _sizes(found) == self._source_sizes() and self._sizes_match(name)
+                and self._small_files_match(found))
+
+    def _small_files_match(self, found: Manifest) -> bool:
+        """Whether metadata and indexes are the same: the indexes carry every frame's digest, so
+        that this tells equal content without reading any frame."""
+        digests = {entry.path: entry.xxh64 for entry in found.files}
+        return all(self._reader.digest(file) == digests[file.relative]
+                   for file in self.item.files
+                   if file.path.name in (layout.METADATA_NAME, layout.INDEX_NAME))
+
+    def _source_sizes(self) -> dict[str, int]:
+        return {file.relative: file.size_bytes for file in self.item.files}
+
+    def _sizes_match(self, name: str) -> bool:
+        return self._destination.sizes(name) == self._source_sizes()
+
+    def _begin(self) -> dict[str, int]:
+        left = dict(self._destination.begin(self.name))
+        if left.keys() - self._source_sizes().keys():  # of another recording, or of another time
+            self._destination.abort(self.name)
+            left = dict(self._destination.begin(self.name))
+        return left
+
+    def _put(self, file: File) -> None:
+        self._destination.put(self.name, file.relative, self._reader.slices(file))
+
+    def _matches(self, file: File, on_bytes: Callable[[int], None]) -> bool:
+        read_back = xxhash.xxh64()
+        for data in self._destination.read_slices(self.name, file.relative, SLICE_BYTES):
+            check(self._stop)
+            read_back.update(data)
+            on_bytes(len(data))
+        return read_back.hexdigest() == self._reader.digest(file)
+
+    def _mismatch(self, file: File) -> None:
+        what = f"{self.name}/{file.relative}" if file.relative else self.name
+        if self.present:
+            raise VerifyMismatch(f"{what} on {self._destination.name} is not what was recorded; "
+                                 "remove that copy and try again; the source is kept")
+        self._destination.abort(self.name)
+        raise VerifyMismatch(f"{what} read back from {self._destination.name} differs from what "
+                             "was written; the source is kept; check or replace that medium")
+
+    def _check_sidecar(self) -> None:
+        """StoreDamaged when an export is not the file that was verified when it was made."""
+        if self.item.sidecar is not None:
+            entry, = manifest.parse_sidecar(self.item.sidecar, f"{self.item.path}.json").files
+            if entry.xxh64 != self._reader.digest(self.item.files[0]):
+                raise StoreDamaged(f"{self.item.path} is not the file its sidecar describes "
+                                   "(digest differs); export it again; nothing was committed")
+
+    def _manifest(self, now_ns: int) -> bytes:
+        if self.item.sidecar is not None:
+            return self.item.sidecar
+        entries = [Entry(file.relative, file.size_bytes, self._reader.digest(file))
+                   for file in self.item.files]
+        return manifest.build(self.item.kind, self.item.stem, self._uuid, entries, now_ns)
+
+
+def _run(works: list[_Work], on_progress: Progress,
+         phase: Callable[[_Work, Callable[[int], None]], None]) -> None:
+    """Run one phase over all items, adding up the bytes."""
+    total = sum(work.item.total_bytes for work in works)
+    done = 0
+
+    def on_bytes(count: int) -> None:
+        nonlocal done
+        done = min(done + count, total)
+        on_progress(done, total)
+
+    on_progress(0, total)
+    for work in works:
+        phase(work, on_bytes)
+
+
+def _check_room(destination: Destination, works: list[_Work]) -> None:
+    """DestinationError with the numbers unless everything fits, clusters counted."""
+    cluster = destination.allocation_bytes()
+    needed = 0
+    for work in works:
+        folders = {file.relative.rpartition("/")[0] for file in work.item.files}
+        needed += (len(folders) + 2) * cluster + 128 * len(work.item.files)
+        for file in work.item.files:
+            clusters = -(-file.size_bytes // cluster)
+            held = -(-work.left.get(file.relative, 0) // cluster)
+            needed += max(clusters - held, 0) * cluster
+    free = destination.free_bytes()
+    if works and needed > free:
+        raise DestinationError(
+            f"destination {destination.name}: {needed / 1e6:.1f} MB needed, {free / 1e6:.1f} MB "
+            "free; make room there and try again")
+
+
+def _names(stem: str, extension: str, uuid: str) -> Iterator[str]:
+    """The names an item may have, best first; the uuid tells whose it is."""
+    yield stem + extension
+    short = "".join(letter for letter in uuid if letter.isalnum())[:8] or "copy"
+    yield f"{stem}-{short}{extension}"
+    for number in range(2, NAMES_TRIED):
+        yield f"{stem}-{short}-{number}{extension}"
+
+
+def _known(destination: Destination, item: str) -> Manifest | None:
+    data = destination.committed(item)
+    if data is None:
+        return None
+    for read in (manifest.parse, manifest.parse_sidecar):
+        try:
+            return read(data, item)
+        except StoreDamaged:
+            continue
+    return None
+
+
+def _sizes(found: Manifest) -> dict[str, int]:
+    return {entry.path: entry.size_bytes for entry in found.files}
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
