@@ -16,6 +16,7 @@ from fieldrec.core.errors import NotFoundError, StateError, UsageError
 from fieldrec.core.model import Drive, Job, JobKind, Recording, RecordingState
 from fieldrec.core.snapshot import Snapshot
 from fieldrec.export.presets import preset as find_preset
+from fieldrec.jobs.automation import exportable, has_export
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.record.naming import check_name
 from fieldrec.record.session import Session
@@ -51,10 +52,15 @@ class Control:
         self._default_preset = default_preset
         self._changed = changed
         self._refusal = ""
+        self._no_recording = ""
 
     def refuse_from_now(self, why: str) -> None:
         """Called first at shutdown: every later verb that changes anything gets this answer."""
         self._refusal = why
+
+    def refuse_recording(self, why: str) -> None:
+        """Refuse to start recording with this reason; "" allows it again (power came back)."""
+        self._no_recording = why
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -83,6 +89,8 @@ class Control:
         self._check_open()
         if self._session is None:
             raise StateError("no cameras here: start the daemon with `fieldrec run`")
+        if self._no_recording:
+            raise StateError(f"recording refused: {self._no_recording}")
         if name is not None:
             check_name(name)
         names = await self._session.start(name, metadata, duration_s, cameras)
@@ -111,9 +119,8 @@ class Control:
             if names is not None:
                 _check_complete(recording, "export")
                 if not recording.has_raw:
-                    raise StateError(f"{recording.name}: the raw is gone; there is nothing to export")
-            exported = any(export.preset == chosen for export in recording.exports)
-            if _complete(recording) and recording.has_raw and recording.frame_count and not exported:
+                    raise StateError(f"{recording.name}: the raw is gone, nothing to export")
+            if exportable(recording) and not has_export(recording, chosen):
                 jobs.append(await self._queue.add(
                     JobKind.EXPORT, recording.name, recording.uuid, preset=chosen,
                     allow_battery=allow_battery))
@@ -227,7 +234,8 @@ class Control:
 
 def _no_such(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"{len(known)} recordings here, see `fieldrec list`"
+    hint = (f"did you mean {near[0]}?" if near
+            else f"{len(known)} recordings here, see `fieldrec list`")
     return f"no recording {name!r}; {hint}"
 
 

@@ -1,0 +1,68 @@
+"""What admission may look at, gathered; and destinations by name. Pure but for opening a lease."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from fieldrec.app.offload import drive_destination
+from fieldrec.config import Config
+from fieldrec.core.model import Conditions, Drive, DriveState, Job, PowerState
+from fieldrec.core.snapshot import StorageStatus
+from fieldrec.destinations import Destination
+from fieldrec.destinations.drive import DriveDestination
+from fieldrec.destinations.folder import FolderDestination
+from fieldrec.drives.watcher import DriveWatcher
+from fieldrec.jobs.runner import DestinationFactory
+from fieldrec.record.session import Session
+
+
+def conditions_of(config: Config, session: Session | None, power: PowerState,
+                  drives: Sequence[Drive], jobs: Sequence[Job], storage: StorageStatus, *,
+                  stopping: bool) -> Conditions:
+    """Folders count as present (a missing one is a transient error of the job); drives when they
+    are READY."""
+    ready = {drive_destination(d) for d in drives if d.state is DriveState.READY}
+    folders = {job.destination for job in jobs
+               if job.destination is not None and not job.destination.startswith("drive:")}
+    return Conditions(
+        recording=session is not None and session.recording,
+        recording_since_ns=None if session is None else session.recording_since_ns,
+        power=power, present_destinations=frozenset(ready | folders | set(config.destinations)),
+        free_bytes=storage.free_bytes, shutting_down=stopping)
+
+
+def destinations_of(config: Config, drives: DriveWatcher | None, jobs: Sequence[Job]
+                    ) -> Mapping[str, DestinationFactory]:
+    """Every destination that can be opened now: configured folders, drives that are READY, and
+    folders that a command named by their path."""
+    found: dict[str, DestinationFactory] = {
+        name: partial(_folder, name, destination.path)
+        for name, destination in config.destinations.items()
+    }
+    for job in jobs:
+        if job.destination is not None and job.destination.startswith("/"):
+            found[job.destination] = partial(_folder, job.destination, Path(job.destination))
+    for drive in drives.drives() if drives is not None else ():
+        if drives is not None and drive.state is DriveState.READY:
+            found[drive_destination(drive)] = partial(_drive, drive, config, drives)
+    return found
+
+
+@contextlib.contextmanager
+def _folder(name: str, path: Path) -> Iterator[Destination]:
+    with contextlib.closing(FolderDestination(name, path)) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def _drive(drive: Drive, config: Config, drives: DriveWatcher) -> Iterator[Destination]:
+    """The drive is leased for the block, so that eject waits for it and a pull is told apart from
+    a bad disk. DriveGone when it has just gone."""
+    with drives.lease(drive.fs_uuid) as lease, contextlib.closing(DriveDestination(
+            drive.label or drive.fs_uuid, lease.mount_point, config.drives.folder,
+            device=Path(drive.device), gone=lambda: lease.gone,
+            keep_free_bytes=config.drives.keep_free_bytes)) as destination:
+        yield destination

@@ -1,0 +1,1 @@
+"""Floor 9: the commands, one file per group of verbs."""

@@ -1,0 +1,176 @@
+"""Commands act through a link: to the process that owns the folder, or to one made for the command.
+
+`RemoteLink` speaks over the control socket of whoever works on the recordings folder; `LocalLink`
+runs the jobs in this process, under the folder's lock. Both give the same results, so a command
+does not care which it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from fieldrec.app import FOLDER_ONLY, App
+from fieldrec.config import Config
+from fieldrec.core.errors import FieldrecError, StateError
+from fieldrec.core.folder import PRIVATE_NAME
+from fieldrec.status.board import Board, snapshot_from_dict
+from fieldrec.status.control_socket import SOCKET_NAME, dispatch, error_from, short_path
+
+T = TypeVar("T")
+REPLY_LIMIT_BYTES = 1 << 28
+
+
+class Link(Protocol):
+    """What a command needs."""
+
+    board: Board
+    daemon: bool
+    """Whether another process does the work."""
+
+    async def call(self, verb: str, **arguments: Any) -> Any:
+        """One verb; its result as JSON-ready values. Raises what the verb raises."""
+        ...
+
+
+class LocalLink:
+    """The verbs of an App in this process."""
+
+    daemon = False
+
+    def __init__(self, app: App) -> None:
+        self.board = app.board
+        self._control = app.control
+
+    async def call(self, verb: str, **arguments: Any) -> Any:
+        return await dispatch(self._control, verb, arguments)
+
+
+class RemoteLink:
+    """The verbs of the process that serves the socket in a recordings folder."""
+
+    daemon = True
+
+    def __init__(self, socket_path: Path) -> None:
+        self.board = Board()
+        self._path = socket_path
+
+    async def call(self, verb: str, **arguments: Any) -> Any:
+        async with self._connection() as (reader, writer):
+            return await _ask(reader, writer, verb, arguments)
+
+    async def watch(self) -> None:
+        """Publish the other side's snapshots on our board until cancelled or it goes away."""
+        async with self._connection() as (reader, writer):
+            writer.write(b'{"verb": "watch"}\n')
+            while line := await reader.readline():
+                self.board.publish(snapshot_from_dict(json.loads(line)["result"]))
+        raise StateError("fieldrec went away; what it had begun goes on when it is started again")
+
+    @contextlib.asynccontextmanager
+    async def _connection(self
+                          ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        with short_path(self._path) as short:
+            reader, writer = await asyncio.open_unix_connection(short, limit=REPLY_LIMIT_BYTES)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, verb: str,
+               arguments: dict[str, Any]) -> Any:
+    writer.write(json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n")
+    line = await reader.readline()
+    if not line:
+        raise StateError(f"fieldrec went away while it was asked for {verb!r}")
+    reply = json.loads(line)
+    if not reply["ok"]:
+        raise error_from(reply)
+    return reply["result"]
+
+
+async def find_owner(recordings: Path) -> RemoteLink | None:
+    """The process that works on this folder, if one answers."""
+    path = recordings / PRIVATE_NAME / SOCKET_NAME
+    if not path.exists():
+        return None
+    link = RemoteLink(path)
+    try:
+        async with link._connection():
+            return link
+    except (ConnectionError, FileNotFoundError):
+        return None  # left by a crash
+    except PermissionError as error:
+        raise StateError(f"fieldrec runs on {recordings} as another user; use sudo") from error
+
+
+@contextlib.asynccontextmanager
+async def open_link(config: Config) -> AsyncIterator[Link]:
+    """A link to the owner of the configured folder, else a local one under the folder's lock."""
+    owner = await find_owner(config.storage.directory)
+    if owner is None:
+        async with App(config, FOLDER_ONLY) as app:
+            yield LocalLink(app)
+        return
+    watching = asyncio.create_task(owner.watch(), name="watch")
+    try:
+        yield owner
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+        if not watching.cancelled():
+            watching.exception()
+
+
+def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """asyncio.run with the signals of a command: the first ends it in order, a second at once."""
+
+    async def guarded() -> T:
+        task = asyncio.current_task()
+        with signals(lambda: void(task.cancel() if task is not None else None)):
+            return await main()
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        raise Interrupted("interrupted; everything was stopped in order") from None
+
+
+class Interrupted(FieldrecError):
+    """The command was ended by a signal."""
+
+    exit_code = 130
+
+
+@contextlib.contextmanager
+def signals(first: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT call `first` once; the second signal leaves at once (exit 130)."""
+    loop = asyncio.get_running_loop()
+    seen: list[int] = []
+
+    def on_signal(number: int) -> None:
+        if seen:
+            os._exit(130)
+        seen.append(number)
+        first()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def void(_: object) -> None:
+    """Drop a result."""

@@ -1,0 +1,207 @@
+"""Commands that only look: status, list, show, jobs, check."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fieldrec.cli.where import Where, where_options
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command("status")
+@where_options
+@json_option
+@click.option("--watch", is_flag=True, help="Keep showing until interrupted.")
+def status_command(where: Where, as_json: bool, watch: bool) -> None:
+    """Say how the box is: cameras, jobs and why they wait, drives, power, disk."""
+    from fieldrec.cli.link import find_owner, run
+
+    config = where.load()
+    folder = where.folder()
+
+    async def look() -> None:
+        owner = await find_owner(folder)
+        if owner is None:
+            _status_without_daemon(config, as_json)
+        elif watch:
+            await _watch(owner)
+        else:
+            _print_status(await owner.call("snapshot"), as_json)
+
+    run(look)
+
+
+def _print_status(values: dict[str, Any], as_json: bool) -> None:
+    from rich.console import Console
+
+    from fieldrec.cli.tables import print_json
+    from fieldrec.status import terminal
+    from fieldrec.status.board import snapshot_from_dict
+
+    if as_json:
+        print_json({"running": True, **values})
+    else:
+        Console(highlight=False).print(terminal.render(snapshot_from_dict(values)))
+
+
+def _status_without_daemon(config: Any, as_json: bool) -> None:
+    from fieldrec.catalogue.scan import scan
+    from fieldrec.cli.tables import print_json
+    from fieldrec.record.storage import StorageGuard
+    from fieldrec.status import words
+
+    storage = StorageGuard(config.storage.directory, config.storage).status()
+    recordings = scan(config.storage.directory)
+    if as_json:
+        print_json({"running": False, "recordings": len(recordings),
+                    "storage": dataclasses.asdict(storage)})
+        return
+    click.echo(f"no fieldrec runs on {config.storage.directory}")
+    click.echo(f"{words.plural(len(recordings), 'recording')}, {words.describe_storage(storage)}")
+
+
+async def _watch(owner: Any) -> None:
+    import asyncio
+
+    from fieldrec.cli.watching import shown
+
+    async with shown(owner.board):
+        watching = asyncio.create_task(owner.watch())
+        try:
+            await watching
+        finally:
+            watching.cancel()
+
+
+@click.command("list")
+@where_options
+@json_option
+def list_command(where: Where, as_json: bool) -> None:
+    """List the recordings in the folder."""
+    from fieldrec.catalogue.scan import scan
+    from fieldrec.cli.tables import RECORDING_COLUMNS, print_json, print_table, recording_rows
+    from fieldrec.status.control_socket import RECORDINGS
+
+    folder = where.folder()
+    recordings = tuple(scan(folder))
+    if as_json:
+        print_json(RECORDINGS.dump_python(recordings, mode="json"))
+    elif recordings:
+        print_table("", RECORDING_COLUMNS, recording_rows(recordings))
+    else:
+        click.echo(f"no recordings in {folder}")
+
+
+@click.command("show")
+@click.argument("name")
+@where_options
+@json_option
+def show_command(where: Where, name: str, as_json: bool) -> None:
+    """Show all that is known of one recording."""
+    from fieldrec.catalogue.scan import find
+    from fieldrec.cli.tables import length_of, print_json, state_of, when
+    from fieldrec.status import words
+    from fieldrec.status.control_socket import RECORDING
+
+    recording = find(where.folder(), name)
+    if as_json:
+        print_json(RECORDING.dump_python(recording, mode="json"))
+        return
+    spec = recording.spec
+    rows = {
+        "recording": recording.name,
+        "state": state_of(recording),
+        "camera": recording.camera_serial,
+        "frames": f"{words.count(recording.frame_count)} (dropped {recording.dropped}, "
+                  f"lost {recording.lost})",
+        "picture": "-" if spec is None else
+                   f"{spec.shape[1]}x{spec.shape[0]} {spec.pixel_format}, {spec.nominal_hz:g} Hz",
+        "first frame": when(recording.first_time_ns),
+        "last frame": when(recording.last_time_ns),
+        "length": length_of(recording),
+        "raw": f"{words.size(recording.size_bytes)} in {recording.path}" if recording.has_raw
+               else "deleted",
+        "uuid": recording.uuid,
+        "timezone": f"{recording.timezone} (clock: {recording.clock_quality.value})",
+    }
+    for export in recording.exports:
+        rows[f"export {export.preset}"] = (
+            f"{export.path.name}, {words.size(export.size_bytes)}, {export.frame_count} frames, "
+            f"verified {when(export.verified_at_ns)}, xxh64 {export.digest}")
+    for key, value in recording.user_metadata.items():
+        rows[f"meta {key}"] = str(value)
+    width = max(len(key) for key in rows)
+    for key, value in rows.items():
+        click.echo(f"{words.safe_text(key):<{width}}  {words.safe_text(value)}")
+
+
+@click.command("jobs")
+@where_options
+@json_option
+def jobs_command(where: Where, as_json: bool) -> None:
+    """List the jobs: unfinished ones in order with why they wait, then finished ones."""
+    from fieldrec.cli.link import find_owner, run
+    from fieldrec.cli.tables import JOB_COLUMNS, job_rows, print_json, print_table
+    from fieldrec.status.control_socket import JOBS
+
+    folder = where.folder()
+
+    async def look() -> Any:
+        owner = await find_owner(folder)
+        if owner is None:
+            return await _jobs_in(folder)
+        return JOBS.validate_python(await owner.call("jobs"))
+
+    jobs = run(look)
+    if as_json:
+        print_json(JOBS.dump_python(tuple(jobs), mode="json"))
+    elif jobs:
+        print_table("", JOB_COLUMNS, job_rows(jobs))
+    else:
+        click.echo("no jobs")
+
+
+async def _jobs_in(folder: Path) -> Any:
+    """The jobs of a folder that nobody works on; runs none of them."""
+    from fieldrec.core.folder import FolderLock
+    from fieldrec.jobs.job_queue import JobQueue
+
+    lock = FolderLock(folder)
+    try:
+        queue = JobQueue(lock.private / "jobs.sqlite")
+        await queue.open()
+        await queue.close()
+        return queue.jobs()
+    finally:
+        lock.release()
+
+
+@click.command("check")
+@where_options
+@json_option
+@click.option("--deep", is_flag=True, help="Read every frame and compare its digest.")
+def check_command(where: Where, as_json: bool, deep: bool) -> None:
+    """Check that everything in the folder is as promised; exit code 22 when it is not."""
+    from fieldrec.catalogue.check import check
+    from fieldrec.cli.tables import print_json
+    from fieldrec.core.errors import StoreDamaged
+    from fieldrec.status import words
+
+    folder = where.folder()
+    problems = check(folder, deep=deep)
+    if as_json:
+        print_json([{"path": str(p.path), "invariant": p.invariant, "text": p.text}
+                    for p in problems])
+    for problem in problems if not as_json else ():
+        click.echo(f"{problem.invariant} {words.safe_text(str(problem.path), 500)}: "
+                   f"{words.safe_text(problem.text, 500)}")
+    if problems:
+        raise StoreDamaged(f"{words.plural(len(problems), 'problem')} in {folder}; "
+                           "`fieldrec run` repairs interrupted recordings at its start")
+    if not as_json:
+        click.echo(f"{folder}: all right")

@@ -1,0 +1,92 @@
+"""The `fieldrec` command: finds the sub-command, loads only what it needs, turns errors into lines.
+
+Exit codes: 0 done · 1 a bug (traceback) · 2 command-line syntax · 3 configuration · 4 wrong name or
+argument · 5 not found · 6 not allowed now · 7 folder in use · 10–12 camera · 20–23 store and disk ·
+30–33 drive · 40–44 job · 130 left at the second signal. `fieldrec/core/errors.py` has the tree.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+
+import click
+
+from fieldrec import __version__
+from fieldrec.core.errors import FieldrecError
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "demo": ("demo", "Record, export, verify and copy built-in input, unattended."),
+    "run": ("run", "Run the daemon of a configuration."),
+    "record": ("record", "Make one recording without a daemon."),
+    "start": ("verbs", "Start recording (daemon)."),
+    "stop": ("verbs", "Stop recording (daemon)."),
+    "status": ("look", "Say how the box is."),
+    "list": ("look", "List the recordings."),
+    "show": ("look", "Show one recording."),
+    "jobs": ("look", "List the jobs, with why they wait."),
+    "check": ("look", "Check that everything on disk is as promised."),
+    "export": ("verbs", "Encode recordings to video, verified."),
+    "copy": ("verbs", "Copy recordings to a destination, verified."),
+    "move": ("verbs", "Copy, verify, then delete the source."),
+    "delete": ("verbs", "Delete a recording."),
+    "cancel": ("verbs", "Cancel a job."),
+    "retry": ("verbs", "Queue a failed job again."),
+    "eject": ("verbs", "Make a drive safe to remove."),
+    "config": ("config", "Check a configuration file."),
+}
+
+
+class Commands(click.Group):
+    """Sub-commands by name; a module is imported only when its command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"fieldrec.cli.{COMMANDS[cmd_name][0]}")
+        command = getattr(module, f"{cmd_name}_command")
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_) for name, (_, help_) in COMMANDS.items()])
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fieldrec")
+def cli() -> None:
+    """An open recorder for video in the field: raw first, verified export and offload later."""
+
+
+def main() -> None:
+    """Entry point of the console script. Never returns."""
+    try:
+        cli(standalone_mode=False)
+    except FieldrecError as error:
+        complain(str(error), error.exit_code)
+    except click.exceptions.Abort:
+        complain("interrupted", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader (head, less) has gone; say nothing more to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(0)
+
+
+def complain(message: str, exit_code: int) -> None:
+    """One line per problem on stderr, then exit."""
+    for line in message.splitlines() or ["failed"]:
+        click.echo(f"fieldrec: {line}", err=True)
+    sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    main()

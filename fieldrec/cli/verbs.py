@@ -1,0 +1,212 @@
+"""Commands that do something: on the process that owns the folder, else right here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from fieldrec.cli.where import Where, where_options
+from fieldrec.core.errors import UsageError
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+no_wait_option = click.option("--no-wait", is_flag=True,
+                              help="Return when the job is queued (daemon only).")
+all_option = click.option("--all", "all_", is_flag=True, help="All complete recordings.")
+
+
+def _selected(names: tuple[str, ...], all_: bool) -> list[str] | None:
+    if all_ == bool(names):
+        raise UsageError("name recordings, or give --all")
+    return None if all_ else list(names)
+
+
+def _jobs_of(where: Where, verb: str, as_json: bool, no_wait: bool, **arguments: Any) -> None:
+    """Queue jobs by a verb, wait for them, print them. JobError when one did not end well."""
+    from fieldrec.cli.link import open_link, run
+    from fieldrec.cli.tables import JOB_COLUMNS, job_rows, print_json, print_table
+    from fieldrec.cli.watching import fail_on, shown, wait_for_jobs
+    from fieldrec.status.control_socket import JOBS
+
+    config = where.load()
+
+    async def act() -> tuple[Any, ...]:
+        async with open_link(config) as link:
+            jobs = JOBS.validate_python(await link.call(verb, **arguments))
+            if jobs and not (no_wait and link.daemon):
+                async with shown(link.board):
+                    jobs = tuple(await wait_for_jobs(link.board, [job.id for job in jobs]))
+            return jobs
+
+    jobs = run(act)
+    if as_json:
+        print_json(JOBS.dump_python(jobs, mode="json"))
+    elif jobs:
+        print_table("", JOB_COLUMNS, job_rows(jobs))
+    else:
+        click.echo("nothing to do")
+    if not no_wait:
+        fail_on(jobs)
+
+
+@click.command("export")
+@click.argument("names", nargs=-1)
+@all_option
+@click.option("--preset", help="High, Medium, Low.")
+@click.option("--allow-battery", is_flag=True, help="Also while on battery.")
+@where_options
+@json_option
+@no_wait_option
+def export_command(where: Where, names: tuple[str, ...], all_: bool, preset: str | None,
+                   allow_battery: bool, as_json: bool, no_wait: bool) -> None:
+    """Encode recordings to video beside the raw, verified frame by frame."""
+    _jobs_of(where, "export", as_json, no_wait, names=_selected(names, all_), preset=preset,
+             allow_battery=allow_battery)
+
+
+@click.command("copy")
+@click.argument("names", nargs=-1)
+@all_option
+@click.option("--destination", "-d", required=True,
+              help="A configured name, a drive's label, or a folder.")
+@where_options
+@json_option
+@no_wait_option
+def copy_command(where: Where, names: tuple[str, ...], all_: bool, destination: str,
+                 as_json: bool, no_wait: bool) -> None:
+    """Copy recordings, raw and exported, verified; what is already there is left out."""
+    _jobs_of(where, "copy", as_json, no_wait, names=_selected(names, all_),
+             destination=destination)
+
+
+@click.command("move")
+@click.argument("names", nargs=-1)
+@all_option
+@click.option("--destination", "-d", required=True,
+              help="A configured name, a drive's label, or a folder.")
+@where_options
+@json_option
+@no_wait_option
+def move_command(where: Where, names: tuple[str, ...], all_: bool, destination: str,
+                 as_json: bool, no_wait: bool) -> None:
+    """Copy recordings, verify, then delete them here."""
+    _jobs_of(where, "move", as_json, no_wait, names=_selected(names, all_),
+             destination=destination)
+
+
+@click.command("delete")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@where_options
+@json_option
+@no_wait_option
+def delete_command(where: Where, names: tuple[str, ...], yes: bool, as_json: bool,
+                   no_wait: bool) -> None:
+    """Delete recordings with their exports. Asks first."""
+    if not yes:
+        click.confirm(f"Delete {', '.join(names)} and their exports for good?", abort=True,
+                      err=True)
+    _jobs_of(where, "delete", as_json, no_wait, names=list(names))
+
+
+def _with_daemon(where: Where, act: Callable[[Any], Any]) -> Any:
+    """Run `act(link)` on the daemon; StateError when none runs."""
+    from fieldrec.cli.link import find_owner, run
+    from fieldrec.core.errors import StateError
+
+    folder = where.folder()
+
+    async def asked() -> Any:
+        owner = await find_owner(folder)
+        if owner is None:
+            raise StateError(f"no fieldrec runs on {folder}; start it with `fieldrec run`")
+        return await act(owner)
+
+    return run(asked)
+
+
+def parse_metadata(pairs: tuple[str, ...]) -> dict[str, str]:
+    """`k=v` pairs as a mapping; UsageError names a wrong one."""
+    metadata = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not (sign and key.strip()):
+            raise UsageError(f"--meta {pair!r}: expected key=value")
+        if key in ("__store", "fieldrec"):
+            raise UsageError(f"--meta {key}: this key belongs to the store; use another")
+        metadata[key.strip()] = value
+    return metadata
+
+
+@click.command("start")
+@click.option("--name", help="First part of the recordings' names.")
+@click.option("--duration", "duration_s", type=click.FloatRange(min=0, min_open=True),
+              help="Seconds; default: as configured.")
+@click.option("--camera", "cameras", multiple=True, help="Only these cameras (keys).")
+@click.option("--meta", "meta", multiple=True, metavar="K=V", help="User metadata.")
+@where_options
+@json_option
+def start_command(where: Where, name: str | None, duration_s: float | None,
+                  cameras: tuple[str, ...], meta: tuple[str, ...], as_json: bool) -> None:
+    """Start recording on the daemon."""
+    from fieldrec.cli.tables import print_json
+
+    names = _with_daemon(where, lambda link: link.call(
+        "start", name=name, duration_s=duration_s, cameras=list(cameras) or None,
+        metadata=parse_metadata(meta)))
+    print_json(names) if as_json else click.echo("recording " + " ".join(names))
+
+
+@click.command("stop")
+@where_options
+@json_option
+def stop_command(where: Where, as_json: bool) -> None:
+    """Stop recording on the daemon; stores are complete when this returns."""
+    from fieldrec.cli.tables import print_json
+
+    names = _with_daemon(where, lambda link: link.call("stop"))
+    if as_json:
+        print_json(names)
+    else:
+        click.echo("stopped " + " ".join(names) if names else "nothing was recording")
+
+
+@click.command("eject")
+@click.argument("drive", required=False)
+@where_options
+def eject_command(where: Where, drive: str | None) -> None:
+    """Make a drive (label, UUID or device) safe to remove."""
+    click.echo(_with_daemon(where, lambda link: link.call("eject", drive=drive)))
+
+
+@click.command("cancel")
+@click.argument("job", type=int)
+@where_options
+def cancel_command(where: Where, job: int) -> None:
+    """Cancel an unfinished job."""
+    _job_verb(where, "cancel", job)
+
+
+@click.command("retry")
+@click.argument("job", type=int)
+@where_options
+def retry_command(where: Where, job: int) -> None:
+    """Queue a failed or cancelled job again."""
+    _job_verb(where, "retry", job)
+
+
+def _job_verb(where: Where, verb: str, job_id: int) -> None:
+    from fieldrec.cli.link import open_link, run
+    from fieldrec.status import words
+    from fieldrec.status.control_socket import JOB
+
+    config = where.load()
+
+    async def act() -> Any:
+        async with open_link(config) as link:
+            return JOB.validate_python(await link.call(verb, job_id=job_id))
+
+    click.echo(words.describe_job(run(act)))
+
+

@@ -1,0 +1,79 @@
+"""Where a command works: which configuration, which recordings folder.
+
+Order: `--config FILE` or `--recordings DIR`, then the environment (FIELDREC_CONFIG,
+FIELDREC_RECORDINGS), then /etc/fieldrec/fieldrec.yaml, then ./recordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fieldrec.core.errors import StoreError, UsageError
+
+SYSTEM_CONFIG = Path("/etc/fieldrec/fieldrec.yaml")
+
+
+@dataclass(frozen=True)
+class Where:
+    """What the options and the environment said."""
+
+    config_file: Path | None
+    recordings: Path | None
+
+    def load(self) -> Any:
+        """The :class:`Config` to work with; its recordings folder is absolute. Blocking."""
+        from fieldrec.camera.configured import check_cameras
+        from fieldrec.config import Config, StorageConfig, load_document
+
+        if self.config_file is not None and self.recordings is not None:
+            raise UsageError("give --config or --recordings, not both")
+        if self.recordings is not None:
+            folder = self.recordings.expanduser().resolve()
+            return Config(storage=StorageConfig(directory=folder))
+        if self.config_file is not None or SYSTEM_CONFIG.exists():
+            document, config = load_document(self.config_file or SYSTEM_CONFIG)
+            check_cameras(document, config)
+            return config
+        return Config(storage=StorageConfig(directory=Path("recordings").resolve()))
+
+    def folder(self) -> Path:
+        """The recordings folder; StoreError when it is not there."""
+        directory: Path = self.load().storage.directory
+        if not directory.is_dir():
+            raise StoreError(f"no recordings folder {directory}; make it, or name another with "
+                             "--recordings or --config")
+        return directory
+
+
+def where_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: --config and --recordings, handed over as `where`."""
+
+    @click.option("--config", "config_file", type=click.Path(path_type=Path),
+                  envvar="FIELDREC_CONFIG", help="Configuration file.")
+    @click.option("--recordings", type=click.Path(path_type=Path),
+                  envvar="FIELDREC_RECORDINGS", help="Recordings folder, without a configuration.")
+    def wrapped(config_file: Path | None, recordings: Path | None, **rest: Any) -> Any:
+        from_line = click.get_current_context().get_parameter_source
+        if config_file is not None and recordings is not None:
+            # What stands on the command line wins over the environment.
+            commandline = click.core.ParameterSource.COMMANDLINE
+            if from_line("recordings") is commandline and \
+                    from_line("config_file") is not commandline:
+                config_file = None
+            elif from_line("config_file") is commandline and \
+                    from_line("recordings") is not commandline:
+                recordings = None
+        return command(where=Where(config_file, recordings), **rest)
+
+    wrapped.__name__ = command.__name__
+    wrapped.__doc__ = command.__doc__
+    wrapped.__click_params__ = [  # type: ignore[attr-defined]
+        *getattr(command, "__click_params__", []), *getattr(wrapped, "__click_params__", [])]
+    return wrapped
+
+

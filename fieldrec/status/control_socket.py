@@ -1,0 +1,240 @@
+"""The control verbs over a Unix socket in the recordings folder, one JSON object a line.
+
+Request `{"verb": "export", "arguments": {"names": ["bees_…"], "preset": "High"}}`; reply
+`{"ok": true, "result": …}` or `{"ok": false, "error": {"type", "message", "exit_code"}}`. The verb
+`watch` answers with a snapshot at once and at each change until the client goes away. Whoever owns
+the folder (daemon, `fieldrec record`, `fieldrec export`) serves it; mode 0600. Runs on the loop;
+a client that sends garbage or does not read is dropped and harms nothing else (I9).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from fieldrec.control import Control
+from fieldrec.core import durable, errors
+from fieldrec.core.errors import FieldrecError, UsageError
+from fieldrec.core.model import Job, Recording
+from fieldrec.core.workers import Worker
+from fieldrec.status.board import Board, snapshot_as_dict
+
+SOCKET_NAME = "control.sock"
+LINE_LIMIT_BYTES = 1 << 20
+"""Longest request; replies (a catalogue of many recordings) may be longer."""
+REPLY_TIMEOUT_S = 10.0
+"""A client that does not read for this long is dropped."""
+
+HANGUP_CHECK_S = 10.0
+"""A watcher that has gone is noticed at the next change, or after this long."""
+
+Arguments = Mapping[str, Any]
+Verb = Callable[[Control, dict[str, Any]], Awaitable[Any]]
+
+RECORDINGS = TypeAdapter(tuple[Recording, ...])
+RECORDING = TypeAdapter(Recording)
+JOBS = TypeAdapter(tuple[Job, ...])
+JOB = TypeAdapter(Job)
+
+
+async def _snapshot(control: Control, _: dict[str, Any]) -> Any:
+    return snapshot_as_dict(control.snapshot())
+
+
+async def _recordings(control: Control, _: dict[str, Any]) -> Any:
+    return RECORDINGS.dump_python(await control.recordings(), mode="json")
+
+
+async def _recording(control: Control, arguments: dict[str, Any]) -> Any:
+    return RECORDING.dump_python(await control.recording(**arguments), mode="json")
+
+
+async def _jobs(control: Control, _: dict[str, Any]) -> Any:
+    return JOBS.dump_python(control.jobs(), mode="json")
+
+
+def _job_list(name: str) -> Verb:
+    async def verb(control: Control, arguments: dict[str, Any]) -> Any:
+        return JOBS.dump_python(tuple(await getattr(control, name)(**arguments)), mode="json")
+    return verb
+
+
+def _one_job(name: str) -> Verb:
+    async def verb(control: Control, arguments: dict[str, Any]) -> Any:
+        return JOB.dump_python(await getattr(control, name)(**arguments), mode="json")
+    return verb
+
+
+def _plain(name: str) -> Verb:
+    async def verb(control: Control, arguments: dict[str, Any]) -> Any:
+        return await getattr(control, name)(**arguments)
+    return verb
+
+
+VERBS: Mapping[str, Verb] = {
+    "snapshot": _snapshot,
+    "recordings": _recordings,
+    "recording": _recording,
+    "jobs": _jobs,
+    "start": _plain("start"),
+    "stop": _plain("stop"),
+    "eject": _plain("eject"),
+    "export": _job_list("export"),
+    "copy": _job_list("copy"),
+    "move": _job_list("move"),
+    "delete": _job_list("delete"),
+    "cancel": _one_job("cancel"),
+    "retry": _one_job("retry"),
+}
+
+
+async def dispatch(control: Control, verb: str, arguments: dict[str, Any]) -> Any:
+    """Run one verb and return its result as JSON-ready values. UsageError for an unknown verb or
+    wrong arguments; otherwise what the verb raises."""
+    call = VERBS.get(verb)
+    if call is None:
+        raise UsageError(f"unknown verb {verb!r}; known: {', '.join(VERBS)}")
+    try:
+        return await call(control, arguments)
+    except TypeError as error:
+        raise UsageError(f"{verb}: wrong arguments: {error}") from error
+
+
+@contextlib.asynccontextmanager
+async def serve(folder: Path, control: Control, board: Board) -> AsyncIterator[None]:
+    """Serve the socket in `folder` for as long as the context lasts; removes it at the end.
+
+    The caller owns the folder's lock, so a socket that is already there is stale.
+    """
+    path = folder / SOCKET_NAME
+    worker = Worker("socket")
+    try:
+        listener = await worker.run(lambda _stop: _listen(path))
+    except BaseException:
+        worker.close()
+        raise
+    clients: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            clients.add(task)
+            task.add_done_callback(clients.discard)
+        try:
+            await _talk(reader, writer, control, board)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_unix_server(accept, sock=listener, limit=LINE_LIMIT_BYTES)
+    try:
+        yield
+    finally:
+        server.close()
+        for task in list(clients):
+            task.cancel()
+        if clients:
+            await asyncio.wait(clients)
+        await worker.run(lambda _stop: durable.unlink(path, missing_ok=True))
+        worker.close()
+
+
+def _listen(path: Path) -> socket.socket:
+    durable.unlink(path, missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    old_mask = os.umask(0o177)
+    try:
+        with short_path(path) as short:
+            listener.bind(short)
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(old_mask)
+    listener.listen(16)
+    return listener
+
+
+@contextlib.contextmanager
+def short_path(path: Path) -> Any:
+    """A name for a socket that fits the 107 bytes of a Unix address, however deep its folder is."""
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{path.name}"
+    finally:
+        os.close(descriptor)
+
+
+async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, control: Control,
+                board: Board) -> None:
+    while True:
+        try:
+            line = await reader.readline()
+        except (ValueError, ConnectionError):
+            return  # longer than the limit, or gone
+        if not line:
+            return
+        try:
+            verb, arguments = _parse(line)
+            if verb == "watch":
+                await _watch(reader, writer, board)
+                return
+            reply = {"ok": True, "result": await dispatch(control, verb, arguments)}
+        except FieldrecError as error:
+            reply = {"ok": False, "error": {"type": type(error).__name__, "message": str(error),
+                                            "exit_code": error.exit_code}}
+        if not await _send(writer, reply):
+            return
+
+
+def _parse(line: bytes) -> tuple[str, dict[str, Any]]:
+    try:
+        request = json.loads(line)
+        verb, arguments = request["verb"], request.get("arguments", {})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError('expected one line {"verb": "…", "arguments": {…}}') from error
+    if not isinstance(verb, str) or not isinstance(arguments, dict):
+        raise UsageError('expected one line {"verb": "…", "arguments": {…}}')
+    return verb, arguments
+
+
+async def _watch(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, board: Board
+                 ) -> None:
+    version = -1
+    while not reader.at_eof():
+        snapshot = await board.wait_changed(version, HANGUP_CHECK_S)
+        if snapshot.version == version:
+            continue
+        version = snapshot.version
+        result = snapshot_as_dict(snapshot)
+        if not await _send(writer, {"ok": True, "result": result}):
+            return
+        await asyncio.sleep(0.1)  # at most ten a second, whatever happens
+
+
+async def _send(writer: asyncio.StreamWriter, reply: Mapping[str, Any]) -> bool:
+    """Write one line; False when the client is gone or does not read."""
+    try:
+        writer.write(json.dumps(reply).encode() + b"\n")
+        async with asyncio.timeout(REPLY_TIMEOUT_S):
+            await writer.drain()
+    except (ConnectionError, TimeoutError):
+        writer.transport.abort()
+        return False
+    return True
+
+
+def error_from(reply: Mapping[str, Any]) -> FieldrecError:
+    """The error that a reply carries, of its own class again."""
+    error = reply.get("error", {})
+    kind = getattr(errors, str(error.get("type")), FieldrecError)
+    if not (isinstance(kind, type) and issubclass(kind, FieldrecError)):
+        kind = FieldrecError
+    return kind(str(error.get("message", "the daemon gave no reason")))
