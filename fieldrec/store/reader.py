@@ -60,7 +60,7 @@ class StoreReader:
                              "directories; open it with the imgstore package")
         self.uuid = str(self._store.get("uuid") or "")
         self.timezone = str(self._store.get("timezone_local") or "UTC")
-        self.created_utc = _created(self._store.get("created_utc"))
+        self.created_utc = created_text(self._store.get("created_utc"))
         self._shape = tuple(int(extent) for extent in self._store["imgshape"])
         self._dtype = np.dtype(self._store["imgdtype"])
         self._header = layout.npy_header(self._shape, self._dtype.name)
@@ -274,7 +274,7 @@ def _join(parts: list[Columns]) -> Columns:
                    np.concatenate(digests) if len(digests) == len(parts) else None)
 
 
-def _created(value: Any) -> str:
+def created_text(value: Any) -> str:
     """ISO text of created_utc, which some files carry unquoted, as a YAML time."""
     if isinstance(value, datetime.datetime | datetime.date):
         return value.isoformat()

@@ -1,0 +1,84 @@
+"""The sidecar of an export, ``<name>.<preset>.mp4.json``: read and judged; any thread, blocking.
+
+It is written last, so an export is there only if its sidecar is and matches the file (I4). The
+export stage writes it; this is the one reader.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fieldrec.core.errors import StoreDamaged
+from fieldrec.core.model import Export, FrameSpec, Recording, RecordingState
+
+SUFFIX = ".mp4.json"
+FORMAT = "fieldrec-export"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What is kept of a sidecar; the frame arrays are only counted."""
+
+    path: Path
+    file: Path
+    """The video beside it."""
+    export: Export
+    recording: Recording
+    """The recording as the sidecar tells it, for when the raw is gone."""
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """Parse one sidecar. StoreDamaged with the reason when it is not what it should be."""
+    try:
+        content = json.loads(path.read_bytes())
+        if content["format"] != FORMAT or content["version"] != VERSION:
+            raise ValueError(f"format {content['format']!r} version {content['version']!r} is "
+                             "not known; use a newer fieldrec")
+        return _sidecar(path, content)
+    except KeyError as error:
+        raise StoreDamaged(f"{path}: key {error} is missing; export again") from error
+    except (OSError, ValueError, TypeError, IndexError, RecursionError) as error:
+        raise StoreDamaged(f"{path}: {error}; export again") from error
+
+
+def matches(sidecar: Sidecar) -> bool:
+    """Whether the video is there with the size the sidecar says."""
+    try:
+        return sidecar.file.stat().st_size == sidecar.export.size_bytes
+    except OSError:
+        return False
+
+
+def _sidecar(path: Path, content: Any) -> Sidecar:
+    file_name = path.name.removesuffix(".json")
+    if content["file"]["name"] != file_name:
+        raise ValueError(f"it is about {content['file']['name']!r}; do not rename exports")
+    count = int(content["frame_count"])
+    frames = content["frames"]
+    if len(frames["number"]) != count or len(frames["time_ns"]) != count:
+        raise ValueError(f"it lists {len(frames['number'])} numbers and "
+                         f"{len(frames['time_ns'])} times of {count} frames")
+    export = Export(path=path.with_name(file_name), preset=str(content["preset"]),
+                    frame_count=count, size_bytes=int(content["file"]["size_bytes"]),
+                    digest=str(content["file"]["xxh64"]),
+                    verified_at_ns=int(content["verified_at_ns"]))
+    recording = _recording(path.parent, content["recording"], dict(content["user_metadata"]),
+                           export)
+    return Sidecar(path, export.path, export, recording)
+
+
+def _recording(directory: Path, told: Any, user: dict[str, Any], export: Export) -> Recording:
+    first, last = told["first_time_ns"], told["last_time_ns"]
+    return Recording(
+        name=str(told["name"]), uuid=str(told["uuid"]), camera_serial=str(told["camera_serial"]),
+        path=directory / str(told["name"]), state=RecordingState.COMPLETE,
+        spec=FrameSpec(tuple(int(extent) for extent in told["shape"]), str(told["dtype"]),
+                       str(told["pixel_format"]), float(told["nominal_hz"])),
+        frame_count=export.frame_count, first_time_ns=None if first is None else int(first),
+        last_time_ns=None if last is None else int(last), dropped=int(told["dropped"]),
+        lost=int(told["lost"]), size_bytes=0, created_utc=str(told["created_utc"]),
+        timezone=str(told["timezone"]), user_metadata=user, exports=(export,), has_raw=False)
