@@ -1,0 +1,196 @@
+"""Mounting and unmounting drives with mount(8) and umount(8), each as a process with a time limit.
+
+Called by the drive watcher's tasks on the event loop; never blocks it: a driver that hangs on a
+dying drive hangs in a process of its own, which is killed and left behind. The type is always
+explicit (only what the configuration allows reaches a kernel driver), nothing on a drive can be
+executed, be a device, gain rights or lead elsewhere by a symlink, and that is read back from
+mountinfo: if the options are not there, the drive is not used. What others mounted is never
+unmounted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from fieldrec.core.errors import DriveBusy, DriveRejected
+from fieldrec.drives.mounts import Mount, mount_at
+from fieldrec.drives.udev import BlockDevice
+
+MOUNT_TIMEOUT_S = 60.0
+"""A journal to replay on a slow stick takes tens of seconds."""
+UMOUNT_TIMEOUT_S = 300.0
+"""All that is still in the page cache goes out: at 5 MB/s a gigabyte takes 200 s."""
+BUSY_RETRIES = 20
+BUSY_PAUSE_S = 0.25
+
+REQUIRED = frozenset({"nosuid", "nodev", "noexec"})
+WANTED = REQUIRED | {"noatime", "nosymfollow"}
+_DRIVERS = {"ntfs": ("ntfs3", "ntfs-3g"), "ntfs3": ("ntfs3", "ntfs-3g"),
+            "exfat": ("exfat", "exfat-fuse")}
+"""What to try for a type, best first; any other type has one driver of the same name."""
+_KERNEL_TYPE = {"ntfs3": "ntfs"}
+
+
+def unusable(block: BlockDevice, file_systems: Iterable[str]) -> str:
+    """Why a device cannot even be mounted, with what to do; "" when it can be tried."""
+    advice = "format it as exFAT or ext4 on a computer, then put it in again"
+    if block.fs_type == "":
+        return f"not formatted; {advice}"
+    if block.fs_type == "crypto":
+        return f"encrypted, and fieldrec has no key; use another, or {advice}"
+    allowed = {_KERNEL_TYPE.get(name, name) for name in file_systems}
+    if _KERNEL_TYPE.get(block.fs_type, block.fs_type) not in allowed:
+        return (f"file system {block.fs_type} is not among drives.file_systems; "
+                f"add it there, or {advice}")
+    if block.fs_uuid == "":
+        return f"its file system has no id to know it by; {advice}"
+    return ""
+
+
+async def mount(block: BlockDevice, root: Path) -> Mount:
+    """Mount in a private folder below `root` and return the mount as the kernel shows it.
+
+    DriveRejected (one line, what to do) when it cannot be mounted for writing with our options;
+    nothing is left mounted then, nor after a cancel.
+    """
+    folder = _private_folder(root, block.fs_uuid)
+    try:
+        await _try_drivers(block, folder)
+        return await harden(folder)
+    except BaseException:
+        try:
+            await unmount(folder)
+        except DriveBusy:
+            await detach(folder)
+        raise
+
+
+async def harden(folder: Path) -> Mount:
+    """Make sure of the options of the mount at `folder`, and that it can be written to.
+
+    FUSE programs drop options silently (exfat-fuse: noexec), and nosymfollow is younger than some
+    mount(8): what is missing is set by a remount of the mount, which works for any file system.
+    """
+    found = mount_at(folder)
+    if found is not None and not found.options >= WANTED:
+        for options in (WANTED, WANTED - {"nosymfollow"}):
+            code, _ = await run("mount", "-o", ",".join(["remount", "bind", *sorted(options)]),
+                                str(folder), timeout_s=MOUNT_TIMEOUT_S)
+            if code == 0:
+                break
+        found = mount_at(folder)
+    if found is None or not found.options >= REQUIRED:
+        missing = ", ".join(sorted(REQUIRED - (found.options if found else frozenset())))
+        raise DriveRejected(f"mounted without {missing}; not used, as programs on it could run")
+    if found.read_only:
+        raise DriveRejected("read-only; move its write-protect switch, or check it for errors on "
+                            "a computer")
+    return found
+
+
+async def unmount(mount_point: Path) -> None:
+    """Write everything out and unmount; the folder goes too. No error if nothing is mounted.
+
+    DriveBusy with umount's words when it stays busy for 5 s or does not finish writing in time.
+    """
+    for attempt in range(BUSY_RETRIES + 1):
+        if mount_at(mount_point) is None:
+            break
+        code, text = await run("umount", str(mount_point), timeout_s=UMOUNT_TIMEOUT_S)
+        if code == 0:
+            continue  # there may be one mount on top of another
+        if "busy" not in text or attempt == BUSY_RETRIES:
+            raise DriveBusy(text.removeprefix("umount: ").rstrip("."))
+        await asyncio.sleep(BUSY_PAUSE_S)
+    _remove_folder(mount_point)
+
+
+async def detach(mount_point: Path) -> None:
+    """Let go of a mount whose drive is no longer there (umount -l); never raises.
+
+    Only after removal: on a drive that is there it would hide that data is still being written.
+    """
+    if mount_at(mount_point) is not None:
+        await run("umount", "-l", str(mount_point), timeout_s=MOUNT_TIMEOUT_S)
+    _remove_folder(mount_point)
+
+
+async def run(*command: str, timeout_s: float) -> tuple[int, str]:
+    """Run a command; (exit code, first line it complained). Killed after `timeout_s` or on cancel.
+
+    Complaints go through a file, not a pipe: a FUSE program that lives on would keep a pipe open.
+    A process that even SIGKILL does not end (it waits for a dead drive) is left behind.
+    """
+    with tempfile.TemporaryFile() as complaints:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            stderr=complaints, env={**os.environ, "LC_ALL": "C"}, start_new_session=True)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await process.wait()
+        except TimeoutError:
+            return -1, f"{command[0]} did not end in {timeout_s:g} s"
+        finally:
+            if process.returncode is None:
+                await _kill(process)
+        complaints.seek(0)
+        lines = complaints.read(4096).decode("utf-8", "replace").strip().splitlines() or [""]
+        text = "".join(c if " " <= c <= "~" else "?" for c in lines[0])
+    return process.returncode or 0, text
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(2.0):
+            await process.wait()
+
+
+async def _try_drivers(block: BlockDevice, folder: Path) -> None:
+    """Mount with the first driver that this machine has and that takes the drive."""
+    complaint = ""
+    for driver in _DRIVERS.get(block.fs_type, (block.fs_type,)):
+        options = ["rw", *sorted(WANTED - {"nosymfollow"})]
+        if driver == "ext4":
+            options.append("errors=remount-ro")
+        code, text = await run("mount", "-t", driver, "-o", ",".join(options), block.device,
+                               str(folder), timeout_s=MOUNT_TIMEOUT_S)
+        if code == 0:
+            return
+        if not (complaint and "unknown filesystem type" in text):
+            complaint = text
+    if "unknown filesystem type" in complaint:
+        raise DriveRejected(f"this machine has no driver for {block.fs_type}; install one, or "
+                            "format the drive as exFAT or ext4")
+    complaint = complaint.removeprefix("mount: ").removeprefix(f"{folder}: ").rstrip(".")
+    raise DriveRejected(f"cannot be mounted as {block.fs_type} ({complaint}); check it for errors "
+                        "on a computer")
+
+
+def _private_folder(root: Path, name: str) -> Path:
+    """An empty folder of ours, mode 0700, for one drive; `name` is a cleaned id.
+
+    DriveRejected when something else is there under that name.
+    """
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = root / name
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or any(folder.iterdir()):
+        raise DriveRejected(f"{folder} is not an empty folder of this user; remove it")
+    folder.chmod(0o700)
+    return folder
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove an empty mount folder; one that is not empty, or mounted, stays."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,139 @@
+"""What is mounted where, by /proc/self/mountinfo; and which disks the machine itself lives on.
+
+Pure but for reading /proc and /sys, which the kernel answers from memory; only
+:func:`system_disks` and :func:`holders` may block and are called in a worker.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+MOUNTINFO = Path("/proc/self/mountinfo")
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo."""
+
+    number: str
+    """"major:minor" of the device; made up by the kernel for btrfs."""
+    mount_point: Path
+    options: frozenset[str]
+    """Of this mount: nosuid, nodev, noexec, ro…"""
+    fs_type: str
+    source: str
+    super_options: frozenset[str]
+    """Of the file system: ro after errors, emergency_ro…"""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written, for whatever reason."""
+        return bool({"ro", "emergency_ro"} & (self.options | self.super_options))
+
+
+def read_mounts(text: str | None = None) -> list[Mount]:
+    """All mounts in the order in which they were made; `text` is mountinfo's, default: now."""
+    found = []
+    lines = (MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape")
+             if text is None else text).splitlines()
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        fields, tail = before.split(" "), after.split(" ")
+        if len(fields) < 6 or len(tail) < 3:
+            continue
+        found.append(Mount(
+            number=fields[2], mount_point=Path(_plain(fields[4])),
+            options=frozenset(fields[5].split(",")), fs_type=tail[0], source=_plain(tail[1]),
+            super_options=frozenset(tail[2].split(","))))
+    return found
+
+
+def mounts_of(device: str, number: str) -> list[Mount]:
+    """Every mount of a block device, by its number or (btrfs) by its node."""
+    return [mount for mount in read_mounts() if number == mount.number or device == mount.source]
+
+
+def mount_at(mount_point: Path) -> Mount | None:
+    """The topmost mount at a mount point."""
+    return next((m for m in reversed(read_mounts()) if m.mount_point == mount_point), None)
+
+
+def _plain(text: str) -> str:
+    r"""Undo mountinfo's escapes (``\040`` is a space)."""
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
+
+
+def system_disks(paths: tuple[Path, ...], sysfs: Path = Path("/sys")) -> frozenset[str]:
+    """Kernel names of all disks under the file systems that hold `paths` (also through LVM, LUKS).
+
+    Blocks (stat of the paths). Paths on something without a disk (tmpfs, NFS) add nothing.
+    """
+    names: set[str] = set()
+    for path in paths:
+        number = path.stat().st_dev
+        if os.major(number) == 0:  # btrfs: the device is only in mountinfo
+            number = _device_by_mount(path.resolve()) or number
+        _disks_under(sysfs / "dev" / "block" / f"{os.major(number)}:{os.minor(number)}", names)
+    return frozenset(names)
+
+
+def _device_by_mount(path: Path) -> int | None:
+    """Number of the node that is named as the source of the mount which holds `path`."""
+    holding = [m for m in read_mounts() if path.is_relative_to(m.mount_point)]
+    if not holding:
+        return None
+    source = max(holding, key=lambda m: len(m.mount_point.parts)).source
+    try:
+        return os.stat(source).st_rdev if source.startswith("/dev/") else None  # noqa: PTH116
+    except OSError:
+        return None
+
+
+def _disks_under(entry: Path, names: set[str]) -> None:
+    """Add the whole disk of a block device, and the disks that it is made of."""
+    if not entry.exists():
+        return
+    real = entry.resolve()
+    disk = real.parent if (real / "partition").exists() else real
+    names.add(disk.name)
+    slaves = real / "slaves"
+    for slave in slaves.iterdir() if slaves.is_dir() else ():
+        _disks_under(slave, names)
+
+
+def on_usb_device(usb_path: Path, sysfs: Path = Path("/sys")) -> list[Mount]:
+    """Mounts of anything that hangs on one USB device: other partitions, other card slots."""
+    found = []
+    for mount in read_mounts():
+        entry = sysfs / "dev" / "block" / mount.number
+        if mount.source.startswith("/dev/") and mount.number.startswith("0:"):
+            entry = sysfs / "class" / "block" / Path(mount.source).name
+        if entry.exists() and entry.resolve().is_relative_to(usb_path.resolve()):
+            found.append(mount)
+    return found
+
+
+def holders(mount_point: Path) -> list[str]:
+    """Programs that keep a mount busy, e.g. "bash (4711)", as far as /proc shows them. Blocks."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            links = [process / "cwd", process / "root", *(process / "fd").iterdir()]
+            if any(_points_into(link, mount_point) for link in links):
+                found.append(f"{(process / 'comm').read_text().strip()[:15]} ({process.name})")
+        except OSError:
+            continue  # ended meanwhile, or not ours to look at
+    return found
+
+
+def _points_into(link: Path, folder: Path) -> bool:
+    try:
+        return link.readlink().is_relative_to(folder)
+    except OSError:
+        return False

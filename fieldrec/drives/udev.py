@@ -1,0 +1,240 @@
+"""Block devices coming and going, from udev's netlink socket on the event loop.
+
+Runs in the loop's thread: the socket is drained without blocking; of sysfs only a few attributes
+are read, which the kernel answers from memory. Subscribing comes before enumerating, so nothing
+that appears in between is missed; when the socket overflows (ENOBUFS) everything is enumerated
+again. Adapter only: which device is fit for use is decided elsewhere, but three kinds are not even
+reported: boot and system partitions, partitions of a disk that carries the root or recordings file
+system, and devices without the configured properties.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyudev
+
+from fieldrec.drives.labels import identity, printable
+
+log = logging.getLogger(__name__)
+
+RECEIVE_BUFFER_BYTES = 1 << 20
+"""A hub full of card readers sends some hundred events of about 1 kB at once."""
+
+SYSTEM_PARTITIONS = frozenset({
+    "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",  # EFI system
+    "e3c9e316-0b5c-4db8-817d-f92df00215ae",  # Microsoft reserved
+    "de94bba4-06d1-4d40-a16a-bfd50179d6ac",  # Windows recovery
+    "bc13c2ff-59e6-4262-a352-b275fd6f7172",  # extended boot loader
+    "21686148-6449-6e6f-744e-656564454649",  # BIOS boot
+    "0xef",                                  # EFI system, in a DOS partition table
+    "0x27",                                  # Windows recovery, in a DOS partition table
+})
+"""Partition types (udev's ID_PART_ENTRY_TYPE) that belong to some machine's start-up."""
+
+
+class Change(enum.Enum):
+    """What happened to a block device."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDevice:
+    """One block device as udev knows it; texts are already cleaned."""
+
+    device: str
+    """e.g. /dev/sdb1"""
+    number: str
+    """"major:minor", as in mountinfo."""
+    fs_uuid: str
+    """"" where the file system has none."""
+    label: str
+    fs_type: str
+    """As blkid names it; "" = no file system, e.g. a new disk; "crypto" = encrypted."""
+    size_bytes: int
+    link_mbps: int | None
+    """Negotiated speed of the USB link; None when it is no USB device."""
+    usb_path: Path | None
+    """The USB device in sysfs."""
+
+
+class BlockEvents:
+    """Calls back on the loop for every matching block device that comes, changes or goes.
+
+    A file system that vanishes from a device which stays (``losetup -d``, a card taken out of its
+    reader) counts as REMOVED; a new one on it as REMOVED, then ADDED.
+    """
+
+    def __init__(self, match: Mapping[str, str], on_event: Callable[[Change, BlockDevice], None],
+                 *, receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES) -> None:
+        self._match = dict(match)
+        self._on_event = on_event
+        self._buffer_bytes = receive_buffer_bytes
+        self._known: dict[str, BlockDevice] = {}
+        self._system_disks: frozenset[str] = frozenset()
+        self._monitor: Any = None
+        self._failed: asyncio.Future[None] | None = None
+
+    def start(self, system_disks: frozenset[str]) -> asyncio.Future[None]:
+        """Subscribe, then report what is there; `system_disks` are kernel names, e.g. "sda".
+
+        Returns a future that is done only when reading fails (or at :meth:`stop`, cancelled).
+        OSError where there is no netlink. A second start after stop reports only differences.
+        """
+        loop = asyncio.get_running_loop()
+        self._system_disks = system_disks
+        monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source="udev")
+        monitor.filter_by("block")
+        try:
+            monitor.set_receive_buffer_size(self._buffer_bytes)
+        except OSError as error:
+            log.warning("drives: receive buffer not enlarged (%s)", error.strerror)
+        monitor.start()
+        self._monitor = monitor
+        self._failed = loop.create_future()
+        loop.add_reader(monitor.fileno(), self._read)
+        self.enumerate()
+        return self._failed
+
+    def stop(self) -> None:
+        """Unsubscribe. Idempotent; what is known is kept for the next start."""
+        if self._monitor is not None:
+            asyncio.get_running_loop().remove_reader(self._monitor.fileno())
+            self._monitor = None
+        if self._failed is not None:
+            self._failed.cancel()
+            self._failed = None
+
+    def forget(self, device: str) -> None:
+        """Report this device as new when it is next looked at."""
+        self._known.pop(device, None)
+
+    def fail(self, error: BaseException) -> None:
+        """Make the future that :meth:`start` returned fail."""
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    def enumerate(self) -> None:
+        """Report the differences between what is there and what is known."""
+        present = {}
+        for device in pyudev.Context().list_devices(subsystem="block"):
+            block = self._describe(device)
+            if block is not None:
+                present[block.device] = block
+        for node in [node for node in self._known if node not in present]:
+            self._note(node, None)
+        for node, block in present.items():
+            self._note(node, block)
+
+    def _read(self) -> None:
+        """Drain the socket; the loop calls this when it is readable."""
+        overflowed = False
+        try:
+            while True:
+                try:
+                    device = self._monitor.poll(timeout=0)
+                except OSError as error:
+                    log.warning("drives: udev events were lost (%s); looking again",
+                                error.strerror)
+                    overflowed = True
+                    continue
+                if device is None:
+                    break
+                self._take(device)
+            if overflowed:
+                self.enumerate()
+        except Exception as error:  # noqa: BLE001 - belongs to the supervised task, not to the loop
+            self.fail(error)
+
+    def _take(self, device: Any) -> None:
+        node = device.device_node
+        if node is not None:
+            self._note(node, None if device.action == "remove" else self._describe(device))
+
+    def _note(self, node: str, block: BlockDevice | None) -> None:
+        """Report the difference between what is known of a device node and what it is now."""
+        known = self._known.pop(node, None)
+        if block is not None:
+            self._known[node] = block
+        if known is not None and (block is None or _other_file_system(known, block)):
+            self._on_event(Change.REMOVED, known)
+            known = None
+        if block is not None and known is None:
+            self._on_event(Change.ADDED, block)
+        elif block is not None and block != known:
+            self._on_event(Change.CHANGED, block)
+
+    def _describe(self, device: Any) -> BlockDevice | None:
+        """The device's facts, or None if it is none of ours or has gone meanwhile."""
+        properties = device.properties
+        if device.device_node is None or any(
+                properties.get(key) != value for key, value in self._match.items()):
+            return None
+        if properties.get("ID_PART_ENTRY_TYPE", "").lower() in SYSTEM_PARTITIONS:
+            return None
+        if _disk_name(device) in self._system_disks:
+            return None
+        size_bytes = _integer(device, "size") * 512
+        fs_type = _fs_type(device, size_bytes)
+        if fs_type is None:
+            return None
+        usb = device.find_parent("usb", "usb_device")
+        number = device.device_number
+        return BlockDevice(
+            device=device.device_node,
+            number=f"{os.major(number)}:{os.minor(number)}",
+            fs_uuid=identity(properties.get("ID_FS_UUID", "")),
+            label=printable(properties.get("ID_FS_LABEL", "")),
+            fs_type=fs_type, size_bytes=size_bytes,
+            link_mbps=None if usb is None else _integer(usb, "speed") or None,
+            usb_path=None if usb is None else Path(usb.sys_path),
+        )
+
+
+def _fs_type(device: Any, size_bytes: int) -> str | None:
+    """The type to report; None = nothing here to speak of.
+
+    A whole disk with neither file system nor partition table is reported (type ""), so that its
+    owner is told to format it; a slot without a card (size 0), partitions without a file system,
+    RAID and LVM members are not.
+    """
+    properties = device.properties
+    usage = properties.get("ID_FS_USAGE", "")
+    if usage == "filesystem":
+        return printable(properties.get("ID_FS_TYPE", ""))
+    if usage == "crypto":
+        return "crypto"
+    blank = not usage and properties.get("DEVTYPE") == "disk" and size_bytes > 0
+    return "" if blank and "ID_PART_TABLE_TYPE" not in properties else None
+
+
+def _other_file_system(known: BlockDevice, block: BlockDevice) -> bool:
+    return (known.fs_uuid, known.fs_type, known.number) != (
+        block.fs_uuid, block.fs_type, block.number)
+
+
+def _disk_name(device: Any) -> str:
+    """Kernel name of the whole disk that a block device is, or is a part of."""
+    if device.properties.get("DEVTYPE") == "partition":
+        parent = device.find_parent("block", "disk")
+        if parent is not None:
+            return str(parent.sys_name)
+    return str(device.sys_name)
+
+
+def _integer(device: Any, attribute: str) -> int:
+    """A sysfs attribute; 0 where it is missing or no integer ("unknown")."""
+    try:
+        return int(float(device.attributes.get(attribute, b"0")))
+    except (ValueError, OSError, TypeError):
+        return 0

@@ -1,0 +1,446 @@
+"""The task that owns the drives: udev tells, mount(8) mounts, the table remembers, others lease.
+
+Runs on the event loop under ``supervise``; everything that touches a drive's file system runs in a
+worker thread of that drive or in a process, with a time limit, so that a dying drive blocks neither
+the loop nor another drive (I9). :meth:`DriveWatcher.close` unmounts what we mounted (I7); what
+others mounted stays mounted. No policy: what is copied to a drive, and when it is ejected, is for
+jobs to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from fieldrec.config.models import DrivesConfig
+from fieldrec.core import durable
+from fieldrec.core.errors import DriveBusy, DriveError, DriveGone, DriveRejected, SyncFailed
+from fieldrec.core.model import Drive, DriveState
+from fieldrec.core.workers import Worker
+from fieldrec.drives import mount, mounts
+from fieldrec.drives.labels import printable
+from fieldrec.drives.table import DriveTable, Key, Lease, name_of
+from fieldrec.drives.udev import BlockDevice, BlockEvents, Change
+from fieldrec.drives.work import DriveWork
+
+GIVE_BACK_S = 60.0
+"""How long eject waits for leases: a slice of a copy takes seconds, its sync up to a minute."""
+MEASURE_TIMEOUT_S = 15.0
+SYNC_TIMEOUT_S = 300.0
+POWER_OFF_TIMEOUT_S = 15.0
+MEASURE_EVERY_S = 5.0
+"""How often the free space of drives that are written to is read."""
+FAST_MBPS = 5000
+AUTOMOUNT_ROOTS = (Path("/media"), Path("/run/media"), Path("/mnt"))
+"""Where desktops and people mount removable drives. A USB disk mounted anywhere else belongs to
+the machine (/home, /boot, /srv) and is left alone."""
+
+
+class DriveWatcher:
+    """Every removable drive: noticed, mounted, leased, ejected.
+
+    `in_use` is the recordings folder: its disk and the root's are never touched. `on_change` says
+    that :meth:`drives` differs, `on_event(text, severity)` what happened, in a line for people;
+    both are called on the loop.
+    """
+
+    def __init__(self, config: DrivesConfig, *, on_change: Callable[[], None],
+                 on_event: Callable[[str, str], None], in_use: Path) -> None:
+        self._config = config
+        self._on_change = on_change
+        self._on_event = on_event
+        self._in_use = in_use
+        self._table = DriveTable(self._changed)
+        self._events = BlockEvents(config.match, self._take)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = 0
+        self._pulse = asyncio.Event()
+        self._blocks: dict[Key, BlockDevice] = {}
+        self._ours: dict[Key, Path] = {}
+        """Mount points that we made, or that an earlier run of ours left."""
+        self._work = DriveWork()
+        self._arrivals: dict[Key, object] = {}
+        """A token per insertion that is still true."""
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._powered_off: set[Key] = set()
+        self._closing = False
+
+    def drives(self) -> tuple[Drive, ...]:
+        """All drives there are, and the last few that were. Any thread; never blocks."""
+        return self._table.drives()
+
+    def lease(self, fs_uuid: str) -> Lease:
+        """The right to write to a READY drive. Any thread; never blocks.
+
+        DriveGone, DriveBusy, DriveRejected or NotFoundError, in words, when it cannot be had.
+        """
+        return self._table.lease(fs_uuid)
+
+    async def run(self) -> None:
+        """Watch until cancelled; raises when udev cannot be listened to. May be run again.
+
+        On cancel drives stay mounted: leases may still be out. :meth:`close` comes after.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
+        scout = Worker("drives")
+        try:
+            disks = await scout.run(
+                lambda _stop: mounts.system_disks((Path("/"), self._in_use)))
+        finally:
+            scout.close()
+        failed = self._events.start(disks)
+        try:
+            while not failed.done():
+                await asyncio.wait({failed}, timeout=MEASURE_EVERY_S)
+                await self._measure_leased()
+            failed.result()
+        finally:
+            self._events.stop()
+            await self._cancel_tasks()
+
+    async def eject(self, which: str, give_back_s: float = GIVE_BACK_S) -> None:
+        """Make a drive (by id, label or device) safe to remove: state SAFE.
+
+        New leases are refused, those that are out asked back; then all is synced and unmounted,
+        and a real USB device is switched off. DriveBusy when a lease does not come back within
+        `give_back_s`, when somebody else holds or mounted the drive (it is READY again then);
+        DriveGone when it is pulled out meanwhile; NotFoundError, UsageError for a wrong name.
+        On cancel it is READY again, or already safe.
+        """
+        key = self._table.find(which)
+        self._table.ejecting(key)
+        drive = self._drive(key)
+        try:
+            await self._until(lambda: self._table.leases(key) == 0, give_back_s,
+                              f"drive {name_of(drive)} is still being written after "
+                              f"{give_back_s:g} s; try again")
+            self._there(key)
+            await self._release(key)
+        except (DriveError, SyncFailed, OSError) as error:
+            self._there(key)
+            self._table.eject_failed(key, f"eject failed: {error}")
+            raise
+        except asyncio.CancelledError:
+            self._eject_cancelled(key)
+            raise
+        self._there(key)
+        advice = ""
+        try:
+            advice = await self._power_off(key)
+        finally:  # it is unmounted: safe, even if cancelled here
+            if self._drive(key).state is DriveState.EJECTING:
+                self._table.safe(key, advice)
+                self._on_event(f"drive {name_of(drive)} is safe to remove"
+                               + (f" ({advice})" if advice else ""), "info")
+            self._work.end(key)
+
+    async def close(self, give_back_s: float = 5.0) -> None:
+        """Unmount everything we mounted; call after :meth:`run` has ended and jobs have stopped.
+
+        What cannot be unmounted is named by an event, never forced. Idempotent.
+        """
+        self._closing = True
+        self._events.stop()
+        await self._cancel_tasks()
+        await asyncio.gather(*(self._close_one(key, give_back_s) for key in list(self._ours)))
+        self._work.close()
+
+    async def _close_one(self, key: Key, give_back_s: float) -> None:
+        drive = self._drive(key)
+        try:
+            if drive.state is DriveState.READY:
+                await self.eject(drive.device, give_back_s)
+            elif drive.state is DriveState.ABSENT:
+                await self._let_go(key)
+            elif drive.state is not DriveState.EJECTING:
+                await self._take_down(key)
+        except (DriveError, SyncFailed, OSError) as error:
+            self._on_event(f"drive {name_of(drive)} stays mounted: {error}", "error")
+
+    # ---- coming and going -------------------------------------------------------------------
+
+    def _take(self, change: Change, block: BlockDevice) -> None:
+        """One event of udev. Only notes and starts tasks; called by the loop's reader."""
+        key = (block.fs_uuid, block.device)
+        if change is Change.REMOVED:
+            self._gone(key)
+        elif change is Change.ADDED:
+            self._arrive(key, block)
+        else:
+            self._blocks[key] = block
+
+    def _arrive(self, key: Key, block: BlockDevice) -> None:
+        """SEEN, and either REJECTED at once or on its way to be mounted."""
+        self._blocks[key] = block
+        self._powered_off.discard(key)
+        try:
+            self._table.seen(Drive(
+                fs_uuid=block.fs_uuid, label=block.label, device=block.device, mount_point=None,
+                fs_type=block.fs_type, link_mbps=block.link_mbps, size_bytes=block.size_bytes,
+                free_bytes=0, state=DriveState.SEEN))
+        except DriveRejected as error:
+            self._on_event(f"{error}; it is not used", "warning")
+            return
+        if reason := mount.unusable(block, self._config.file_systems):
+            self._reject(key, reason)
+            return
+        token = self._arrivals[key] = object()
+        self._spawn(self._take_in(key, block, token))
+
+    async def _take_in(self, key: Key, block: BlockDevice, token: object) -> None:
+        """From SEEN to READY or REJECTED; a task of its own per insertion.
+
+        The lock makes it wait until what an earlier insertion left is cleared away; the token tells
+        whether the drive was pulled out (and perhaps put in again) meanwhile.
+        """
+        async with self._lock(key):
+            if self._arrivals.get(key) is not token:
+                return
+            self._table.mounting(key)
+            try:
+                mounted = await self._mount(key, block)
+                size_bytes, free_bytes = await self._fit(key, mounted)
+            except (DriveError, OSError) as error:
+                await self._take_down(key)
+                if self._arrivals.get(key) is token:
+                    self._reject(key, str(error))
+            except asyncio.CancelledError:
+                self._events.forget(block.device)  # reported anew when run() runs again
+                await self._take_down(key)
+                raise
+            else:
+                if self._arrivals.get(key) is not token:
+                    await self._take_down(key)
+                    return
+                self._table.ready(key, mounted.mount_point, size_bytes, free_bytes)
+                self._welcome(key, name_of(self._drive(key)))
+
+    async def _fit(self, key: Key, mounted: mounts.Mount) -> tuple[int, int]:
+        """(size, free) in bytes; DriveRejected when there is no room for anything."""
+        size_bytes, free_bytes = await self._measure(key, mounted.mount_point)
+        if free_bytes <= self._config.keep_free_bytes:
+            raise DriveRejected(
+                f"full: {_megabytes(free_bytes)} of {_megabytes(size_bytes)} free, "
+                f"{_megabytes(self._config.keep_free_bytes)} must stay free; delete something on "
+                "it or use another")
+        return size_bytes, free_bytes
+
+    async def _mount(self, key: Key, block: BlockDevice) -> mounts.Mount:
+        """Our own mount, one that an earlier run left, or somebody's in a place for such drives."""
+        found = mounts.mounts_of(block.device, block.number)
+        left = next((m for m in found if m.mount_point.parent == self._config.mount_root), None)
+        if left is not None:
+            self._ours[key] = left.mount_point
+            return await mount.harden(left.mount_point)
+        if not found:
+            mounted = await mount.mount(block, self._config.mount_root)
+            self._ours[key] = mounted.mount_point
+            return mounted
+        elsewhere = [m for m in found if not _automounted(m)]
+        if elsewhere:
+            raise DriveRejected(f"mounted at {printable(str(elsewhere[0].mount_point), 80)}, so it "
+                                "belongs to this machine; unmount it there to use it here")
+        if found[-1].read_only:
+            raise DriveRejected("mounted read-only by others; unmount it and put it in again")
+        return found[-1]
+
+    async def _take_down(self, key: Key) -> None:
+        """Unmount what will not be used, if it is ours; by force where it does not answer."""
+        mount_point = self._ours.pop(key, None)
+        if mount_point is not None:
+            try:
+                await mount.unmount(mount_point)
+            except DriveBusy:
+                await mount.detach(mount_point)
+        self._work.end(key)
+
+    def _reject(self, key: Key, reason: str) -> None:
+        self._table.rejected(key, reason)
+        self._on_event(f"drive {name_of(self._drive(key))} is not used: {reason}", "warning")
+
+    def _welcome(self, key: Key, name: str) -> None:
+        drive = self._drive(key)
+        self._on_event(f"drive {name} is ready: {_megabytes(drive.free_bytes)} of "
+                       f"{_megabytes(drive.size_bytes)} free, {drive.fs_type}", "info")
+        if drive.link_mbps is not None and drive.link_mbps < FAST_MBPS:
+            generation = "USB 2" if drive.link_mbps > 12 else "USB 1"
+            self._on_event(f"drive {name} is on {generation} ({drive.link_mbps} Mb/s); "
+                           "use a blue port", "warning")
+
+    def _gone(self, key: Key) -> None:
+        """The device or its file system is no longer there."""
+        self._arrivals.pop(key, None)
+        self._blocks.pop(key, None)
+        drive = self._table.get(key)
+        if drive is None or drive.state is DriveState.ABSENT or key in self._powered_off:
+            return  # switched off by us: it stays SAFE until it is put in again
+        self._table.absent(key)
+        name = name_of(drive)
+        if drive.leases:
+            self._on_event(f"drive {name} was pulled out while it was being written; put it in "
+                           "again to go on", "error")
+        elif drive.state in (DriveState.READY, DriveState.EJECTING):
+            self._on_event(f"drive {name} was pulled out without eject", "warning")
+        else:
+            self._on_event(f"drive {name} is out", "info")
+        self._spawn(self._let_go(key))
+
+    async def _let_go(self, key: Key) -> None:
+        """Lazy unmount of what is no longer there."""
+        async with self._lock(key):
+            if key in self._arrivals:
+                return  # it is back, and was mounted anew
+            mount_point = self._ours.pop(key, None)
+            if mount_point is not None:
+                await mount.detach(mount_point)
+            self._work.end(key)
+
+    def _lock(self, key: Key) -> asyncio.Lock:
+        """One at a time per file-system id, which also names the mount folder."""
+        return self._locks.setdefault(key[0], asyncio.Lock())
+
+    # ---- ejecting ---------------------------------------------------------------------------
+
+    def _eject_cancelled(self, key: Key) -> None:
+        """SAFE if the unmounting was through already, else READY again."""
+        if self._drive(key).state is not DriveState.EJECTING:
+            return
+        point = self._ours.get(key)
+        if point is not None and mounts.mount_at(point) is None:
+            del self._ours[key]
+            self._table.safe(key)
+        else:
+            self._table.eject_failed(key, "eject was cancelled")
+
+    async def _release(self, key: Key) -> None:
+        """Sync and unmount; DriveBusy for a mount that is not ours."""
+        drive = self._drive(key)
+        if drive.mount_point is not None:
+            point = drive.mount_point
+            await self._work.run(key, lambda _stop: _sync(point), SYNC_TIMEOUT_S,
+                                 f"drive {name_of(drive)} does not finish writing")
+        if key not in self._ours:
+            raise DriveBusy(f"drive {name_of(drive)} is synced, but others mounted it at "
+                            f"{drive.mount_point}; unmount it there")
+        try:
+            await mount.unmount(self._ours[key])
+        except DriveBusy as error:
+            point = self._ours[key]
+            held_by = await self._work.run(key, lambda _stop: mounts.holders(point),
+                                           MEASURE_TIMEOUT_S, f"drive {name_of(drive)} is busy")
+            who = f", held by {', '.join(held_by[:5])}" if held_by else ""
+            raise DriveBusy(f"drive {name_of(drive)}: {error}{who}") from error
+        self._ours.pop(key, None)
+
+    async def _power_off(self, key: Key) -> str:
+        """Switch a USB device's port off, best effort; what the operator should know, or "".
+
+        The kernel flushes the device's own cache before it lets it go.
+        """
+        block = self._blocks.get(key)
+        if block is None or block.usb_path is None or self._closing:
+            return ""
+        if mounts.on_usb_device(block.usb_path):
+            return "other parts of this device are still mounted: eject them too"
+        switch = block.usb_path / "remove"
+        self._powered_off.add(key)
+        try:
+            await self._work.run(key, lambda _stop: switch.write_text("1\n"),
+                                 POWER_OFF_TIMEOUT_S, f"drive {key[1]} does not switch off")
+        except (DriveError, OSError):
+            self._powered_off.discard(key)
+        return ""
+
+    # ---- small parts ------------------------------------------------------------------------
+
+    async def _measure(self, key: Key, mount_point: Path) -> tuple[int, int]:
+        """(size, free for us) in bytes; DriveBusy when the drive does not answer."""
+        facts = await self._work.run(key, lambda _stop: os.statvfs(mount_point), MEASURE_TIMEOUT_S,
+                                     f"drive {name_of(self._drive(key))} does not answer")
+        return facts.f_frsize * facts.f_blocks, facts.f_frsize * facts.f_bavail
+
+    async def _measure_leased(self) -> None:
+        """Read the free space of drives that are written to; one that fails keeps its figure."""
+        for drive in self._table.drives():
+            key = (drive.fs_uuid, drive.device)
+            if drive.leases and drive.mount_point is not None and not self._work.hangs(key):
+                with contextlib.suppress(OSError, DriveError):
+                    self._table.measured(key, (await self._measure(key, drive.mount_point))[1])
+
+    def _drive(self, key: Key) -> Drive:
+        """The drive as the table has it; DriveGone when it is forgotten."""
+        drive = self._table.get(key)
+        if drive is None:
+            raise DriveGone(f"drive {key[1]} is gone")
+        return drive
+
+    def _there(self, key: Key) -> None:
+        """DriveGone unless the drive that is being ejected is still there."""
+        drive = self._drive(key)
+        if drive.state is not DriveState.EJECTING:
+            raise DriveGone(f"drive {name_of(drive)} was pulled out before it was safe; check it")
+
+    async def _until(self, true: Callable[[], bool], timeout_s: float, complaint: str) -> None:
+        """Wait for a change of the table that makes `true`; DriveBusy when it does not come."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not true():
+                    self._pulse.clear()
+                    await self._pulse.wait()
+        except TimeoutError:
+            raise DriveBusy(complaint) from None
+
+    def _changed(self) -> None:
+        """The table changed, in whichever thread: wake those that wait and tell the owner."""
+        if self._loop is None or threading.get_ident() == self._loop_thread:
+            self._notify()
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to tell
+                self._loop.call_soon_threadsafe(self._notify)
+
+    def _notify(self) -> None:
+        self._pulse.set()
+        self._on_change()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """A drive's task that fails unexpectedly fails run(), for supervise to say so."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._events.fail(error)
+
+    async def _cancel_tasks(self) -> None:
+        """End drives' tasks; each lets go of what it was mounting."""
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+def _automounted(mounted: mounts.Mount) -> bool:
+    return any(mounted.mount_point.is_relative_to(root) for root in AUTOMOUNT_ROOTS)
+
+
+def _sync(mount_point: Path) -> None:
+    descriptor = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        durable.sync_filesystem(descriptor, mount_point)
+    finally:
+        os.close(descriptor)
+
+
+def _megabytes(count: int) -> str:
+    """Bytes for people, in the units printed on drives."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,210 @@
+"""A real systemd-udevd and loop devices that pass for USB drives, for tests as root.
+
+    def test_something(udevd: Udevd, tmp_path: Path) -> None:
+        image = udevd.image("ext4", label="FIELD-01")   # a file with a file system
+        device = udevd.insert(image)                    # /dev/loopN, announced by udev
+        udevd.pull(device)                              # gone, without a word
+        device = udevd.insert(image)                    # the same drive again, contents kept
+        udevd.take_out(device)                          # after eject: the device is let go
+
+Give ``udevd.match`` to ``drives.match``: it matches the loop devices of this test session alone, so
+sessions beside each other, and the machine's own drives, are left in peace. Import the fixture
+``udevd`` into the test module (pytest finds it there). Where a udevd runs already it is used, after
+a reload of its rules; otherwise one is started by hand and ended with the session. Every device
+still in at the end of a test is pulled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+DAEMONS = (Path("/lib/systemd/systemd-udevd"), Path("/usr/lib/systemd/systemd-udevd"))
+RULES = Path("/run/udev/rules.d")
+CONTROL = Path("/run/udev/control")
+BUSY_TIMEOUT_S = 20
+
+_MAKE = {
+    "ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,nodiscard", "-L", "{label}"],
+    "exfat": ["mkfs.exfat", "-L", "{label}"],
+    "ntfs": ["mkfs.ntfs", "-q", "-F", "-L", "{label}"],
+    "vfat": ["mkfs.vfat", "-n", "{label}"],
+    "xfs": ["mkfs.xfs", "-q", "-L", "{label}"],
+}
+_MOUNTS = {"ext4": ("ext4",), "exfat": ("exfat", "fuse:mount.exfat-fuse"),
+           "ntfs": ("ntfs3", "fuse:mount.ntfs-3g"), "vfat": ("vfat",), "xfs": ("xfs",)}
+
+
+def _run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def cannot_mount(fs_type: str) -> str:
+    """Why this machine cannot make and mount such a file system; "" if it can."""
+    program = _MAKE[fs_type][0]
+    if shutil.which(program) is None:
+        return f"{program} is not installed"
+    known = Path("/proc/filesystems").read_text().split()
+    for driver in _MOUNTS[fs_type]:
+        if driver in known:
+            return ""
+        if driver.startswith("fuse:") and shutil.which(driver[5:]) and Path("/dev/fuse").exists():
+            return ""
+    return f"neither the kernel nor FUSE can mount {fs_type} here"
+
+
+@dataclass
+class Udevd:
+    """The running daemon, and the drives of this test."""
+
+    token: str
+    folder: Path
+    match: dict[str, str] = field(default_factory=dict)
+    """udev properties of our devices: what ``drives.match`` must be."""
+    _inserted: dict[str, Path] = field(default_factory=dict)
+    _hidden: dict[str, Path] = field(default_factory=dict)
+
+    def image(self, fs_type: str | None = "ext4", *, label: str = "FIELD",
+              size_mb: int = 64, fs_uuid: str | None = None) -> Path:
+        """A new image file; `fs_type` None leaves it unformatted."""
+        path = self.folder / f"drive-{len(list(self.folder.iterdir()))}.img"
+        with path.open("wb") as file:
+            file.truncate(size_mb << 20)
+        if fs_type is not None:
+            command = [word.format(label=label) for word in _MAKE[fs_type]]
+            if fs_uuid is not None and fs_type == "ext4":
+                command += ["-U", fs_uuid]
+            _run(*command, str(path))
+        return path
+
+    def insert(self, image: Path, *, read_only: bool = False) -> str:
+        """Attach an image; returns its device when udev has announced it."""
+        options = ["--read-only"] if read_only else []
+        device = _run("losetup", "--find", "--show", *options, str(image))
+        self._inserted[device] = image
+        self.settle()
+        return device
+
+    def pull(self, device: str) -> None:
+        """Tear a drive out: its blocks are gone at once, even while it is mounted and written.
+
+        The image keeps what had reached the medium; insert it again with :meth:`insert`.
+        """
+        image = self._inserted.pop(device)
+        kept = image.with_suffix(".kept")
+        # Writes that the kernel still tries go to the emptied file, not to the one that is kept.
+        _run("cp", "--sparse=always", "--reflink=auto", str(image), str(kept))
+        with image.open("r+b") as file:
+            file.truncate(0)
+        subprocess.run(["losetup", "--set-capacity", device], capture_output=True, check=False)
+        with contextlib.suppress(OSError):
+            Path(f"/sys/class/block/{Path(device).name}/uevent").write_text("remove")
+        subprocess.run(["losetup", "--detach", device], capture_output=True, check=False)
+        image.unlink()
+        kept.rename(image)
+        self.settle()
+
+    def take_out(self, device: str) -> None:
+        """Detach a drive that is no longer mounted."""
+        self._inserted.pop(device)
+        _run("losetup", "--detach", device)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until udev has handled every event so far."""
+        _run("udevadm", "settle", f"--timeout={BUSY_TIMEOUT_S}")
+
+    def clear(self) -> None:
+        """Pull what is still in, and unmount what a failed test left on it."""
+        for device in list(self._inserted):
+            mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+            for line in mounts:
+                if line.partition(" - ")[2].split(" ")[1] == device:
+                    subprocess.run(["umount", "-l", line.split()[4]], check=False)
+            self.pull(device)
+
+
+def _why_not() -> str:
+    if os.geteuid() != 0:
+        return "needs root: loop devices and udev"
+    if not any(path.exists() for path in DAEMONS):
+        return "systemd-udevd is not installed"
+    if not Path("/dev/loop-control").exists():
+        return "no loop devices here"
+    return ""
+
+
+def _answers() -> bool:
+    """Whether a udevd is there and handles requests."""
+    return CONTROL.exists() and subprocess.run(
+        ["udevadm", "control", "--ping", "--timeout=5"], capture_output=True,
+        check=False).returncode == 0
+
+
+@contextlib.contextmanager
+def _daemon(log: Path) -> Iterator[None]:
+    """A running udevd with the present rules: the machine's own, or one of ours."""
+    if _answers():
+        _run("udevadm", "control", "--reload")
+        yield
+        return
+    daemon = next(path for path in DAEMONS if path.exists())
+    with log.open("wb") as output:
+        process = subprocess.Popen([str(daemon)], stdout=output, stderr=output,
+                                   stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        subprocess.run(["udevadm", "control", "--ping", "--timeout=20"], capture_output=True,
+                       check=False)
+        for _ in range(50):
+            if process.poll() is not None:
+                pytest.skip(f"systemd-udevd does not run here: {log.read_text()[-300:]}")
+            if _answers():
+                break
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.1)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=BUSY_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def udevd_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The daemon and the rule, once per session: (token, folder of the images)."""
+    if reason := _why_not():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("drives")
+    token = uuid.uuid4().hex
+    RULES.mkdir(parents=True, exist_ok=True)
+    rule = RULES / f"99-fieldrec-test-{token}.rules"
+    rule.write_text(
+        f'SUBSYSTEM=="block", KERNEL=="loop*", ATTR{{loop/backing_file}}=="{folder}/*", '
+        f'ENV{{ID_BUS}}="usb", ENV{{FIELDREC_TEST}}="{token}", ENV{{UDISKS_IGNORE}}="1"\n')
+    try:
+        with _daemon(folder.parent / "udevd.log"):
+            yield token, folder
+    finally:
+        rule.unlink()
+        if _answers():
+            subprocess.run(["udevadm", "control", "--reload"], check=False)
+
+
+@pytest.fixture
+def udevd(udevd_session: tuple[str, Path]) -> Iterator[Udevd]:
+    """udev and drives for one test; what is still in at its end is pulled."""
+    token, folder = udevd_session
+    drives = Udevd(token, folder, {"ID_BUS": "usb", "FIELDREC_TEST": token})
+    yield drives
+    drives.clear()
