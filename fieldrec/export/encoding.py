@@ -1,0 +1,101 @@
+"""Pictures into an H.264 High movie under an unfinished name. Blocking; in the export process.
+
+The file is written through core/durable, so a full disk is a StoreFull and the crash tests see
+every write. Room for the movie's index is reserved at its front and filled in at the end: the file
+can be streamed, and is still written only once ("faststart" would write it twice).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.video.stream import VideoStream
+
+from fieldrec.core import durable
+from fieldrec.export.pictures import Colours
+from fieldrec.export.presets import Preset
+from fieldrec.export.stopped import ExportStopped
+from fieldrec.export.timing import TICKS_PER_SECOND, Ticks, durations, mean_hz
+
+_INDEX_BYTES = 16_384
+_INDEX_BYTES_PER_FRAME = 48
+"""Upper bound: time 8, reordering 8, size 4, key frame 4, chunk 12 + 8, and some."""
+_FEWEST_KEYFRAME_FRAMES = 12
+"""Slower cameras get longer groups, or every frame would be a key frame."""
+
+
+class PartFile:
+    """The file object that libavformat writes to: sequential but for the index at the end."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    def write(self, data: bytes) -> int:
+        """All of `data` at the present position; StoreFull when the disk is full."""
+        durable.write(self._descriptor, [data], self._path, len(data))
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of any file."""
+        return os.lseek(self._descriptor, offset, whence)
+
+    def tell(self) -> int:
+        """As of any file."""
+        return os.lseek(self._descriptor, 0, os.SEEK_CUR)
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+
+def encode(file: PartFile, pictures: Iterable[av.VideoFrame], pts: Ticks, *, preset: Preset,
+           width: int, height: int, colours: Colours, nominal_hz: float,
+           metadata: Mapping[str, str], stop: threading.Event,
+           on_frame: Callable[[int], None]) -> None:
+    """Write the whole movie: picture i is shown from ``pts[i]`` ticks on. Blocks; does not sync.
+
+    `on_frame(i)` is called after frame i was handed to the encoder. ExportStopped soon after
+    `stop` is set; av.FFmpegError when the encoder or muxer fails; StoreFull.
+    """
+    options = {"moov_size": str(_INDEX_BYTES + _INDEX_BYTES_PER_FRAME * len(pts)),
+               "movie_timescale": str(TICKS_PER_SECOND)}
+    shown = durations(pts, nominal_hz)
+    with av.open(file, "w", format="mp4", options=options) as movie:
+        movie.metadata.update(metadata)
+        stream = _stream(movie, preset, width, height, mean_hz(pts, nominal_hz))
+        _tag(stream, colours)
+        for index, picture in enumerate(pictures):
+            if stop.is_set():
+                raise ExportStopped("export stopped")
+            picture.pts = int(pts[index])
+            picture.duration = int(shown[index])
+            picture.time_base = Fraction(1, TICKS_PER_SECOND)
+            movie.mux(stream.encode(picture))
+            on_frame(index)
+        movie.mux(stream.encode(None))
+
+
+def _stream(movie: av.container.OutputContainer, preset: Preset, width: int, height: int,
+            frames_per_second: float) -> VideoStream:
+    rate = Fraction(frames_per_second).limit_denominator(1001) or Fraction(1, 1001)
+    group = max(_FEWEST_KEYFRAME_FRAMES, round(frames_per_second * preset.keyframe_s))
+    stream = movie.add_stream("libx264", rate=rate, options={
+        "preset": preset.speed, "crf": str(preset.crf), "profile": "high", "g": str(group)})
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    stream.codec_context.time_base = Fraction(1, TICKS_PER_SECOND)
+    return stream
+
+
+def _tag(stream: VideoStream, colours: Colours) -> None:
+    """Name range and matrix in the stream: an untagged movie is shown by a player's guess."""
+    context = stream.codec_context
+    context.color_range = 1  # limited ("MPEG")
+    context.colorspace = colours.matrix_code
+    context.color_primaries = colours.primaries_code
+    context.color_trc = colours.transfer_code

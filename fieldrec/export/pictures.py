@@ -1,0 +1,175 @@
+"""From raw frames to the pictures of a movie, by rules that the sidecar states.
+
+Runs in the export process. Everything becomes yuv420p, limited range, tagged with its matrix. The
+luma that verification expects is computed from the raw frame by other means (numpy arithmetic
+here, swscale for encoding), so that a wrong matrix or range cannot agree with itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from numpy.typing import NDArray
+
+from fieldrec.core.errors import JobRefused
+from fieldrec.core.model import FrameSpec
+
+Pixels = NDArray[Any]
+Grey = NDArray[np.uint8]
+Luma = NDArray[np.float32]
+
+GRID = 4
+"""Verification looks at every fourth pixel both ways; the grid moves from frame to frame."""
+BLOCK = 8
+"""…and at the mean of every block of this many pixels squared."""
+HD_LINES = 720
+"""From this height on players take untagged video for BT.709; we use it, and tag it."""
+
+_MONO_SHIFT = {"MONO8": 0, "MONO10": 2, "MONO12": 4, "MONO16": 8}
+_COLOUR = {"BGR8": "bgr24", "RGB8": "rgb24"}
+_BAYER = {"BAYER_RG8": cv2.COLOR_BayerRGGB2BGR, "BAYER_GR8": cv2.COLOR_BayerGRBG2BGR,
+          "BAYER_BG8": cv2.COLOR_BayerBGGR2BGR, "BAYER_GB8": cv2.COLOR_BayerGBRG2BGR}
+_LIMITED = np.rint(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Colours:
+    """A matrix between RGB and YCbCr and the H.273 code points that name it in the stream."""
+
+    name: str
+    red: float
+    """Weight of red in luma."""
+    blue: float
+    space: int
+    """swscale's name of the matrix."""
+    matrix_code: int
+    primaries_code: int
+    transfer_code: int
+
+
+BT709 = Colours("bt709", 0.2126, 0.0722, Colorspace.ITU709, 1, 1, 1)
+BT601 = Colours("bt601", 0.299, 0.114, Colorspace.ITU601, 6, 6, 6)
+
+
+class Pictures:
+    """The rules for the frames of one camera. JobRefused for a format they do not cover."""
+
+    def __init__(self, spec: FrameSpec) -> None:
+        known = {**_MONO_SHIFT, **_COLOUR, **_BAYER}
+        if spec.pixel_format not in known:
+            raise JobRefused(f"cannot export pixel format {spec.pixel_format!r}: "
+                             f"the known ones are {', '.join(known)}")
+        channels = spec.shape[2] if len(spec.shape) == 3 else 1
+        if channels != (3 if spec.pixel_format in _COLOUR else 1):
+            raise JobRefused(f"cannot export: frames of shape {spec.shape} are not "
+                             f"{spec.pixel_format}")
+        self.spec = spec
+        self.lines, self.columns = spec.shape[0], spec.shape[1]
+        self.height, self.width = self.lines + self.lines % 2, self.columns + self.columns % 2
+        self.colours = BT709 if self.lines >= HD_LINES else BT601
+        self.is_mono = spec.pixel_format in _MONO_SHIFT
+
+    def rules(self) -> dict[str, str]:
+        """What was done to the pixels, for the sidecar, in words."""
+        rules = {"range": "limited: black 16, white 235", "matrix": self.colours.name,
+                 "chroma": "4:2:0"}
+        if self.is_mono:
+            shift = _MONO_SHIFT[self.spec.pixel_format]
+            value = f"(v >> {shift})" if shift else "v"
+            rules["luma"] = f"Y = round(16 + {value} * 219 / 255), Cb = Cr = 128"
+        if self.spec.pixel_format in _BAYER:
+            rules["demosaic"] = "bilinear"
+        if (self.height, self.width) != (self.lines, self.columns):
+            rules["padding"] = (f"{self.columns}x{self.lines} to {self.width}x{self.height}: "
+                                "last column and line repeated")
+        return rules
+
+    def convert(self, pixels: Pixels) -> av.VideoFrame:
+        """The picture of one raw frame; a copy, `pixels` may be reused. A millisecond or a few."""
+        return self._from_mono(pixels) if self.is_mono else self._from_colour(pixels)
+
+    def grid(self, pixels: Pixels, index: int) -> Luma:
+        """Expected luma of frame `index` on its grid; see :func:`on_grid`."""
+        if self.is_mono:
+            grey = self._grey(on_grid(self._plane(pixels), index))
+            luma: Luma = _LIMITED[grey].astype(np.float32)
+            return luma
+        return self._luma(on_grid(self._demosaiced(pixels), index))
+
+    def blocks(self, pixels: Pixels) -> Luma:
+        """Expected mean luma of every block; see :func:`block_means`."""
+        if self.is_mono:
+            return block_means(cv2.LUT(self._grey(self._plane(pixels)), _LIMITED))
+        return self._luma(block_means(self._demosaiced(pixels)))
+
+    def _from_mono(self, pixels: Pixels) -> av.VideoFrame:
+        picture = av.VideoFrame(self.width, self.height, "yuv420p")
+        luma = plane(picture, 0)
+        cv2.LUT(self._grey(self._plane(pixels)), _LIMITED, luma[: self.lines, : self.columns])
+        luma[: self.lines, self.columns :] = luma[: self.lines, self.columns - 1 : self.columns]
+        luma[self.lines :] = luma[self.lines - 1]
+        plane(picture, 1)[:] = 128
+        plane(picture, 2)[:] = 128
+        return picture
+
+    def _from_colour(self, pixels: Pixels) -> av.VideoFrame:
+        colour = self._demosaiced(pixels)
+        if colour.shape[:2] != (self.height, self.width):
+            colour = cv2.copyMakeBorder(colour, 0, self.height - self.lines, 0,
+                                        self.width - self.columns, cv2.BORDER_REPLICATE)
+        source = av.VideoFrame.from_numpy_buffer(
+            np.ascontiguousarray(colour), _COLOUR.get(self.spec.pixel_format, "bgr24"))
+        return source.reformat(
+            format="yuv420p", dst_colorspace=self.colours.space, src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND, threads=1)
+
+    def _plane(self, pixels: Pixels) -> Pixels:
+        return pixels.reshape(self.lines, self.columns)
+
+    def _grey(self, pixels: Pixels) -> Grey:
+        """Eight bits per pixel by the stated shift."""
+        if pixels.dtype == np.uint8:
+            return pixels
+        shift = _MONO_SHIFT[self.spec.pixel_format]
+        grey: Grey = np.minimum(pixels >> shift, 255).astype(np.uint8)
+        return grey
+
+    def _demosaiced(self, pixels: Pixels) -> Pixels:
+        code = _BAYER.get(self.spec.pixel_format)
+        return pixels if code is None else cv2.cvtColor(self._plane(pixels), code)
+
+    def _luma(self, colour: Pixels) -> Luma:
+        red, blue = self.colours.red, self.colours.blue
+        weights = np.array([blue, 1 - red - blue, red], dtype=np.float32)
+        if self.spec.pixel_format == "RGB8":
+            weights = weights[::-1]
+        luma: Luma = 16 + (colour.astype(np.float32) @ weights) * np.float32(219 / 255)
+        return luma
+
+
+def plane(picture: av.VideoFrame, number: int) -> Grey:
+    """One plane of a yuv420p picture as an array over its memory, without the row padding."""
+    memory = picture.planes[number]
+    rows: Grey = np.frombuffer(memoryview(memory), np.uint8)
+    return rows.reshape(memory.height, memory.line_size)[:, : memory.width]
+
+
+def on_grid(pixels: Pixels, index: int) -> Pixels:
+    """Every fourth pixel both ways, from a corner that visits all 16 places in turn."""
+    line, column = divmod(index % (GRID * GRID), GRID)
+    if pixels.shape[0] <= line or pixels.shape[1] <= column:
+        line = column = 0
+    return pixels[line::GRID, column::GRID]
+
+
+def block_means(pixels: Pixels) -> Pixels:
+    """Mean of every 8x8 block, as float32; blocks at the edges may stretch over a few more."""
+    size = (max(1, pixels.shape[1] // BLOCK), max(1, pixels.shape[0] // BLOCK))
+    means: Pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return means

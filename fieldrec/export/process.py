@@ -1,0 +1,110 @@
+"""The export process: one request in, JSON lines out. ``python -m fieldrec.export.process REQUEST``
+
+A process of its own, so that its crash or memory is not the recorder's (I9); it takes only idle
+processor and disk time, and dies with the daemon. SIGSTOP and SIGCONT pause and resume it; SIGTERM
+stops it and removes the part file.
+
+REQUEST is JSON: ``{"store": path, "preset": name, "output_folder": path, "parent": pid}``.
+Lines: ``{"progress": [phase, done, total]}``, then one of ``{"export": {…}}`` and
+``{"error": [class name, message]}``. Exit code: 0, that of the error, 143 after SIGTERM.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fieldrec.core.errors import EncoderFailed, FieldrecError
+
+PROGRESS_INTERVAL_S = 0.25
+EXIT_STOPPED = 128 + signal.SIGTERM
+EXIT_ORPHANED = 128 + signal.SIGKILL
+
+_PR_SET_PDEATHSIG = 1
+_IOPRIO_WHO_PROCESS = 1
+_IOPRIO_CLASS_IDLE = 3 << 13
+_SYS_IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "armv7l": 314, "armv6l": 314,
+                   "i686": 289, "ppc64le": 273}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one request to its end and return the exit code; the last line says how it went."""
+    request = json.loads(arguments[0])
+    if not die_with_parent(int(request["parent"])):
+        return EXIT_ORPHANED
+    be_idle()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon, which tells us
+    try:
+        _say({"export": _export(request, stop)})
+    except FieldrecError as error:
+        _say({"error": [type(error).__name__, str(error)]})
+        return EXIT_STOPPED if stop.is_set() else error.exit_code
+    except Exception as error:  # noqa: BLE001 - a bug: the daemon gets one line, not a traceback
+        _say({"error": ["EncoderFailed", f"the export broke: {type(error).__name__}: {error}"]})
+        return EncoderFailed.exit_code
+    return 0
+
+
+def die_with_parent(parent: int) -> bool:
+    """Have the kernel kill this process when its parent ends; False when it has ended already."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    return os.getppid() == parent
+
+
+def be_idle() -> None:
+    """Take only processor and disk time that nobody else wants; best effort, also for threads
+    started later."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    number = _SYS_IOPRIO_SET.get(platform.machine())
+    if number is not None:
+        ctypes.CDLL(None).syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_CLASS_IDLE)
+
+
+def _export(request: dict[str, Any], stop: threading.Event) -> dict[str, Any]:
+    # imported here, after becoming idle: these load the codecs
+    from fieldrec.export.presets import preset
+    from fieldrec.export.run import run_export
+
+    export = run_export(Path(request["store"]), preset(request["preset"]),
+                        output_folder=Path(request["output_folder"]), stop=stop,
+                        on_progress=_rate_limited())
+    return {"path": str(export.path), "preset": export.preset, "frame_count": export.frame_count,
+            "size_bytes": export.size_bytes, "digest": export.digest,
+            "verified_at_ns": export.verified_at_ns}
+
+
+def _rate_limited() -> Callable[[str, int, int], None]:
+    """A progress callback that says the first and last of each phase and a few in between."""
+    last_phase = ""
+    next_s = 0.0
+
+    def on_progress(phase: str, done: int, total: int) -> None:
+        nonlocal last_phase, next_s
+        now_s = time.monotonic()
+        if phase != last_phase or done == total or now_s >= next_s:
+            _say({"progress": [phase, done, total]})
+            last_phase, next_s = phase, now_s + PROGRESS_INTERVAL_S
+
+    return on_progress
+
+
+def _say(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

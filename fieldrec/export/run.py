@@ -1,0 +1,234 @@
+"""One export from store to committed file. Blocking; runs in the export process.
+
+Order, each step durable before the next: encode to ``.part-<name>``, sync, read back and compare,
+rename, sidecar (I4). A kill anywhere leaves a ``.part-`` file, or a whole movie without sidecar
+that the next run replaces; never a partial file under a final name. The raw is only read (I5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import xxhash
+
+from fieldrec.core import durable
+from fieldrec.core.errors import (
+    EncoderFailed,
+    FieldrecError,
+    JobRefused,
+    LockedError,
+    StateError,
+    StoreDamaged,
+    StoreFull,
+)
+from fieldrec.core.model import Export
+from fieldrec.export import sidecar
+from fieldrec.export.encoding import PartFile, encode
+from fieldrec.export.pictures import Pictures, Pixels
+from fieldrec.export.prefetch import prefetched
+from fieldrec.export.presets import Preset, export_name
+from fieldrec.export.timing import TICKS_PER_SECOND, Ticks, ticks
+from fieldrec.export.verify import Quality, expected, verify, written_digest
+from fieldrec.store.reader import StoreReader
+
+Progress = Callable[[str, int, int], None]
+"""Told a phase ("encoding", "verifying", "committing") and frames done of total."""
+
+_SIDECAR_BYTES_PER_FRAME = 40
+
+
+def run_export(store_path: Path, preset: Preset, *, output_folder: Path, stop: threading.Event,
+               on_progress: Progress) -> Export:
+    """Export the store at `store_path` into `output_folder`, or find that it was done before.
+
+    Blocks for the whole time. ExportStopped soon after `stop` is set, until the commit begins.
+    StateError for a store still being written, JobRefused for one that cannot be exported,
+    StoreFull where the result would not fit, EncoderFailed, VerifyMismatch; the store's own
+    errors. After any of them nothing unfinished is left.
+    """
+    if (store_path / ".lock").exists():
+        raise StateError(f"{store_path} is still being recorded or was cut off: stop it, or run "
+                         "`fieldrec recover`, before it is exported")
+    with StoreReader(store_path) as store:
+        work = _Work(store, store_path.name, preset, output_folder, stop, on_progress)
+        return work.run()
+
+
+def part_path(target: Path) -> Path:
+    """Where an export is made before it gets its name."""
+    return target.with_name(durable.PART_PREFIX + target.name)
+
+
+class _Work:
+    """One export under way: what its steps share."""
+
+    def __init__(self, store: StoreReader, name: str, preset: Preset, output_folder: Path,
+                 stop: threading.Event, on_progress: Progress) -> None:
+        self.store, self.name, self.preset, self.stop = store, name, preset, stop
+        self.target = output_folder / export_name(name, preset)
+        self.part = part_path(self.target)
+        self.on_progress = on_progress
+        if store.frame_count == 0:
+            raise JobRefused(f"{name} has no frames: there is nothing to export")
+        if store.problems:
+            raise StoreDamaged(f"an export would lack frames: {store.problems[0]}")
+
+    def run(self) -> Export:
+        pictures = Pictures(self.store.spec)
+        pts, moved = ticks(self.store.times_ns)
+        done = sidecar.committed(self.target, self.store.uuid, self.preset.name,
+                                 self.store.frame_count, self.stop)
+        if done is not None:
+            return done
+        self._refuse_if_full()
+        with _errors_in_one_line(self.part), _removed_on_failure(self.part):
+            digest = self._encode(pictures, pts)
+            quality = self._verify(pictures, pts, digest)
+            return self._commit(digest, quality, _rules(pictures, moved))
+
+    def _refuse_if_full(self) -> None:
+        """A rough bound: half of what such a recording typically needs must be free."""
+        spec, count = self.store.spec, self.store.frame_count
+        bits = self.preset.typical_bits_per_pixel * spec.shape[0] * spec.shape[1] * count
+        needed = round(bits / 8 / 2) + _SIDECAR_BYTES_PER_FRAME * count
+        free = shutil.disk_usage(self.target.parent).free
+        if free < needed:
+            raise StoreFull(f"{self.target.parent}: {self.preset.name} of {self.name} needs at "
+                            f"least {needed / 1e6:.1f} MB and {free / 1e6:.1f} MB are free: "
+                            "make room, or export with a lower preset")
+
+    def _encode(self, pictures: Pictures, pts: Ticks) -> str:
+        """Write the part file, durably; returns the digest of its bytes."""
+        descriptor = _fresh_part(self.part)
+        try:
+            converted = (pictures.convert(pixels) for pixels in self._frames())
+            with prefetched(converted, "export-read") as ahead:
+                encode(PartFile(self.part, descriptor), ahead, pts, preset=self.preset,
+                       width=pictures.width, height=pictures.height, colours=pictures.colours,
+                       nominal_hz=self.store.spec.nominal_hz, metadata=self._movie_metadata(),
+                       stop=self.stop, on_frame=self._report("encoding"))
+            return written_digest(self.part, descriptor, self.stop)
+        finally:
+            os.close(descriptor)
+
+    def _verify(self, pictures: Pictures, pts: Ticks, digest: str) -> Quality:
+        with prefetched(expected(pictures, self._frames()), "export-read") as ahead:
+            return verify(self.part, digest, pts, ahead, pictures=pictures, preset=self.preset,
+                          stop=self.stop, on_frame=self._report("verifying"))
+
+    def _commit(self, digest: str, quality: Quality, rules: dict[str, Any]) -> Export:
+        """From here on nothing stops: rename, then the sidecar, which makes it an export."""
+        count = self.store.frame_count
+        self.on_progress("committing", count, count)
+        if sidecar.sidecar_path(self.target).exists():  # it belongs to what was there before
+            durable.unlink(sidecar.sidecar_path(self.target))
+        export = Export(path=self.target, preset=self.preset.name, frame_count=count,
+                        size_bytes=self.part.stat().st_size, digest=digest,
+                        verified_at_ns=time.time_ns())
+        durable.rename(self.part, self.target)
+        with _removed_on_failure(self.target):
+            sidecar.write(export, self._source(), quality=quality, encoder=_encoder(self.preset),
+                          rules=rules)
+        return export
+
+    def _frames(self) -> Iterator[Pixels]:
+        """The raw frames in order, each checked against the digest taken when it was recorded."""
+        digests = self.store.digests
+        for index in range(self.store.frame_count):
+            pixels = self.store.read(index)
+            if digests is not None and xxhash.xxh3_64_intdigest(pixels.data) != int(digests[index]):
+                raise StoreDamaged(f"{self.name}: frame {index} is not what was recorded (its "
+                                   "digest differs): run `fieldrec check`")
+            yield pixels
+
+    def _report(self, phase: str) -> Callable[[int], None]:
+        total = self.store.frame_count
+        return lambda index: self.on_progress(phase, index + 1, total)
+
+    def _movie_metadata(self) -> dict[str, str]:
+        seconds, rest = divmod(int(self.store.times_ns[0]), 1_000_000_000)
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        return {"creation_time": f"{moment}.{rest // 1000:06d}Z", "title": self.name,
+                "comment": f"fieldrec recording {self.store.uuid}"}
+
+    def _source(self) -> sidecar.Source:
+        store = self.store
+        return sidecar.Source(name=self.name, uuid=store.uuid, created_utc=store.created_utc,
+                              timezone=store.timezone, spec=store.spec,
+                              user_metadata=dict(store.user_metadata), numbers=store.numbers,
+                              times_ns=store.times_ns)
+
+
+def _rules(pictures: Pictures, moved: int) -> dict[str, Any]:
+    return {**pictures.rules(), "time_base": f"1/{TICKS_PER_SECOND}",
+            "times_moved": moved,
+            "times_rule": "first frame 0; a time not after the one before it is put one tick later"}
+
+
+def _encoder(preset: Preset) -> str:
+    avcodec = ".".join(map(str, av.library_versions["libavcodec"]))
+    return f"libx264 {preset.speed} crf {preset.crf} by PyAV {av.__version__}, libavcodec {avcodec}"
+
+
+def _fresh_part(part: Path) -> int:
+    """Create the part file and hold its flock; what a dead run left is removed first.
+
+    LockedError when another process is making the same export.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        stale = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _lock(stale, part)
+            durable.unlink(part)
+        finally:
+            os.close(stale)
+    descriptor = durable.create(part)
+    try:
+        _lock(descriptor, part)
+    except LockedError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _lock(descriptor: int, part: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise LockedError(f"{part}: another process is making this export") from error
+
+
+@contextlib.contextmanager
+def _removed_on_failure(path: Path) -> Iterator[None]:
+    """Whatever ends the block early, a stop or Ctrl-C too, takes the file with it."""
+    try:
+        yield
+    except LockedError:
+        raise  # the file is the other process's
+    except BaseException:
+        with contextlib.suppress(OSError, FieldrecError):
+            durable.unlink(path, missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _errors_in_one_line(part: Path) -> Iterator[None]:
+    """Give the errors of the encoder and of the system a place in our tree."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise EncoderFailed(f"{part}: the encoder failed: {error}") from error
+    except OSError as error:
+        if error.errno in durable.FULL_ERRNOS:
+            raise StoreFull(f"{part}: {error.strerror}: make room") from error
+        where = error.filename or part
+        raise EncoderFailed(f"{where}: the export failed: {error.strerror or error}") from error
