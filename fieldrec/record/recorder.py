@@ -242,7 +242,7 @@ class Recorder:
         """Close the camera, unless a thread still hangs in its driver: calls must not meet."""
         if self._ended is not None:
             self._ended.join()
-            if not self._ended.capture.join(0):
+            if not self._ended.capture.join(self._patience.grab_s):
                 raise CameraLost("the camera's driver does not answer; unplug the camera and plug "
                                  "it in again")
         self._camera.close()

@@ -58,7 +58,8 @@ class ScriptedCamera:
         self.may_open, self.may_start, self.may_answer = (threading.Event() for _ in range(3))
         for gate in (self.may_open, self.may_start, self.may_answer):
             gate.set()
-        self.in_open, self.in_start, self.in_hang = (threading.Event() for _ in range(3))
+        self.in_open, self.in_start, self.in_hang, self.stopped = (
+            threading.Event() for _ in range(4))
         self._script: deque[FrameHeader | Exception] = deque()
         self._changed = threading.Condition()
         self._waiting = False
@@ -133,6 +134,7 @@ class ScriptedCamera:
         with self._exclusive():
             self.started = False
             self._script.clear()
+            self.stopped.set()
 
     def close(self) -> None:
         with self._exclusive():
@@ -144,14 +146,28 @@ class ScriptedCamera:
         return self._busy
 
 
+class NotedBarrier(threading.Barrier):
+    """A barrier that says when somebody waits at it."""
+
+    def __init__(self, parties: int) -> None:
+        super().__init__(parties)
+        self.arrived = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> int:
+        self.arrived.set()
+        return super().wait(timeout)
+
+
 class Watching:
     """What a recorder or session says, and a way to wait until it is so."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
+        self.changes = 0
         self._changed = asyncio.Event()
 
     def on_change(self) -> None:
+        self.changes += 1
         self._changed.set()
 
     def on_event(self, text: str, severity: str) -> None:

@@ -1,0 +1,405 @@
+"""The session: who records, when it refuses, what ends it, and how cameras come back."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fieldrec.config import RecordConfig, StorageConfig
+from fieldrec.core import durable
+from fieldrec.core.errors import (
+    CameraError,
+    CameraLost,
+    ConfigError,
+    NotFoundError,
+    StateError,
+    StoreError,
+    StoreFull,
+    UsageError,
+)
+from fieldrec.core.model import CameraState
+from fieldrec.record.recorder import Recorder
+from fieldrec.record.session import Session
+from fieldrec.record.storage import StorageGuard
+
+from tests.fakes.cameras import ManualClock, ScriptedCamera, Watching
+from tests.fakes.disks import FakeDisk
+from tests.fakes.rigs import Disk, RecorderRig, check_complete, names_in
+
+pytestmark = pytest.mark.asyncio
+
+STAMP = r"_20261118_\d{6}"
+
+
+class SessionRig:
+    """Two cameras on one clock and one folder."""
+
+    def __init__(self, folder: Path, *, keys: Sequence[str] = ("left", "right"),
+                 record: RecordConfig | None = None, mend_delays_s: Sequence[float] = (0.0,),
+                 metadata: dict[str, Any] | None = None) -> None:
+        self.folder = folder
+        self.clock = ManualClock()
+        self.watching = Watching()
+        self.disk = FakeDisk(10**12, 5 * 10**11)
+        self.rigs = {key: RecorderRig(key, clock=self.clock, watching=self.watching,
+                                      metadata=metadata) for key in keys}
+        storage = StorageConfig(directory=folder)
+        self.session = Session(
+            {key: rig.recorder for key, rig in self.rigs.items()}, directory=folder,
+            storage=storage, record=record or RecordConfig(name="bees"), timezone="UTC",
+            clock=self.clock, on_event=self.watching.on_event, mend_delays_s=mend_delays_s,
+            guard=StorageGuard(folder, storage, statvfs=self.disk))
+        self.running: asyncio.Task[None] | None = None
+
+    def camera(self, key: str) -> ScriptedCamera:
+        return self.rigs[key].camera
+
+    def recorder(self, key: str) -> Recorder:
+        return self.rigs[key].recorder
+
+    def run(self) -> None:
+        self.running = asyncio.create_task(self.session.run())
+
+    async def until_recording(self, key: str) -> None:
+        await self.watching.until(lambda: self.recorder(key).state is CameraState.RECORDING)
+
+    def stores(self) -> list[str]:
+        return names_in(self.folder)
+
+
+@asynccontextmanager
+async def session_rig(folder: Path, **options: Any) -> AsyncIterator[SessionRig]:
+    """A session with its watching task running, ended and closed whatever happens."""
+    rig = SessionRig(folder, **options)
+    rig.run()
+    try:
+        yield rig
+    finally:
+        for one in rig.rigs.values():
+            one.release_gates()
+        if rig.running is not None:
+            rig.running.cancel()
+            await asyncio.wait([rig.running])
+        await rig.session.close()
+
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    disk = Disk()
+    durable.set_hook(disk)
+    yield disk
+    disk.may_write.set()
+    durable.set_hook(None)
+
+
+async def test_two_cameras_record_together_with_their_serials(tmp_path: Path) -> None:
+    async with session_rig(tmp_path, metadata={"nest": 1, "site": "a"}) as rig:
+        await rig.session.open_all()
+        names = await rig.session.start("ants", {"site": "b"})
+        assert [re.sub(STAMP, "", name) for name in names] == ["ants_SN-left", "ants_SN-right"]
+        assert rig.session.recording_since_ns == rig.clock.epoch_ns()
+        times = {key: await rig.rigs[key].give(0, 1, 2) for key in ("left", "right")}
+        assert [status.frame_count for status in rig.session.status()] == [3, 3]
+        assert await rig.session.stop() == names
+        assert not rig.session.recording
+        assert await rig.session.stop() == []
+    for name, key in zip(names, ("left", "right"), strict=True):
+        metadata = check_complete(tmp_path / name, [0, 1, 2], times[key])
+        assert (metadata["nest"], metadata["site"]) == (1, "b")
+
+
+async def test_one_camera_bears_no_serial_and_the_configured_name(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        names = await rig.session.start(cameras=["right"])
+        assert len(names) == 1
+        assert re.fullmatch("bees" + STAMP, names[0])
+        assert rig.recorder("left").state is CameraState.READY
+        await rig.rigs["right"].give(0)
+        await rig.session.stop()
+        again = await rig.session.start(cameras=["right"])  # the clock went back
+        assert again != names
+
+
+async def test_name_taken_in_the_same_second_gets_a_number(tmp_path: Path) -> None:
+    async with session_rig(tmp_path, keys=["left"]) as rig:
+        await rig.session.open_all()
+        first = await rig.session.start()
+        await rig.rigs["left"].give(0)
+        await rig.session.stop()
+        rig.clock.forward(-1)
+        second = await rig.session.start()
+        assert second == [first[0] + "-2"]
+
+
+async def test_refusals_say_why_and_make_nothing(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        with pytest.raises(CameraError, match="no camera is ready: left is closed; right is"):
+            await rig.session.start()
+        await rig.session.open_all()
+        with pytest.raises(NotFoundError, match="no camera 'top'; known: left, right"):
+            await rig.session.start(cameras=["top"])
+        with pytest.raises(CameraError, match="no camera to record from"):
+            await rig.session.start(cameras=[])
+        with pytest.raises(UsageError, match="'/' is not allowed"):
+            await rig.session.start("a/b")
+        for wrong in (0.0, -1.0, float("nan"), float("inf")):
+            with pytest.raises(UsageError, match="above 0"):
+                await rig.session.start(duration_s=wrong)
+        with pytest.raises(UsageError, match="'timezone' is reserved"):
+            await rig.session.start(metadata={"timezone": "UTC"})
+        rig.disk.free_bytes = 10**10
+        with pytest.raises(StoreFull, match=r"99\.0 % used \(stop at 94 %\), 10\.0 GB free"):
+            await rig.session.start()
+        assert rig.stores() == []
+        assert not rig.session.recording
+
+
+async def test_missing_folder_refuses(tmp_path: Path) -> None:
+    async with session_rig(tmp_path / "none") as rig:
+        await rig.session.open_all()
+        with pytest.raises(StoreError, match="does not exist; create it"):
+            await rig.session.start()
+
+
+async def test_recording_already(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        await rig.session.start()
+        with pytest.raises(StateError, match="already recording"):
+            await rig.session.start()
+        assert all(status.state is CameraState.RECORDING for status in rig.session.status())
+
+
+async def test_reserved_metadata_in_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'fieldrec' is reserved"):
+        SessionRig(tmp_path, record=RecordConfig(metadata={"fieldrec": 1}))
+
+
+async def test_camera_that_does_not_open_stops_nobody_and_joins_when_back(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        rig.camera("right").open_error = CameraError("no such device")
+        await rig.session.open_all()
+        assert rig.watching.said("camera right does not open: no such device")
+        names = await rig.session.start()
+        assert len(names) == 1
+        assert names[0].endswith("_SN-left")
+        await rig.rigs["left"].give(0, 1)
+        rig.camera("right").open_error = None
+        await rig.until_recording("right")
+        assert rig.watching.said("camera right is back")
+        await rig.rigs["right"].give(0)
+        both = await rig.session.stop()
+    assert len(both) == 2
+    check_complete(tmp_path / names[0], [0, 1])
+    check_complete(tmp_path / (set(both) - set(names)).pop(), [0])
+
+
+async def test_trying_again_is_said_only_when_it_fails_in_a_new_way(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        camera = rig.camera("right")
+        camera.open_error = CameraError("no such device")
+        await rig.session.open_all()
+        await rig.watching.until(lambda: camera.opens >= 4)
+        camera.open_error = CameraError("in use by another program")
+        await rig.watching.until(lambda: rig.watching.said("in use"))
+        assert sum("no such device" in text for text, _ in rig.watching.events) == 1
+
+
+async def test_camera_that_does_not_start_stops_nobody(tmp_path: Path) -> None:
+    async with session_rig(tmp_path, mend_delays_s=(1e6,)) as rig:
+        await rig.session.open_all()
+        rig.camera("right").start_error = CameraError("no bandwidth")
+        names = await rig.session.start()
+        assert len(names) == 1
+        assert rig.watching.said("camera right does not record: no bandwidth")
+        await rig.rigs["left"].give(0)
+        assert await rig.session.stop() == names
+    assert rig.stores() == names
+
+
+async def test_when_no_camera_starts_the_session_does_not(tmp_path: Path) -> None:
+    async with session_rig(tmp_path, mend_delays_s=(1e6,)) as rig:
+        await rig.session.open_all()
+        for key in ("left", "right"):
+            rig.camera(key).start_error = CameraError("no bandwidth")
+        with pytest.raises(CameraError, match="no bandwidth"):
+            await rig.session.start()
+        assert not rig.session.recording
+    assert rig.stores() == []
+
+
+async def test_lost_camera_records_again_when_back_and_the_other_goes_on(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        await rig.session.start()
+        await rig.rigs["left"].give(0, 1)
+        await rig.rigs["right"].give(0)
+        rig.camera("left").fail(CameraLost("cable"))
+        await rig.watching.until(lambda: rig.watching.said("camera left: camera lost: cable"))
+        await rig.until_recording("left")
+        await rig.rigs["left"].give(5, 6)
+        await rig.rigs["right"].give(1)
+        names = await rig.session.stop()
+    left = [name for name in names if "SN-left" in name]
+    assert len(left) == 2
+    check_complete(tmp_path / left[0], [0, 1])
+    check_complete(tmp_path / left[1], [5, 6])
+    check_complete(tmp_path / next(name for name in names if "SN-right" in name), [0, 1])
+
+
+async def test_camera_that_comes_back_after_the_end_does_not_record(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        await rig.session.start()
+        await rig.rigs["left"].give(0)
+        rig.camera("left").open_error = CameraError("away")
+        rig.camera("left").fail(CameraLost("cable"))
+        await rig.watching.until(lambda: rig.watching.said("does not open: away"))
+        await rig.session.stop()
+        rig.camera("left").open_error = None
+        await rig.watching.until(lambda: rig.recorder("left").state is CameraState.READY)
+        assert not rig.session.recording
+    assert len(rig.stores()) == 1
+
+
+async def test_full_disk_in_one_store_ends_the_session_in_order(tmp_path: Path, disk: Disk) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        names = await rig.session.start()
+        await rig.rigs["left"].give(0, 1)
+        await rig.rigs["right"].give(0)
+        disk.fail_at = 4
+        rig.camera("left").give(2)
+        await rig.session.wait_stopped()
+        assert not rig.session.recording
+        assert all(status.state is CameraState.READY for status in rig.session.status())
+    check_complete(tmp_path / names[0], [0, 1])
+    check_complete(tmp_path / names[1], [0])
+
+
+async def test_limit_of_the_disk_ends_the_session_and_says_so(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        names = await rig.session.start()
+        await rig.rigs["left"].give(0)
+        await rig.rigs["right"].give(0)
+        rig.disk.free_bytes = 5 * 10**10
+        await rig.session.wait_stopped()
+        assert rig.watching.said("recording stops: disk 95.0 % used (stop at 94 %), 50.0 GB free")
+        assert rig.session.storage_status().used_percent == pytest.approx(95.0)
+    for name in names:
+        metadata = check_complete(tmp_path / name, [0])
+        assert metadata["fieldrec"]["stop_reason"].startswith("disk 95.0 % used")
+
+
+async def test_broken_store_is_left_and_a_new_one_begun(tmp_path: Path, disk: Disk) -> None:
+    async with session_rig(tmp_path, keys=["left"]) as rig:
+        await rig.session.open_all()
+        first = await rig.session.start()
+        await rig.rigs["left"].give(0)
+        disk.fail_at, disk.fail_with = 2, 5
+        rig.camera("left").give(1)
+        await rig.watching.until(lambda: rig.watching.said("store failed"))
+        disk.fail_at = None
+        await rig.until_recording("left")
+        await rig.rigs["left"].give(2)
+        names = await rig.session.stop()
+    assert len(names) == 2
+    assert (tmp_path / first[0] / ".lock").exists()
+    check_complete(tmp_path / next(name for name in names if name != first[0]), [2])
+
+
+async def test_all_sources_played_out_end_the_session(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        names = await rig.session.start()
+        for key, count in (("left", 2), ("right", 1)):
+            await rig.rigs[key].give(*range(count))
+            assert rig.session.recording
+            rig.camera(key).end()
+        await rig.session.wait_stopped()
+    check_complete(tmp_path / names[0], [0, 1])
+    check_complete(tmp_path / names[1], [0])
+
+
+async def test_duration_ends_the_session(tmp_path: Path) -> None:
+    async with session_rig(tmp_path, keys=["left"]) as rig:
+        await rig.session.open_all()
+        names = await rig.session.start(duration_s=2.5)
+        await rig.rigs["left"].give(0, 1)
+        assert rig.session.recording
+        rig.camera("left").give(2)
+        await rig.session.wait_stopped()
+        assert rig.recorder("left").status().stop_reason == "duration over"
+    check_complete(tmp_path / names[0], [0, 1, 2])
+
+
+async def test_nothing_recorded_leaves_nothing(tmp_path: Path) -> None:
+    async with session_rig(tmp_path, keys=["left"]) as rig:
+        await rig.session.open_all()
+        await rig.session.start()
+        assert await rig.session.stop() == []
+        assert rig.watching.said("nothing recorded")
+    assert rig.stores() == []
+
+
+async def test_cancelled_start_stops_the_camera_that_already_runs(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        rig.camera("right").may_start.clear()
+        starting = asyncio.create_task(rig.session.start())
+        await rig.until_recording("left")
+        assert rig.camera("right").in_start.wait(30)
+        starting.cancel()
+        rig.camera("right").may_start.set()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert not rig.session.recording
+        assert all(status.state is CameraState.READY for status in rig.session.status())
+        assert not [thread for thread in threading.enumerate()
+                    if thread.name.startswith(("cap-", "store-", "sync-"))]
+    assert rig.stores() == []
+
+
+async def test_stop_given_during_start_stops_what_was_started(tmp_path: Path) -> None:
+    async with session_rig(tmp_path, keys=["left"]) as rig:
+        await rig.session.open_all()
+        rig.camera("left").may_start.clear()
+        starting = asyncio.create_task(rig.session.start())
+        await asyncio.sleep(0)
+        stopping = asyncio.create_task(rig.session.stop())
+        rig.camera("left").may_start.set()
+        await starting
+        await stopping
+        assert not rig.session.recording
+        assert rig.recorder("left").state is CameraState.READY
+
+
+async def test_no_frame_is_written_by_the_loop(tmp_path: Path, disk: Disk) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        await rig.session.start()
+        for number in range(6):
+            await rig.rigs["left"].give(number)
+            await rig.rigs["right"].give(number)
+        await rig.session.stop()
+    assert disk.frames == 12
+    assert disk.writers == {"store-left", "store-right"}
+    assert threading.current_thread().name not in disk.writers
+
+
+async def test_close_while_recording_closes_every_store(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        names = await rig.session.start()
+        await rig.rigs["left"].give(0)
+        await rig.rigs["right"].give(0, 1)
+    check_complete(tmp_path / names[0], [0])
+    check_complete(tmp_path / names[1], [0, 1])
