@@ -1,0 +1,187 @@
+"""What every kind of destination must do; each module in fieldrec/destinations is enrolled."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fieldrec.destinations
+import pytest
+from fieldrec.core.errors import JobRefused, StoreDamaged
+from fieldrec.destinations import MANIFEST_NAME, Destination
+from fieldrec.destinations.drive import DriveDestination
+from fieldrec.destinations.folder import FolderDestination
+
+KINDS: dict[str, Callable[[Path], Destination]] = {
+    "folder": lambda path: FolderDestination("nas", path),
+    "drive": lambda path: DriveDestination("stick", path, "fieldrec", device=None,
+                                           gone=lambda: False),
+}
+ROOT_OF: dict[str, Callable[[Path], Path]] = {
+    "folder": lambda path: path,
+    "drive": lambda path: path / "fieldrec",
+}
+
+
+def test_every_kind_is_enrolled() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(fieldrec.destinations.__path__)
+               if not module.name.startswith("_")}
+    assert modules == set(KINDS)
+
+
+@pytest.fixture(params=sorted(KINDS))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def place(kind: str, tmp_path: Path) -> Iterator[Destination]:
+    destination = KINDS[kind](tmp_path)
+    yield destination
+    destination.close()
+
+
+@pytest.fixture
+def root(kind: str, tmp_path: Path) -> Path:
+    return ROOT_OF[kind](tmp_path)
+
+
+def read_back(place: Destination, item: str, relative: str, slice_bytes: int = 1 << 20) -> bytes:
+    return b"".join(bytes(data) for data in place.read_slices(item, relative, slice_bytes))
+
+
+def put_two(place: Destination, item: str) -> None:
+    place.put(item, "metadata.yaml", [b"a: 1\n"])
+    place.put(item, "000000/000000.npy", [b"x" * 5000, b"y" * 5000])
+    place.sync(item)
+
+
+def test_directory_item_from_begin_to_commit(place: Destination, root: Path) -> None:
+    assert place.begin("bees") == {}
+    put_two(place, "bees")
+    assert place.begin("bees") == {"metadata.yaml": 5, "000000/000000.npy": 10000}
+    assert place.committed("bees") is None
+    assert place.items() == []
+    assert not (root / "bees").exists()
+    assert read_back(place, "bees", "000000/000000.npy") == b"x" * 5000 + b"y" * 5000
+    place.commit("bees", b"{}")
+    assert place.committed("bees") == b"{}"
+    assert place.items() == ["bees"]
+    assert place.sizes("bees") == {"metadata.yaml": 5, "000000/000000.npy": 10000}
+    assert (root / "bees" / MANIFEST_NAME).read_bytes() == b"{}"
+    assert sorted(path.name for path in root.iterdir()) == ["bees"]
+    assert read_back(place, "bees", "metadata.yaml") == b"a: 1\n"
+
+
+def test_single_file_item_from_begin_to_commit(place: Destination, root: Path) -> None:
+    assert place.begin("bees.mp4") == {}
+    place.put("bees.mp4", "", [b"film"])
+    place.sync("bees.mp4")
+    assert place.begin("bees.mp4") == {"": 4}
+    assert place.committed("bees.mp4") is None
+    assert read_back(place, "bees.mp4", "") == b"film"
+    place.commit("bees.mp4", b'{"a": 1}')
+    assert place.committed("bees.mp4") == b'{"a": 1}'
+    assert place.items() == ["bees.mp4"]
+    assert place.sizes("bees.mp4") == {"": 4}
+    assert sorted(path.name for path in root.iterdir()) == ["bees.mp4", "bees.mp4.json"]
+
+
+def test_put_again_replaces_what_an_earlier_try_left(place: Destination) -> None:
+    place.begin("bees")
+    place.put("bees", "a", [b"half"])
+    place.put("bees", "a", [b"whole"])
+    place.sync("bees")
+    assert read_back(place, "bees", "a") == b"whole"
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 100_000])
+def test_any_size_is_read_back_whole(place: Destination, size: int) -> None:
+    data = bytes(index % 251 for index in range(size))
+    place.begin("bees")
+    place.put("bees", "a", [data] if data else [])
+    place.sync("bees")
+    assert read_back(place, "bees", "a", slice_bytes=8192) == data
+
+
+def test_errors_of_the_source_pass_through_and_what_was_written_stays(place: Destination) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"part"
+        raise StoreDamaged("source cannot be read")
+
+    place.begin("bees")
+    with pytest.raises(StoreDamaged):
+        place.put("bees", "a", broken())
+    assert place.begin("bees") == {"a": 4}
+
+
+def test_abort_leaves_nothing(place: Destination, root: Path) -> None:
+    for item, relative in (("bees", "000000/a"), ("bees.mp4", "")):
+        place.begin(item)
+        place.put(item, relative, [b"x"])
+        place.abort(item)
+        place.abort(item)
+    assert list(root.iterdir()) == []
+
+
+def test_a_taken_name_is_never_replaced(place: Destination, root: Path) -> None:
+    place.free_bytes()
+    (root / "bees").mkdir()
+    (root / "bees.mp4").write_bytes(b"somebody's film")
+    for item, relative in (("bees", "a"), ("bees.mp4", "")):
+        assert place.taken(item)
+        assert place.committed(item) is None
+        place.begin(item)
+        place.put(item, relative, [b"x"])
+        place.sync(item)
+        with pytest.raises(JobRefused, match="exists already"):
+            place.commit(item, b"{}")
+        place.abort(item)
+    assert list((root / "bees").iterdir()) == []
+    assert (root / "bees.mp4").read_bytes() == b"somebody's film"
+
+
+def test_a_file_left_between_the_last_two_steps_is_taken_back(place: Destination, root: Path
+                                                             ) -> None:
+    place.free_bytes()
+    (root / "bees.mp4").write_bytes(b"film")
+    (root / ".part-bees.mp4.json").write_bytes(b"{}")
+    assert not place.taken("bees.mp4")
+    assert place.committed("bees.mp4") is None
+    assert place.begin("bees.mp4") == {"": 4}
+    place.commit("bees.mp4", b"{}")
+    assert place.items() == ["bees.mp4"]
+
+
+def test_a_manifest_over_the_limit_is_not_read(place: Destination) -> None:
+    place.begin("bees")
+    place.put("bees", "a", [b"x"])
+    place.commit("bees", b"x" * 100)
+    assert place.committed("bees", limit_bytes=99) is None
+    assert place.committed("bees", limit_bytes=100) == b"x" * 100
+
+
+@pytest.mark.parametrize("item", ["", ".", "..", ".part-x", "a/b", "a\0b"])
+def test_names_that_leave_the_place_are_refused(place: Destination, item: str) -> None:
+    with pytest.raises(JobRefused):
+        place.put(item, "a", [b"x"])
+
+
+@pytest.mark.parametrize("relative", ["../a", "/etc/x", "a//b", "a/../../b", "a/.", "a\0b"])
+def test_paths_that_leave_the_item_are_refused(place: Destination, relative: str) -> None:
+    place.begin("bees")
+    with pytest.raises(JobRefused):
+        place.put("bees", relative, [b"x"])
+
+
+def test_room_is_never_negative_and_clusters_are_known(place: Destination) -> None:
+    assert place.free_bytes() >= 0
+    assert place.allocation_bytes() >= 1
+
+
+def test_close_may_be_called_twice_and_use_goes_on(place: Destination) -> None:
+    place.free_bytes()
+    place.close()
+    place.close()
+    assert place.items() == []

@@ -1,0 +1,99 @@
+"""Small complete recordings on disk, made by the pure layout functions: what jobs work on."""
+
+from __future__ import annotations
+
+import json
+import uuid as uuids
+from pathlib import Path
+
+import numpy as np
+import xxhash
+from fieldrec.core.model import Export, FrameSpec, Recording, RecordingState
+from fieldrec.store import layout
+
+SPEC = FrameSpec((24, 32), "uint8", "MONO8", 25.0)
+CHUNKSIZE = 4
+
+
+def make_store(folder: Path, name: str, frames: int = 10, seed: int = 1,
+               uuid: str | None = None) -> str:
+    """A complete store of random frames in chunks of four; returns its uuid."""
+    uuid = uuid or uuids.UUID(int=seed).hex[::-1]
+    store = layout.store_mapping(SPEC, chunksize=CHUNKSIZE, timezone="UTC",
+                                 created_epoch_ns=1_700_000_000_000_000_000, uuid=uuid)
+    root = folder / name
+    root.mkdir()
+    (root / layout.METADATA_NAME).write_text(layout.metadata_text(store, {"bird": "dove"}))
+    random = np.random.default_rng(seed)
+    for start in range(0, frames, CHUNKSIZE):
+        _make_chunk(root / layout.chunk_name(start // CHUNKSIZE), start,
+                    min(CHUNKSIZE, frames - start), random, store)
+    return uuid
+
+
+def _make_chunk(chunk: Path, start: int, count: int, random: np.random.Generator,
+                store: dict[str, object]) -> None:
+    chunk.mkdir()
+    header = layout.npy_header(SPEC.shape, SPEC.dtype)
+    digests = []
+    for position in range(count):
+        pixels = random.integers(0, 256, SPEC.shape, np.uint8).tobytes()
+        (chunk / layout.frame_name(position)).write_bytes(header + pixels)
+        digests.append(xxhash.xxh3_64_intdigest(pixels))
+    numbers = np.arange(start, start + count, dtype=np.int64)
+    columns = layout.Columns(numbers, numbers * 40_000_000, np.full(count, -1, np.int64),
+                             np.array(digests, np.uint64))
+    (chunk / layout.INDEX_NAME).write_bytes(layout.index_bytes(columns, store))
+
+
+def make_export(folder: Path, name: str, uuid: str, frames: int = 10, size_bytes: int = 5000,
+                seed: int = 7) -> None:
+    """An export's file (noise, not a movie: jobs do not look inside) and its sidecar."""
+    data = np.random.default_rng(seed).integers(0, 256, size_bytes, np.uint8).tobytes()
+    path = folder / f"{name}.high.mp4"
+    path.write_bytes(data)
+    sidecar = {"format": "fieldrec-export", "version": 1,
+               "recording": {"name": name, "uuid": uuid}, "preset": "High", "frame_count": frames,
+               "file": {"name": path.name, "size_bytes": size_bytes,
+                        "xxh64": xxhash.xxh64_hexdigest(data)},
+               "verified_at_ns": 5}
+    path.with_name(path.name + ".json").write_text(json.dumps(sidecar))
+
+
+def scan(folder: Path) -> list[Recording]:
+    """The recordings that the two functions above made and that are still there whole."""
+    found: dict[str, Recording] = {}
+    exports = {path.name.removesuffix(".high.mp4"): _export(path)
+               for path in sorted(folder.glob("*.high.mp4"))
+               if not path.name.startswith(".") and path.with_name(path.name + ".json").exists()}
+    for root in sorted(folder.iterdir()):
+        if root.is_dir() and not root.name.startswith("."):
+            store, _ = layout.parse_metadata((root / layout.METADATA_NAME).read_text())
+            found[root.name] = _recording(root, store["uuid"], True,
+                                          exports.pop(root.name, None))
+    for name, export in exports.items():
+        sidecar = json.loads((folder / f"{name}.high.mp4.json").read_text())
+        found[name] = _recording(folder / name, sidecar["recording"]["uuid"], False, export)
+    return list(found.values())
+
+
+def _export(path: Path) -> Export:
+    said = json.loads(path.with_name(path.name + ".json").read_text())
+    return Export(path, said["preset"], said["frame_count"], said["file"]["size_bytes"],
+                  said["file"]["xxh64"], said["verified_at_ns"])
+
+
+def _recording(root: Path, uuid: str, has_raw: bool, export: Export | None) -> Recording:
+    frames = len(list(root.glob("*/*.npy"))) if has_raw else (export.frame_count if export else 0)
+    size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    return Recording(name=root.name, uuid=uuid, camera_serial="C1", path=root,
+                     state=RecordingState.COMPLETE, spec=SPEC, frame_count=frames,
+                     first_time_ns=0, last_time_ns=0, dropped=0, lost=0, size_bytes=size,
+                     created_utc="", timezone="UTC", exports=(export,) if export else (),
+                     has_raw=has_raw)
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Every file below a folder with its bytes."""
+    return {path.relative_to(root).as_posix(): path.read_bytes()
+            for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink()}

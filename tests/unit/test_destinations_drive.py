@@ -1,0 +1,88 @@
+"""The drive: errors of one that was pulled out, its folder, its buffers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from fieldrec.core.errors import DestinationError, DriveGone, FieldrecError, JobRefused, SyncFailed
+from fieldrec.destinations.drive import DriveDestination, drive_failure, flush_buffers
+
+from tests.unit.test_destinations_folder import loop_mounted
+
+
+@pytest.mark.parametrize(("number", "gone", "expected"), [
+    (errno.ENODEV, False, DriveGone), (errno.ENXIO, False, DriveGone),
+    (errno.ENOTCONN, False, DriveGone),
+    (errno.EIO, True, DriveGone), (errno.EROFS, True, DriveGone), (errno.ENOENT, True, DriveGone),
+    (errno.EIO, False, DestinationError), (errno.EROFS, False, DestinationError),
+    (errno.ENOSPC, True, DestinationError), (errno.ENOSPC, False, DestinationError),
+])
+def test_what_an_error_means(number: int, gone: bool, expected: type[FieldrecError]) -> None:
+    plain = OSError(number, os.strerror(number))
+    wrapped = SyncFailed("sync failed")
+    wrapped.__cause__ = plain
+    assert type(drive_failure("FIELD-01", plain, lambda: gone)) is expected
+    assert type(drive_failure("FIELD-01", wrapped, lambda: gone)) is expected
+
+
+def test_a_planted_link_at_our_folder_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    (mount / "fieldrec").symlink_to(target)
+    with closing(DriveDestination("d", mount, "fieldrec", device=None,
+                                  gone=lambda: False)) as place, \
+            pytest.raises(JobRefused, match="in the way"):
+        place.begin("bees")
+    assert list(target.iterdir()) == []
+
+
+def test_flushing_without_a_device_or_rights_is_no_error(tmp_path: Path) -> None:
+    flush_buffers(None)
+    flush_buffers(tmp_path / "no such device")
+    (tmp_path / "file").write_text("x")
+    flush_buffers(tmp_path / "file")
+
+
+@pytest.fixture
+def loop_ext4(tmp_path: Path) -> Iterator[tuple[Path, Path, Path]]:
+    yield from loop_mounted(tmp_path, 16)
+
+
+@pytest.mark.root
+def test_flushing_drops_what_the_block_device_has_cached(loop_ext4: tuple[Path, Path, Path]
+                                                         ) -> None:
+    _, image, device = loop_ext4
+    at = 15 * 1024 * 1024  # a free block: those that ext4 holds cannot be dropped
+    before = device.read_bytes()[at]
+    with image.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes([before ^ 0xA5]))
+        file.flush()
+        os.fsync(file.fileno())
+    assert device.read_bytes()[at] == before, "control: the device's page cache is stale"
+    flush_buffers(device)
+    assert device.read_bytes()[at] == before ^ 0xA5
+
+
+@pytest.mark.root
+def test_a_drive_pulled_out_in_the_middle_is_gone(loop_ext4: tuple[Path, Path, Path]) -> None:
+    mount, image, device = loop_ext4
+    with closing(DriveDestination("d", mount, "fieldrec", device=device,
+                                  gone=lambda: True)) as place:
+        place.begin("bees")
+        place.put("bees", "a", [b"x" * 100_000])
+        place.sync("bees")
+        os.truncate(image, 0)
+        subprocess.run(["losetup", "-c", device], check=True)
+        place.put("bees", "b", [b"x" * 100_000])
+        with pytest.raises(DriveGone, match="pulled out"):
+            place.sync("bees")
+        place.abort("bees")

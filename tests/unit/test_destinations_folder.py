@@ -1,0 +1,208 @@
+"""The folder: what is planted there, what is missing, and that read-back comes from the medium."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from fieldrec.core import durable
+from fieldrec.core.errors import DestinationError, FieldrecError, JobRefused
+from fieldrec.destinations.folder import FolderDestination, errno_of
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "nas"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def place(folder: Path) -> Iterator[FolderDestination]:
+    destination = FolderDestination("nas", folder)
+    yield destination
+    destination.close()
+
+
+def test_a_missing_folder_is_not_created(tmp_path: Path) -> None:
+    destination = FolderDestination("nas", tmp_path / "gone")
+    with pytest.raises(DestinationError, match="gone is missing; create it, or mount"):
+        destination.begin("bees")
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_file_where_the_folder_should_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DestinationError, match="missing"):
+        FolderDestination("nas", tmp_path / "file").free_bytes()
+
+
+def test_what_must_stay_free_is_not_offered(folder: Path) -> None:
+    with closing(FolderDestination("nas", folder)) as whole, \
+            closing(FolderDestination("nas", folder, keep_free_bytes=10**18)) as kept:
+        assert whole.free_bytes() > 0
+        assert kept.free_bytes() == 0
+
+
+def test_a_planted_link_at_the_unfinished_directory_is_refused(
+        place: FolderDestination, folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (folder / ".part-bees").symlink_to(target)
+    with pytest.raises(JobRefused, match="in the way"):
+        place.begin("bees")
+    with pytest.raises(JobRefused, match="in the way"):
+        place.put("bees", "a", [b"x"])
+    place.abort("bees")
+    assert list(target.iterdir()) == []
+    assert (folder / ".part-bees").is_symlink()
+
+
+def test_a_planted_link_inside_the_unfinished_directory_is_refused(
+        place: FolderDestination, folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (folder / ".part-bees").mkdir()
+    (folder / ".part-bees" / "000000").symlink_to(target)
+    with pytest.raises(JobRefused):
+        place.begin("bees")
+    with pytest.raises(JobRefused):
+        place.put("bees", "000000/a", [b"x"])
+    assert list(target.iterdir()) == []
+
+
+@pytest.mark.parametrize("relative", ["", "a"])
+def test_a_planted_link_at_a_file_is_refused(place: FolderDestination, folder: Path,
+                                             tmp_path: Path, relative: str) -> None:
+    target = tmp_path / "target"
+    target.write_text("precious")
+    if relative:
+        (folder / ".part-bees").mkdir()
+        (folder / ".part-bees" / relative).symlink_to(target)
+    else:
+        (folder / ".part-bees").symlink_to(target)
+    with pytest.raises(JobRefused):
+        place.put("bees", relative, [b"x"])
+    with pytest.raises(JobRefused):
+        list(place.read_slices("bees", relative, 4096))
+    assert target.read_text() == "precious"
+
+
+def test_a_planted_fifo_is_refused_and_does_not_hang(place: FolderDestination, folder: Path
+                                                     ) -> None:
+    os.mkfifo(folder / ".part-bees")
+    with pytest.raises(JobRefused):
+        place.begin("bees")
+    with pytest.raises(JobRefused):
+        list(place.read_slices("bees", "", 4096))
+
+
+def test_a_planted_link_at_the_final_name_or_manifest_is_not_followed(
+        place: FolderDestination, folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "fieldrec-manifest.json").write_text("{}")
+    (folder / "bees").symlink_to(target)
+    assert place.taken("bees")
+    assert place.committed("bees") is None
+    assert place.items() == []
+    (folder / "wasps").mkdir()
+    (folder / "wasps" / "fieldrec-manifest.json").symlink_to(target / "fieldrec-manifest.json")
+    assert place.committed("wasps") is None
+
+
+def test_a_full_disk_is_told_as_such(place: FolderDestination) -> None:
+    def full(step: str, path: Path) -> None:
+        if step == "write":
+            raise OSError(errno.ENOSPC, "no space")
+
+    place.begin("bees")
+    durable.set_hook(full)
+    with pytest.raises(DestinationError, match="full"):
+        place.put("bees", "a", [b"x"])
+    durable.set_hook(None)
+
+
+def test_a_failed_sync_is_told_and_known_by_its_number(place: FolderDestination) -> None:
+    def broken(step: str, path: Path) -> None:
+        if step == "syncfs":
+            raise OSError(errno.EIO, "input/output error")
+
+    place.begin("bees")
+    place.put("bees", "a", [b"x"])
+    durable.set_hook(broken)
+    with pytest.raises(FieldrecError, match="sync failed") as raised:
+        place.sync("bees")
+    durable.set_hook(None)
+    assert isinstance(raised.value, DestinationError)
+    assert errno_of(raised.value.__cause__ or raised.value) == errno.EIO
+
+
+def loop_mounted(tmp_path: Path, size_mb: int) -> Iterator[tuple[Path, Path, Path]]:
+    """(mount point, image, device) of a fresh ext4 whose image is read and written directly."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root for a loop device")
+    image, mount = tmp_path / "image", tmp_path / "mount"
+    mount.mkdir()
+    with image.open("wb") as file:
+        file.truncate(size_mb * 1024 * 1024)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", image], check=True)
+    device = subprocess.run(["losetup", "--find", "--show", "--direct-io=on", image],
+                            check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        subprocess.run(["mount", "-t", "ext4", device, mount], check=True)
+        try:
+            yield mount, image, Path(device)
+        finally:
+            subprocess.run(["umount", mount], check=True)
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True)
+
+
+@pytest.fixture
+def loop_ext4(tmp_path: Path) -> Iterator[tuple[Path, Path, Path]]:
+    yield from loop_mounted(tmp_path, 16)
+
+
+@pytest.mark.root
+def test_read_back_is_what_the_medium_has_not_what_the_cache_has(
+        loop_ext4: tuple[Path, Path, Path]) -> None:
+    mount, image, _ = loop_ext4
+    data = b"a very telling mark" * 1000
+    with closing(FolderDestination("loop", mount)) as place:
+        place.begin("bees")
+        place.put("bees", "a", [data])
+        place.sync("bees")
+        flip_on_medium(image, data[:4096])
+        cached = (mount / ".part-bees" / "a").read_bytes()
+        assert cached == data, "control: the page cache still has what was written"
+        read = b"".join(bytes(part) for part in place.read_slices("bees", "a", 1 << 20))
+    assert len(read) == len(data)
+    assert read != data
+
+
+def flip_on_medium(image: Path, mark: bytes) -> None:
+    """Flip the first byte of `mark` in a loop device's image, below every cache."""
+    fresh = os.open(image, os.O_RDWR)
+    try:
+        at = image.read_bytes().index(mark)
+        os.pwrite(fresh, bytes([mark[0] ^ 1]), at)
+        os.fsync(fresh)
+    finally:
+        os.close(fresh)
+
+
+@pytest.mark.root
+def test_a_really_full_disk(tmp_path: Path) -> None:
+    for mount, _, _ in loop_mounted(tmp_path, 2):
+        with closing(FolderDestination("loop", mount)) as place:
+            place.begin("bees")
+            with pytest.raises(DestinationError, match="full"):
+                place.put("bees", "a", (b"x" * 65536 for _ in range(100)))
+            place.abort("bees")
+            assert place.free_bytes() > 0
