@@ -1,0 +1,228 @@
+"""What every camera backend must do; each module in fieldrec/camera is enrolled by being there."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fieldrec.camera import Camera, blank
+from fieldrec.camera.discovery import backend_names, make_camera, options_model
+from fieldrec.core.errors import CameraError, CameraTimeout, ConfigError
+
+from tests.fakes.clips import write_clip
+
+V4L2 = Path("/dev/video0")
+
+
+@dataclass(frozen=True)
+class Case:
+    """How to make a camera of one backend that works, one that is slow, and one that fails."""
+
+    options: Callable[[Path], dict[str, Any]]
+    slow: Callable[[Path], dict[str, Any]]
+    """The second frame comes no sooner than about a second after the first."""
+    broken: Callable[[Path], dict[str, Any]]
+    serial: str = "contract"
+    broken_serial: str = "contract"
+    skip: Callable[[], str] = field(default=lambda: "")
+    """Why it cannot be tried here; "" when it can."""
+
+
+def _no_v4l2() -> str:
+    return "" if V4L2.exists() else f"no V4L2 camera here ({V4L2})"
+
+
+def _no_pylon() -> str:
+    found = importlib.util.find_spec("pypylon")
+    return "" if found else "pypylon is not installed: pip install 'fieldrec[basler]'"
+
+
+CASES = {
+    "synthetic": Case(
+        options=lambda _: {"width": 160, "height": 120, "hz": 500},
+        slow=lambda _: {"width": 160, "height": 120, "hz": 1},
+        broken=lambda _: {"fail_open": True}),
+    "file": Case(
+        options=lambda folder: {"path": write_clip(folder / "clip.mp4", frames=60, hz=100)},
+        slow=lambda folder: {"path": write_clip(folder / "slow.mp4", frames=3, hz=1)},
+        broken=lambda folder: {"path": folder / "missing.mp4"}),
+    "opencv": Case(
+        options=lambda _: {"device": V4L2},
+        slow=lambda _: {"device": V4L2, "hz": 1},
+        broken=lambda folder: {"device": folder / "video9"},
+        skip=_no_v4l2),
+    "basler": Case(
+        options=lambda _: {"AcquisitionFrameRate": 200, "width": 320, "height": 240},
+        slow=lambda _: {"AcquisitionFrameRate": 1, "width": 320, "height": 240},
+        broken=lambda _: {},
+        serial="0815-0000", broken_serial="no-such-camera", skip=_no_pylon),
+}
+
+
+@pytest.fixture(autouse=True)
+def emulation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYLON_CAMEMU", "2")
+
+
+@pytest.fixture(params=backend_names())
+def backend(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    assert name in CASES, f"fieldrec/camera/{name}.py is new: say here how to try it"
+    return name
+
+
+@pytest.fixture
+def camera(backend: str, tmp_path: Path) -> Iterator[Camera]:
+    case = _here(backend)
+    made = make_camera(backend, case.serial, case.options(tmp_path))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def slow_camera(backend: str, tmp_path: Path) -> Iterator[Camera]:
+    case = _here(backend)
+    made = make_camera(backend, case.serial, case.slow(tmp_path))
+    yield made
+    made.close()
+
+
+def _here(backend: str) -> Case:
+    case = CASES[backend]
+    if reason := case.skip():
+        pytest.skip(reason)
+    return case
+
+
+def test_open_says_what_frames_look_like(camera: Camera) -> None:
+    spec = camera.open()
+    assert len(spec.shape) in (2, 3)
+    assert all(extent > 0 for extent in spec.shape)
+    assert spec.dtype in ("uint8", "uint16")
+    assert spec.pixel_format.isupper()
+    assert spec.nominal_hz > 0
+
+
+def test_grab_fills_the_slot_and_nothing_else(camera: Camera) -> None:
+    spec = camera.open()
+    ring = np.full((3, *spec.shape), 123, dtype=spec.dtype)
+    camera.start()
+    camera.grab(ring[1], 10.0)
+    assert (ring[1] != 123).any()
+    assert (ring[0] == 123).all()
+    assert (ring[2] == 123).all()
+
+
+def test_grab_fills_the_whole_slot(camera: Camera) -> None:
+    spec = camera.open()
+    camera.start()
+    one, two = np.full(spec.shape, 77, spec.dtype), np.full(spec.shape, 178, spec.dtype)
+    untouched = np.ones(spec.shape, dtype=bool)
+    for _ in range(2):
+        camera.grab(one, 10.0)
+        camera.grab(two, 10.0)
+        untouched &= (one == 77) & (two == 178)
+        one[...], two[...] = 77, 178
+    assert not untouched.any()
+
+
+def test_numbers_rise_and_times_do_not_run_back(camera: Camera) -> None:
+    into = blank(camera.open())
+    camera.start()
+    headers = [camera.grab(into, 10.0) for _ in range(20)]
+    numbers = [header.number for header in headers]
+    times = [header.monotonic_ns for header in headers]
+    assert all(later > sooner for sooner, later in itertools.pairwise(numbers))
+    assert times == sorted(times)
+    assert len(set(times)) > 1
+
+
+def test_no_frame_in_time_is_a_timeout_and_not_the_end(slow_camera: Camera) -> None:
+    into = blank(slow_camera.open())
+    slow_camera.start()
+    first = slow_camera.grab(into, 10.0)
+    with pytest.raises(CameraTimeout):
+        slow_camera.grab(into, 0.01)
+    assert slow_camera.grab(into, 10.0).number == first.number + 1
+
+
+def test_stop_and_close_may_be_called_at_any_time(camera: Camera) -> None:
+    camera.stop()
+    camera.close()
+    spec = camera.open()
+    camera.stop()
+    camera.start()
+    camera.grab(blank(spec), 10.0)
+    for _ in range(2):
+        camera.stop()
+    for _ in range(2):
+        camera.close()
+
+
+def test_grab_needs_start_and_start_needs_open(camera: Camera) -> None:
+    with pytest.raises(CameraError, match="before open"):
+        camera.start()
+    into = blank(camera.open())
+    with pytest.raises(CameraError, match="before start"):
+        camera.grab(into, 0.01)
+
+
+def test_it_starts_again_after_stop(camera: Camera) -> None:
+    into = blank(camera.open())
+    for _ in range(2):
+        camera.start()
+        camera.grab(into, 10.0)
+        camera.stop()
+
+
+def test_it_opens_again_after_close(camera: Camera) -> None:
+    spec = camera.open()
+    camera.start()
+    camera.grab(blank(spec), 10.0)
+    camera.close()
+    assert camera.open() == spec
+    camera.start()
+    camera.grab(blank(spec), 10.0)
+
+
+def test_it_says_nothing_on_the_terminal(camera: Camera, capfd: pytest.CaptureFixture[str]
+                                         ) -> None:
+    spec = camera.open()
+    camera.start()
+    camera.grab(blank(spec), 10.0)
+    camera.close()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_camera_that_is_not_there_is_one_clear_line(
+        backend: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    case = CASES[backend]
+    if backend == "basler" and (reason := case.skip()):
+        pytest.skip(reason)
+    camera = make_camera(backend, case.broken_serial, case.broken(tmp_path))
+    for _ in range(2):
+        with pytest.raises(CameraError) as error:
+            camera.open()
+        assert str(error.value).count("\n") == 0
+        assert len(str(error.value)) > 20
+    camera.close()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_wrong_option_is_one_clear_line(backend: str, tmp_path: Path) -> None:
+    case = CASES[backend]
+    with pytest.raises(ConfigError, match=r"camera left: .*no_such_option: unknown key") as error:
+        make_camera(backend, "left", {**case.options(tmp_path), "no_such_option": 1})
+    assert "\n" not in str(error.value)
+
+
+def test_options_are_documented_models(backend: str) -> None:
+    model = options_model(backend)
+    assert model.model_config["extra"] == "forbid"
+    assert (model.__doc__ or "").strip()
