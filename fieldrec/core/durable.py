@@ -262,21 +262,19 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.unlink(missing_ok=True)
-    descriptor = create(temporary)
     try:
+        descriptor = create(temporary)
         try:
             write(descriptor, [data], path, len(data))
             fsync(descriptor, path)
         finally:
             os.close(descriptor)
         rename(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno in FULL_ERRNOS:
+    except (OSError, StoreFull, SyncFailed) as error:
+        with contextlib.suppress(OSError):  # the disk may be gone; the first error says more
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in FULL_ERRNOS:
             raise StoreFull(f"{path}: {error.strerror}") from error
-        raise
-    except (StoreFull, SyncFailed):
-        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -16,6 +16,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from fieldrec.core.errors import FieldrecError
+
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -81,7 +83,10 @@ def _run_into(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T],
     try:
         result = work(stop)
     except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the awaiting task
-        failure = error
+        failure: BaseException = error
+        if isinstance(error, StopIteration):  # a future refuses it, and run() would wait for ever
+            failure = RuntimeError("the work raised StopIteration")
+            failure.__cause__ = error
         loop.call_soon_threadsafe(lambda: future.set_exception(failure))
     else:
         loop.call_soon_threadsafe(future.set_result, result)
@@ -93,17 +98,38 @@ async def supervise(name: str, part: Callable[[], Awaitable[None]], *,
     """Run `part` for ever, again after each failure with a doubling delay.
 
     `on_change(name, problem)` is called with "" when it runs and with the problem in words when it
-    failed, for the board. Returns when `part` returns; cancellation passes through.
+    failed, for the board. Returns when `part` returns; a cancellation of the caller passes
+    through, one that began inside the part is a failure like any other.
     """
+    loop = asyncio.get_running_loop()
     delay_s = first_delay_s
     while True:
         on_change(name, "")
+        began_s = loop.time()
         try:
             await part()
-        except Exception as error:  # I9: no part may take another one down
+        except (Exception, asyncio.CancelledError) as error:  # I9: no part takes another one down
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
+            if loop.time() - began_s > longest_delay_s:
+                delay_s = first_delay_s  # it ran well: a new trouble, not the old one
             log.exception("%s failed; again in %.1f s", name, delay_s)
-            on_change(name, f"{type(error).__name__}: {error}")
+            on_change(name, _in_words(error))
         else:
             return
         await asyncio.sleep(delay_s)
         delay_s = min(delay_s * 2, longest_delay_s)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody asked the running task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _in_words(error: BaseException) -> str:
+    """One line; the type only where the message was not written for people."""
+    text = " ".join(str(error).split())
+    if isinstance(error, FieldrecError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
