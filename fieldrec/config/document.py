@@ -17,6 +17,8 @@ from fieldrec.core.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
 KeyPath = tuple[str | int, ...]
+MOST_KEYS = 20_000
+"""A file with more was not written by hand: aliases of aliases grow without bound."""
 
 
 class Document:
@@ -29,6 +31,8 @@ class Document:
             loader = yaml.SafeLoader(text)
             try:
                 node = loader.get_single_node()
+                if node is not None:  # before construction, which mixes merged keys ("<<") in
+                    self._note_lines(node, ())
                 self.values: Any = {} if node is None else loader.construct_document(node)
             finally:
                 loader.dispose()
@@ -36,11 +40,14 @@ class Document:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark is not None else 1
             raise ConfigError(f"{source}:{line}: not valid YAML: {error.problem}") from error
-        except (yaml.YAMLError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"{source}: not valid YAML: {reason}") from error
-        if node is not None:
-            self._note_lines(node, ())
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise ConfigError(f"{source}:{line}: not valid YAML: {error.reason}") from error
+        except ValueError as error:  # an impossible date, such as 2026-13-45
+            raise ConfigError(f"{source}: a value cannot be read: {error}; put it in quotes"
+                              ) from error
+        except RecursionError as error:
+            raise ConfigError(f"{source}: nested too deeply") from error
         if not isinstance(self.values, dict):
             raise ConfigError(f"{source}:1: expected sections such as 'cameras:' and 'storage:', "
                               f"not a {type(self.values).__name__}")
@@ -60,7 +67,9 @@ class Document:
         """Build `model` from the values under `at`; ConfigError naming file, line and key."""
         values: Any = self.values
         for key in at:
-            values = values[key]
+            values = values.get(key) if isinstance(values, dict) else values[key]
+            if values is None:
+                break
         try:
             return model.model_validate({} if values is None else values)
         except ValidationError as error:
@@ -77,6 +86,9 @@ class Document:
         return ConfigError(f"{self.source}:{self.line_of(path)}: {dotted(path)}: {message}")
 
     def _note_lines(self, node: yaml.Node, path: KeyPath) -> None:
+        if len(self.lines) > MOST_KEYS:
+            raise ConfigError(f"{self.source}:{node.start_mark.line + 1}: too many keys; "
+                              "do its anchors ('&', '*') refer to each other?")
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
@@ -95,7 +107,8 @@ class Document:
     def _explain(self, model: type[BaseModel], at: KeyPath, error: ValidationError
                  ) -> Iterable[str]:
         for problem in error.errors(include_url=False):
-            path: KeyPath = (*at, *problem["loc"])
+            within: KeyPath = problem.get("ctx", {}).get("path", ())
+            path: KeyPath = (*at, *problem["loc"], *within)
             where = f"{self.source}:{self.line_of(path)}"
             yield f"{where}: {dotted(path)}: {_reason(model, problem)}"
 
@@ -122,9 +135,14 @@ def _reason(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
         return "this key is required"
     message = str(problem["msg"]).removeprefix("Value error, ")
     given = problem.get("input")
+    if problem["type"] in ("model_type", "dict_type") and given is None:
+        return "nothing in it; write its keys below it, indented, or leave it out"
     if isinstance(given, str | int | float | bool) or given is None:
-        message += f" (got {given!r})"
-    return message[0].lower() + message[1:] if message.startswith("Input") else message
+        shown = repr(given)
+        message += f" (got {shown if len(shown) <= 60 else shown[:59] + '…'})"
+    if problem["type"] == "string_type" and isinstance(given, int | float):
+        message += "; put it in quotes"
+    return message[0].lower() + message[1:] if message.startswith(("Input", "Keys")) else message
 
 
 def _known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:

@@ -21,9 +21,11 @@ def load_document(path: Path) -> tuple[Document, Config]:
     config = document.validate(Config)
     base = path.absolute().parent
     storage = config.storage.model_copy(
-        update={"directory": resolve(base, config.storage.directory)})
+        update={"directory": _resolve_key(document, base, config.storage.directory,
+                                          ("storage", "directory"))})
     destinations = {
-        name: destination.model_copy(update={"path": resolve(base, destination.path)})
+        name: destination.model_copy(update={"path": _resolve_key(
+            document, base, destination.path, ("destinations", name, "path"))})
         for name, destination in config.destinations.items()
     }
     config = config.model_copy(update={"storage": storage, "destinations": destinations})
@@ -39,6 +41,14 @@ def load_config(path: Path) -> Config:
 def resolve(base: Path, path: Path) -> Path:
     """`path` made absolute against `base`, with `~` expanded and `..` removed."""
     return (base / path.expanduser()).resolve()
+
+
+def _resolve_key(document: Document, base: Path, path: Path, key: tuple[str, ...]) -> Path:
+    """:func:`resolve`, or a ConfigError at the key."""
+    try:
+        return resolve(base, path)
+    except (OSError, RuntimeError, ValueError) as error:  # unknown ~user, symlink loop, NUL
+        raise document.error(key, f"{str(path)!r} cannot be used as a path: {error}") from error
 
 
 def check_destinations(config: Config, document: Document | None = None) -> None:

@@ -12,31 +12,40 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-_SIZE = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([kKMGT]?)(i?)[bB]?\s*$")
+_SIZE = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*(?:([kKMGT])(i?))?[bB]?\s*$")
 _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
-SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 """What may become part of a file name on any file system a drive may carry."""
 
 
 def parse_size(value: object) -> object:
     """Bytes from 1048576, "20 GB" (10^9) or "512 MiB" (2^20); anything else is left to pydantic."""
+    if isinstance(value, bool):  # YAML's yes and no, which pydantic takes for 1 and 0
+        raise ValueError("expected a size, not yes or no")
     if isinstance(value, str):
         match = _SIZE.match(value)
         if match is None:
             raise ValueError("expected a size such as 500 MB, 1.5 GiB or a number of bytes")
         number, unit, binary = match.groups()
-        return int(float(number) * (1024 if binary else 1000) ** _POWERS[unit])
+        return int(float(number) * (1024 if binary else 1000) ** _POWERS[unit or ""])
     return value
 
 
 Bytes = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 
 
+def _located(path: tuple[str, ...], message: str) -> PydanticCustomError:
+    """An error about a key below the one that is being validated; :class:`Document` finds its
+    line."""
+    return PydanticCustomError("located", "{message}", {"path": path, "message": message})
+
+
 class Section(BaseModel):
     """A mapping in the file: unknown keys forbidden, values frozen after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class StorageConfig(Section):
@@ -231,7 +240,7 @@ class Config(Section):
     def _keys_are_safe(cls, value: dict[str, Any]) -> dict[str, Any]:
         for key in value:
             if not SAFE_NAME.match(key):
-                raise ValueError(f"{key!r} cannot be a name: use letters, digits, '.', '_', '-'")
+                raise _located((key,), "this cannot be a name: use letters, digits, '.', '_', '-'")
         return value
 
     @model_validator(mode="after")
@@ -240,9 +249,11 @@ class Config(Section):
         for key, camera in self.cameras.items():
             serial = camera.serial or key
             if not SAFE_NAME.match(serial):
-                raise ValueError(f"cameras.{key}.serial: {serial!r} cannot be part of a file name")
-            if serial in seen:
-                raise ValueError(f"cameras {seen[serial]!r} and {key!r} have the same serial "
-                                 f"{serial!r}; give each its own")
-            seen[serial] = key
+                raise _located(("cameras", key, "serial"),
+                               f"{serial!r} cannot be part of a file name: use letters, digits, "
+                               "'.', '_', '-'")
+            same = seen.setdefault(serial.casefold(), key)  # FAT and exFAT ignore case
+            if same != key:
+                raise _located(("cameras", key, "serial"),
+                               f"camera {same!r} has the same serial {serial!r}; give each its own")
         return self

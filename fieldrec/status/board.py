@@ -158,7 +158,7 @@ def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
         return kind(**arguments)
     except TypeError:
         missing = sorted(f.name for f in dataclasses.fields(kind) if f.name not in arguments
-                         and f.default is dataclasses.MISSING)
+                         and f.default is f.default_factory is dataclasses.MISSING)
         raise _not_understood(where, f"without {', '.join(missing)}") from None
 
 
