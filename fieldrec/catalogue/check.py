@@ -40,13 +40,12 @@ class Problem:
 def check(directory: Path, deep: bool = False) -> list[Problem]:
     """Every broken invariant (I1, I2, I4, I7) of a recordings folder. NotFoundError without it."""
     try:
-        names = sorted(os.listdir(directory))
+        paths = sorted(directory.iterdir())
     except OSError as error:
         raise NotFoundError(f"{directory}: {error.strerror}; the recordings folder must exist"
                             ) from error
     problems: list[Problem] = []
-    for name in names:
-        path = directory / name
+    for path in paths:
         try:
             problems.extend(_check_entry(path, deep))
         except OSError as error:

@@ -55,6 +55,9 @@ class OpenChunk:
             if isinstance(error, OSError):
                 raise as_store_error(error, path) from error
             raise
+        except BaseException:
+            self.release()
+            raise
 
     def _create(self) -> None:
         durable.make_directory(self.path)

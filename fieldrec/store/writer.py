@@ -133,7 +133,10 @@ class StoreWriter:
                              f"{self._dtype} {self.spec.shape}; the camera changed its format")
         if not pixels.flags.c_contiguous:
             pixels = np.ascontiguousarray(pixels)
-        chunk = self._chunk_with_room()
+        try:
+            chunk = self._chunk_with_room()
+        except OSError as error:
+            raise as_store_error(error, self.path) from error
         self.written_bytes += chunk.append(
             pixels, number, time_ns,
             layout.NO_DEVICE_TIME if device_time_ns is None else device_time_ns)
@@ -143,8 +146,7 @@ class StoreWriter:
         self._last_number = number
         self.frame_count += 1
         if chunk.full:
-            with contextlib.suppress(StoreFull):  # tried again before the next frame
-                self._finish_chunk()
+            self._finish_full_chunk()
 
     def add_extra_data(self, **values: Any) -> None:
         """Keep a record beside the last frame. Any thread; does not block, never raises.
@@ -160,6 +162,15 @@ class StoreWriter:
         if self._chunk is not None and self._chunk.full:
             self._finish_chunk()
         return self._chunk if self._chunk is not None else self._open_chunk()
+
+    def _finish_full_chunk(self) -> None:
+        """The frame is safe in the log: what fails here is tried again before the next frame."""
+        try:
+            self._finish_chunk()
+        except SyncFailed:
+            raise
+        except (OSError, StoreError) as error:
+            log.warning("%s: chunk not finished yet: %s", self.path, error)
 
     def _open_chunk(self) -> OpenChunk:
         if self._directory < 0:
@@ -209,17 +220,24 @@ class StoreWriter:
         with self._sync_lock:
             if not self._distrusted:
                 self._sync_filesystem()
-        self._write_extra(chunk.path)
-        if self._distrusted:
-            kept = self._finish_distrusted(chunk)
-        else:
-            kept = True
-            self._write_index(chunk.path / layout.INDEX_NAME,
-                              layout.index_bytes(chunk.columns, self._store))
-            chunk.release()
-            repair.tidy(chunk.path)
+        try:
+            kept = self._index_chunk(chunk)
+        except SyncFailed:  # the next try verifies first
+            self._distrusted = True
+            raise
         self._chunk = None
         self._chunks_finished += kept
+
+    def _index_chunk(self, chunk: OpenChunk) -> bool:
+        """Write the chunk's index; whether the chunk is one of the store's now."""
+        self._write_extra(chunk.path)
+        if self._distrusted:
+            return self._finish_distrusted(chunk)
+        self._write_index(chunk.path / layout.INDEX_NAME,
+                          layout.index_bytes(chunk.columns, self._store))
+        chunk.release()
+        repair.tidy(chunk.path)
+        return True
 
     def _finish_distrusted(self, chunk: OpenChunk) -> bool:
         """Keep what can be verified; whether that is anything. An empty chunk is not left behind:

@@ -1,0 +1,372 @@
+"""Recover: killed at any step of writing or recovering, it ends in the same complete store."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fieldrec.core import durable
+from fieldrec.core.errors import LockedError, NotFoundError, StoreDamaged
+from fieldrec.core.model import FrameSpec
+from fieldrec.store import layout
+from fieldrec.store.reader import StoreReader
+from fieldrec.store.recover import recover
+from fieldrec.store.writer import StoreWriter
+
+SPEC = FrameSpec((6, 8), "uint8", "MONO8", 25.0)
+
+
+class Killed(BaseException):
+    """What the hook raises: no except clause of ours may see it, as none sees a kill."""
+
+
+def pixels(number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.random.default_rng(number).integers(0, 255, SPEC.shape, np.uint8)
+
+
+def new(path: Path, chunksize: int = 3) -> StoreWriter:
+    return StoreWriter(path, SPEC, chunksize=chunksize, user_metadata={"genotype": "wt"},
+                       timezone="UTC", created_epoch_ns=1_700_000_000_000_000_000)
+
+
+def append(store: StoreWriter, *numbers: int) -> None:
+    for number in numbers:
+        store.append(pixels(number), number, number * 1_000_000, None)
+
+
+def interrupted(path: Path, *numbers: int, chunksize: int = 3) -> Path:
+    store = new(path, chunksize)
+    append(store, *numbers)
+    store.abandon()
+    return path
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(path)): file.read_bytes()
+            for file in sorted(path.rglob("*")) if file.is_file()}
+
+
+def numbers_in(path: Path) -> list[int]:
+    """The frames of a complete store, each compared to what was recorded."""
+    assert not (path / ".lock").exists()
+    reader = StoreReader(path)
+    assert reader.problems == ()
+    for stored in reader:
+        assert np.array_equal(stored.pixels, pixels(stored.number))
+        assert stored.time_ns == stored.number * 1_000_000
+    files = sum(1 for name in contents(path) if name.endswith(".npy"))
+    assert files == reader.frame_count
+    assert {name.rsplit("/")[-1] for name in contents(path) if not name.endswith(".npy")} == {
+        "metadata.yaml", "index.npz"}
+    return [int(number) for number in reader.numbers]
+
+
+def killed_at(step: int, action: Callable[[], object]) -> bool:
+    """Run `action`, killed before its `step`-th durable step; whether it got that far."""
+    seen = 0
+
+    def hook(name: str, path: Path) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > step:
+            raise Killed
+
+    durable.set_hook(hook)
+    try:
+        action()
+    except Killed:
+        return True
+    finally:
+        durable.set_hook(None)
+    return False
+
+
+# --- sweeps -----------------------------------------------------------------------------------
+
+@pytest.mark.slow
+def test_a_writer_killed_at_any_step_is_recovered_with_every_whole_frame(tmp_path: Path) -> None:
+    step = 0
+    while True:
+        path = tmp_path / f"s{step}"
+        store: list[StoreWriter] = []
+        written: list[int] = []
+
+        def record(path: Path = path, store: list[StoreWriter] = store,
+                   written: list[int] = written) -> None:
+            store.append(new(path))
+            for number in (0, 1, 2, 3, 5, 6, 7):
+                append(store[0], number)
+                written.append(number)
+                if number == 3:
+                    store[0].sync()
+            store[0].close({"dropped": 1})
+
+        killed = killed_at(step, record)
+        for left in store:
+            left.abandon()
+        if path.exists():
+            recover(path)
+            if path.exists():
+                found = numbers_in(path)
+                assert found[:len(written)] == written
+                assert len(found) <= len(written) + 1
+            else:
+                assert written == []
+        if not killed:
+            break
+        step += 1
+    assert step > 50
+
+
+def damaged_store(path: Path) -> Path:
+    """A hole at the start and in the middle of the open chunk, a torn tail, a surplus frame."""
+    interrupted(path, 0, 1, 2, 3, 4, 5, 6, 7, 9, chunksize=7)
+    chunk = path / "000000"
+    recover(path)
+    interrupted(path.with_name("other"), 0, 1, 2, 3, 4, 5, 6, 8, chunksize=9)
+    shutil.rmtree(path)
+    path.with_name("other").rename(path)
+    (chunk / "000000.npy").unlink()
+    with (chunk / "000003.npy").open("r+b") as file:
+        file.truncate(130)
+    data = bytearray((chunk / "000007.npy").read_bytes())
+    data[-1] ^= 1
+    (chunk / "000007.npy").write_bytes(data)
+    (chunk / "000008.npy").write_bytes(b"begun")
+    return path
+
+
+@pytest.mark.slow
+def test_recover_killed_at_any_step_and_run_again_gives_the_same_store(tmp_path: Path) -> None:
+    expected = damaged_store(tmp_path / "expected")
+    outcome = recover(expected)
+    assert (outcome.frames_kept, outcome.frames_damaged, outcome.chunks_repaired) == (5, 4, 1)
+    assert numbers_in(expected) == [1, 2, 4, 5, 6]
+    pristine = damaged_store(tmp_path / "pristine")
+    _take_identity(pristine, expected)
+    wanted = contents(expected)
+    step = 0
+    while True:
+        path = tmp_path / f"s{step}"
+        shutil.copytree(pristine, path)
+        killed = killed_at(step, lambda path=path: recover(path))  # type: ignore[misc]
+        recover(path)
+        assert contents(path) == wanted, f"killed at step {step}"
+        if not killed:
+            break
+        step += 1
+    assert step > 15
+
+
+@pytest.mark.slow
+def test_recover_killed_twice_gives_the_same_store(tmp_path: Path) -> None:
+    expected = damaged_store(tmp_path / "expected")
+    recover(expected)
+    pristine = damaged_store(tmp_path / "pristine")
+    _take_identity(pristine, expected)
+    wanted = contents(expected)
+    for first in range(0, 24, 3):
+        for second in range(0, 20, 3):
+            path = tmp_path / f"s{first}-{second}"
+            shutil.copytree(pristine, path)
+            killed_at(first, lambda path=path: recover(path))  # type: ignore[misc]
+            killed_at(second, lambda path=path: recover(path))  # type: ignore[misc]
+            recover(path)
+            assert contents(path) == wanted, f"killed at steps {first} and {second}"
+
+
+def _take_identity(store: Path, other: Path) -> None:
+    """Give `store` the uuid of `other`, so that their files can be compared."""
+    text = (store / "metadata.yaml").read_text()
+    text = text.replace(StoreReader(store).uuid, StoreReader(other).uuid)
+    (store / "metadata.yaml").write_text(text)
+
+
+@pytest.mark.slow
+def test_a_power_cut_after_any_step_keeps_every_synced_frame(tmp_path: Path) -> None:
+    """I8: what was written since the last sync is zeroed, as an unwritten page comes back."""
+    for step in range(200):
+        path = tmp_path / f"s{step}"
+        unsynced: set[Path] = set()
+        synced: list[int] = []
+        store: list[StoreWriter] = []
+        cut = _record_until(step, path, store, unsynced, synced)
+        for left in store:
+            left.abandon()
+        for file in unsynced:
+            if file.exists():
+                file.write_bytes(bytes(file.stat().st_size // 2))
+        if path.exists():
+            recover(path)
+        if path.exists():
+            assert numbers_in(path)[:len(synced)] == synced
+        if not cut:
+            return
+    raise AssertionError("the sweep did not end")
+
+
+def _record_until(step: int, path: Path, store: list[StoreWriter], unsynced: set[Path],
+                  synced: list[int]) -> bool:
+    seen = 0
+    before = ""
+
+    def hook(name: str, at: Path) -> None:
+        nonlocal seen, before
+        seen += 1
+        if before == "syncfs":
+            unsynced.clear()
+        before = name
+        if seen > step:
+            raise Killed
+        if name == "create" and at.suffix == ".npy":
+            unsynced.add(at)
+
+    durable.set_hook(hook)
+    try:
+        store.append(new(path))
+        done: list[int] = []
+        for number in range(8):
+            append(store[0], number)
+            done.append(number)
+            if number % 2:
+                store[0].sync()
+                unsynced.clear()
+                synced[:] = done
+        store[0].close()
+        unsynced.clear()
+    except Killed:
+        return True
+    finally:
+        durable.set_hook(None)
+    return False
+
+
+# --- cases ------------------------------------------------------------------------------------
+
+def test_running_twice_is_harmless(tmp_path: Path) -> None:
+    path = interrupted(tmp_path / "s", 0, 1, 2, 3)
+    first = recover(path)
+    assert (first.frames_kept, first.frames_damaged, first.chunks_repaired) == (4, 0, 1)
+    before = contents(path)
+    assert recover(path).note == "was complete already"
+    assert contents(path) == before
+
+
+def test_a_store_that_is_being_written_is_locked(tmp_path: Path) -> None:
+    store = new(tmp_path / "s")
+    append(store, 0)
+    with pytest.raises(LockedError, match="being recorded"):
+        recover(tmp_path / "s")
+    append(store, 1)
+    store.close()
+    assert numbers_in(tmp_path / "s") == [0, 1]
+
+
+def test_a_lock_held_by_another_process_is_respected(tmp_path: Path) -> None:
+    path = interrupted(tmp_path / "s", 0, 1)
+    program = ("import fcntl, sys; lock = open(sys.argv[1]); fcntl.flock(lock, fcntl.LOCK_EX);"
+               "print('held', flush=True); sys.stdin.read()")
+    before = contents(path)
+    with subprocess.Popen([sys.executable, "-c", program, str(path / ".lock")], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(LockedError):
+            recover(path)
+        holder.communicate("")
+    assert contents(path) == before
+    recover(path)
+    assert numbers_in(path) == [0, 1]
+
+
+def test_gaps_in_the_numbers_count_as_dropped(tmp_path: Path) -> None:
+    path = interrupted(tmp_path / "s", 0, 1, 4, 5, 7)
+    recover(path)
+    ours = StoreReader(path).user_metadata["fieldrec"]
+    assert (ours["interrupted"], ours["dropped"]) == (True, 3)
+    assert StoreReader(path).user_metadata["genotype"] == "wt"
+
+
+def test_an_unreadable_index_is_rebuilt_from_the_log(tmp_path: Path) -> None:
+    path = interrupted(tmp_path / "s", 0, 1)
+    (path / "000000" / "index.npz").write_bytes(b"")
+    recover(path)
+    assert numbers_in(path) == [0, 1]
+
+
+def test_an_unreadable_index_without_a_log_costs_only_its_chunk(tmp_path: Path) -> None:
+    path = interrupted(tmp_path / "s", 0, 1, 2, 3, 4)
+    (path / "000000" / "index.npz").write_bytes(b"rubbish")
+    outcome = recover(path)
+    assert "no frames.log to rebuild it from" in outcome.note
+    reader = StoreReader(path)
+    assert reader.numbers.tolist() == [3, 4]
+    assert len(reader.problems) == 1
+    assert (path / "000000" / "000000.npy").exists()
+
+
+def test_an_empty_last_chunk_is_removed_and_the_first_is_not(tmp_path: Path) -> None:
+    path = interrupted(tmp_path / "s", 0, 1, 2, 3)
+    (path / "000001" / "000000.npy").unlink()
+    recover(path)
+    assert numbers_in(path) == [0, 1, 2]
+    assert not (path / "000001").exists()
+    empty = interrupted(tmp_path / "empty")
+    recover(empty)
+    assert numbers_in(empty) == []
+
+
+def test_a_store_without_any_chunk_becomes_an_empty_one(tmp_path: Path) -> None:
+    path = interrupted(tmp_path / "s")
+    shutil.rmtree(path / "000000")
+    recover(path)
+    assert numbers_in(path) == []
+
+
+def test_what_never_got_metadata_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / ".lock").touch()
+    (tmp_path / "b" / ".metadata.yaml.tmp").touch()
+    for name in ("a", "b"):
+        assert recover(tmp_path / name).note == "nothing was recorded: removed"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_without_metadata_are_never_removed(tmp_path: Path) -> None:
+    path = interrupted(tmp_path / "s", 0)
+    (path / "metadata.yaml").unlink()
+    before = contents(path)
+    with pytest.raises(StoreDamaged, match="put it back"):
+        recover(path)
+    assert contents(path) == before
+
+
+def test_unreadable_metadata_changes_nothing(tmp_path: Path) -> None:
+    path = interrupted(tmp_path / "s", 0)
+    (path / "metadata.yaml").write_text("__store: [")
+    before = contents(path)
+    with pytest.raises(StoreDamaged, match="not valid YAML"):
+        recover(path)
+    assert contents(path) == before
+
+
+def test_a_log_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    import struct
+    import zlib
+    path = interrupted(tmp_path / "s", 0)
+    head = layout.LOG_MAGIC + struct.pack("<HH", 2, 64)
+    (path / "000000" / "frames.log").write_bytes(head + struct.pack("<I", zlib.crc32(head)))
+    assert "newer fieldrec" in recover(path).note
+    assert (path / "000000" / "000000.npy").exists()
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        recover(tmp_path / "s")

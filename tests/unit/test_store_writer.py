@@ -1,0 +1,499 @@
+"""StoreWriter: what lies on disk at each stage, full disks, failed syncs, and who may write."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fieldrec.core import durable
+from fieldrec.core.errors import StoreError, StoreFull, SyncFailed
+from fieldrec.core.model import FrameSpec
+from fieldrec.store import layout
+from fieldrec.store.reader import StoreReader
+from fieldrec.store.writer import StoreWriter
+
+SPEC = FrameSpec((6, 8), "uint8", "MONO8", 25.0)
+START_NS = 1_700_000_000_000_000_000
+
+
+def frame(number: int, spec: FrameSpec = SPEC) -> np.ndarray[Any, np.dtype[Any]]:
+    return np.random.default_rng(number).integers(0, 255, spec.shape).astype(spec.dtype)
+
+
+def writer(path: Path, *, chunksize: int = 4, spec: FrameSpec = SPEC, **user: Any) -> StoreWriter:
+    return StoreWriter(path, spec, chunksize=chunksize, user_metadata=user, timezone="UTC",
+                       created_epoch_ns=START_NS)
+
+
+def append(store: StoreWriter, *numbers: int) -> None:
+    for number in numbers:
+        store.append(frame(number, store.spec), number, START_NS + number * 40_000_000,
+                     number * 1000)
+
+
+def tree(path: Path) -> list[str]:
+    return sorted(str(entry.relative_to(path)) for entry in path.rglob("*") if entry.is_file())
+
+
+def assert_holds(path: Path, numbers: list[int]) -> None:
+    reader = StoreReader(path)
+    assert reader.problems == ()
+    assert reader.numbers.tolist() == numbers
+    for stored in reader:
+        assert np.array_equal(stored.pixels, frame(stored.number, reader.spec))
+
+
+def test_life_of_a_store_on_disk(tmp_path: Path) -> None:
+    path = tmp_path / "bees"
+    store = writer(path)
+    assert tree(path) == [".lock", ".reserve", "000000/frames.log", "metadata.yaml"]
+    append(store, 0, 1, 2)
+    assert (path / "000000" / "frames.log").stat().st_size == 16 + 3 * 48
+    append(store, 3)
+    assert tree(path) == [".lock", ".reserve", "000000/000000.npy", "000000/000001.npy",
+                          "000000/000002.npy", "000000/000003.npy", "000000/index.npz",
+                          "metadata.yaml"]
+    append(store, 4)
+    assert "000001/frames.log" in tree(path)
+    assert (store.frame_count, store.first_time_ns, store.last_time_ns) == (
+        5, START_NS, START_NS + 160_000_000)
+    assert store.written_bytes == 5 * (128 + 48 + 48)
+    store.close({"dropped": 2})
+    assert not any(name.startswith(".") or name.endswith(".log") for name in tree(path))
+    assert_holds(path, [0, 1, 2, 3, 4])
+    ours = StoreReader(path).user_metadata["fieldrec"]
+    assert (ours["dropped"], ours["lost"], ours["interrupted"]) == (2, 0, False)
+
+
+def test_an_empty_store_has_one_chunk_with_an_empty_index(tmp_path: Path) -> None:
+    writer(tmp_path / "s").close()
+    assert tree(tmp_path / "s") == ["000000/index.npz", "metadata.yaml"]
+    assert_holds(tmp_path / "s", [])
+
+
+def test_a_taken_name_is_refused_and_left_alone(tmp_path: Path) -> None:
+    writer(tmp_path / "s", genotype="wt").close()
+    before = (tmp_path / "s" / "metadata.yaml").read_bytes()
+    with pytest.raises(StoreError, match="exists already"):
+        writer(tmp_path / "s")
+    assert (tmp_path / "s" / "metadata.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(("changes", "match"), [
+    ({"timezone": "Mars/Base"}, "Mars/Base"),
+    ({"chunksize": 0}, "at least 1"),
+    ({"user_metadata": {"what": object()}}, "'what'"),
+    ({"user_metadata": {"__store": {}}}, "belongs to the store"),
+])
+def test_bad_arguments_leave_nothing(tmp_path: Path, changes: dict[str, Any], match: str) -> None:
+    arguments: dict[str, Any] = {"chunksize": 4, "user_metadata": {}, "timezone": "UTC",
+                                 "created_epoch_ns": START_NS, **changes}
+    with pytest.raises(StoreError, match=match):
+        StoreWriter(tmp_path / "s", SPEC, **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_frame_of_another_format_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s")
+    append(store, 0)
+    for wrong in (np.zeros((8, 6), np.uint8), np.zeros((6, 8), np.uint16)):
+        with pytest.raises(StoreError, match="changed its format"):
+            store.append(wrong, 1, START_NS, None)
+    with pytest.raises(StoreError, match="64 bits"):
+        store.append(frame(1), 2**63, START_NS, None)
+    append(store, 1)
+    store.close()
+    assert_holds(tmp_path / "s", [0, 1])
+
+
+def test_frames_with_strides_are_stored_right(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s")
+    turned = np.asfortranarray(frame(0))
+    store.append(turned, 0, START_NS, None)
+    store.close()
+    assert_holds(tmp_path / "s", [0])
+
+
+def test_the_lock_is_held_until_the_end(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s")
+    program = ("import fcntl,sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_SH | fcntl.LOCK_NB)")
+    command = ["python3", "-c", program, str(tmp_path / "s" / ".lock")]
+    assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+    store.abandon()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_abandon_leaves_the_evidence_and_may_come_twice(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s")
+    append(store, 0)
+    store.abandon()
+    store.abandon()
+    store.close()
+    assert {".lock", "000000/frames.log"} < set(tree(tmp_path / "s"))
+    with pytest.raises(StoreError, match="closed"):
+        append(store, 1)
+
+
+def test_sync_after_close_has_no_effect(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s")
+    store.close()
+    store.sync()
+    store.close()
+
+
+def test_sync_runs_beside_append(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=5)
+    stop = threading.Event()
+
+    def keep_syncing() -> None:
+        while not stop.is_set():
+            store.sync()
+
+    thread = threading.Thread(target=keep_syncing)
+    thread.start()
+    append(store, *range(40))
+    stop.set()
+    thread.join()
+    store.close()
+    assert_holds(tmp_path / "s", list(range(40)))
+
+
+# --- order of steps (I2) ----------------------------------------------------------------------
+
+def test_frames_are_synced_before_the_index_and_the_log_goes_after_it(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    append(store, 0)
+    steps: list[tuple[str, str]] = []
+    durable.set_hook(lambda step, path: steps.append((step, path.name)))
+    append(store, 1)
+    durable.set_hook(None)
+    store.close()
+    last_write = max(at for at, (step, _) in enumerate(steps) if step == "write"
+                     and steps[at][1] == "frames.log")
+    synced = steps.index(("syncfs", "s"))
+    index = next(at for at, step in enumerate(steps) if step[0] == "create"
+                 and step[1].startswith(".index"))
+    named = next(at for at, step in enumerate(steps) if step[0] == "rename")
+    unlogged = steps.index(("unlink", "frames.log"))
+    assert last_write < synced < index < named < unlogged
+
+
+def test_the_lock_goes_last_and_metadata_before_it(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s")
+    append(store, 0)
+    steps: list[tuple[str, str]] = []
+    durable.set_hook(lambda step, path: steps.append((step, path.name)))
+    store.close()
+    durable.set_hook(None)
+    assert steps[-2:] == [("unlink", ".lock"), ("fsync_directory", "s")]
+    assert ("rename", ".metadata.yaml.tmp") in steps
+
+
+# --- a full disk ------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("step", "which"), [
+    ("create", "000001.npy"), ("write", "000001.npy"), ("write", "frames.log")])
+def test_no_room_for_a_frame_takes_the_frame_back(tmp_path: Path, step: str, which: str) -> None:
+    store = writer(tmp_path / "s")
+    append(store, 0)
+    durable.set_hook(fail_at(step, which, errno.ENOSPC))
+    with pytest.raises(StoreFull):
+        append(store, 1)
+    durable.set_hook(None)
+    assert not (tmp_path / "s" / "000000" / "000001.npy").exists()
+    append(store, 2)
+    store.close()
+    assert_holds(tmp_path / "s", [0, 2])
+
+
+def test_an_unreadable_device_is_a_store_error(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s")
+    append(store, 0)
+    durable.set_hook(fail_at("write", "000001.npy", errno.EIO))
+    with pytest.raises(StoreError, match=r"000001\.npy: cannot write"):
+        append(store, 1)
+    durable.set_hook(None)
+    store.close()
+    assert_holds(tmp_path / "s", [0])
+
+
+def test_no_room_for_a_new_chunk_leaves_the_store_closable(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    append(store, 0, 1)
+    durable.set_hook(fail_at("create", "frames.log", errno.ENOSPC))
+    with pytest.raises(StoreFull):
+        append(store, 2)
+    durable.set_hook(None)
+    store.close()
+    assert_holds(tmp_path / "s", [0, 1])
+    assert not (tmp_path / "s" / "000001").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_an_index_that_could_not_be_written_is_tried_again(tmp_path: Path, number: int) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    append(store, 0)
+    durable.set_hook(fail_at("create", ".index.npz.tmp", number))
+    append(store, 1)
+    with pytest.raises(StoreError):
+        append(store, 2)
+    durable.set_hook(None)
+    assert store.frame_count == 2
+    append(store, 3)
+    store.close()
+    assert_holds(tmp_path / "s", [0, 1, 3])
+
+
+def test_no_room_for_the_first_frame_of_a_chunk_leaves_no_empty_chunk(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    append(store, 0, 1)
+    durable.set_hook(fail_at("write", "000000.npy", errno.ENOSPC))
+    with pytest.raises(StoreFull):
+        append(store, 2)
+    durable.set_hook(None)
+    store.close()
+    assert_holds(tmp_path / "s", [0, 1])
+    assert not (tmp_path / "s" / "000001").exists()
+
+
+def fail_at(step: str, name: str, number: int) -> durable.Hook:
+    def hook(at: str, path: Path) -> None:
+        if at == step and path.name == name:
+            error = OSError(number, os.strerror(number))
+            if at == "write" and number in durable.FULL_ERRNOS:
+                raise StoreFull(f"{path}: {error.strerror}")  # as durable.write would put it
+            raise error
+    return hook
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 2 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a tmpfs")
+    mount = tmp_path / "tiny"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", mount], check=True)
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", mount], check=True)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("chunksize", [3, 1000])
+def test_a_disk_that_is_really_full_is_closed_on_in_order(tiny_disk: Path, chunksize: int) -> None:
+    spec = FrameSpec((100, 200), "uint8", "MONO8", 25.0)
+    store = writer(tiny_disk / "s", chunksize=chunksize, spec=spec)
+    store.add_extra_data(temperature=20.5)
+    count = fill(store)
+    assert count > 10
+    while True:  # not a byte is left for anybody
+        try:
+            with (tiny_disk / "rest").open("ab", buffering=0) as rest:
+                rest.write(bytes(512))
+        except OSError:
+            break
+    store.close({"dropped": 0})
+    assert_holds(tiny_disk / "s", list(range(count)))
+    assert not (tiny_disk / "s" / ".lock").exists()
+    assert json.loads((tiny_disk / "s" / "000000" / "index.extra.json").read_text())
+
+
+@pytest.mark.root
+def test_no_room_for_a_store_leaves_nothing(tiny_disk: Path) -> None:
+    with pytest.raises(StoreFull, match="free space"):
+        writer(tiny_disk / "s", chunksize=100_000)
+    assert list(tiny_disk.iterdir()) == []
+
+
+def fill(store: StoreWriter) -> int:
+    for number in range(10_000):
+        try:
+            append(store, number)
+        except StoreFull:
+            return number
+    raise AssertionError("the disk did not fill")
+
+
+# --- failed syncs -----------------------------------------------------------------------------
+
+def failing_syncfs(step: str, path: Path) -> None:
+    if step == "syncfs":
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 0xFF
+    path.write_bytes(data)
+
+
+def test_a_failed_sync_keeps_what_reads_back_right(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=10)
+    append(store, *range(5))
+    durable.set_hook(failing_syncfs)
+    with pytest.raises(SyncFailed):
+        store.sync()
+    durable.set_hook(None)
+    damage(tmp_path / "s" / "000000" / "000001.npy")
+    store.next_chunk_after_sync_failure()
+    assert (store.frame_count, store.lost) == (4, 1)
+    append(store, 5, 6)
+    assert (tmp_path / "s" / "000001" / "frames.log").exists()
+    store.close({"lost": 2})
+    assert_holds(tmp_path / "s", [0, 2, 3, 4, 5, 6])
+    assert StoreReader(tmp_path / "s").user_metadata["fieldrec"]["lost"] == 3
+
+
+def test_a_chunk_that_ends_after_a_failed_sync_is_verified_not_trusted(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=3)
+    append(store, 0, 1)
+    durable.set_hook(failing_syncfs)
+    with pytest.raises(SyncFailed):
+        store.sync()
+    durable.set_hook(None)
+    damage(tmp_path / "s" / "000000" / "000000.npy")
+    append(store, 2)
+    assert (store.frame_count, store.lost) == (2, 1)
+    append(store, 3)
+    store.next_chunk_after_sync_failure()
+    append(store, 4)
+    store.close()
+    assert_holds(tmp_path / "s", [1, 2, 3, 4])
+    assert not (tmp_path / "s" / "000002").exists()
+
+
+def test_a_sync_that_fails_at_the_chunk_end_is_raised_by_append(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    append(store, 0)
+    durable.set_hook(failing_syncfs)
+    with pytest.raises(SyncFailed):
+        append(store, 1)
+    durable.set_hook(None)
+    store.next_chunk_after_sync_failure()
+    append(store, 2)
+    store.close()
+    assert_holds(tmp_path / "s", [0, 1, 2])
+
+
+def test_a_sync_that_fails_at_close_is_verified_and_closed(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s")
+    append(store, 0, 1)
+    durable.set_hook(failing_syncfs)
+    store.close()
+    durable.set_hook(None)
+    assert_holds(tmp_path / "s", [0, 1])
+
+
+def test_a_chunk_of_which_nothing_is_left_gives_its_number_back(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    append(store, 0, 1, 2)
+    store.add_extra_data(temperature=1)
+    durable.set_hook(failing_syncfs)
+    with pytest.raises(SyncFailed):
+        store.sync()
+    durable.set_hook(None)
+    damage(tmp_path / "s" / "000001" / "000000.npy")
+    store.next_chunk_after_sync_failure()
+    append(store, 3)
+    store.close()
+    assert_holds(tmp_path / "s", [0, 1, 3])
+    assert json.loads((tmp_path / "s" / "000001" / "index.extra.json").read_text())
+
+
+def test_a_store_of_which_nothing_is_left_is_empty(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s")
+    append(store, 0)
+    durable.set_hook(failing_syncfs)
+    with pytest.raises(SyncFailed):
+        store.sync()
+    durable.set_hook(None)
+    damage(tmp_path / "s" / "000000" / "000000.npy")
+    store.next_chunk_after_sync_failure()
+    store.close()
+    assert_holds(tmp_path / "s", [])
+
+
+def test_a_failed_sync_of_the_index_has_the_chunk_verified(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    append(store, 0)
+    durable.set_hook(fail_at("fsync", "index.npz", errno.EIO))
+    with pytest.raises(SyncFailed):
+        append(store, 1)
+    durable.set_hook(None)
+    damage(tmp_path / "s" / "000000" / "000000.npy")
+    store.next_chunk_after_sync_failure()
+    append(store, 2)
+    store.close()
+    assert_holds(tmp_path / "s", [1, 2])
+
+
+def test_an_index_that_cannot_be_synced_leaves_the_store_interrupted(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s")
+    append(store, 0)
+    durable.set_hook(fail_at("fsync", "index.npz", errno.EIO))
+    with pytest.raises(SyncFailed):
+        store.close()
+    durable.set_hook(None)
+    assert {".lock", "000000/000000.npy"} < set(tree(tmp_path / "s"))
+    assert "000000/index.npz" not in tree(tmp_path / "s")
+
+
+# --- extra data -------------------------------------------------------------------------------
+
+def test_extra_data_lies_with_the_chunk_of_its_frame(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    store.add_extra_data(at="start")
+    append(store, 10, 11)
+    store.add_extra_data(at="full chunk")
+    append(store, 12)
+    store.add_extra_data(at="end")
+    store.add_extra_data()
+    store.close()
+    chunks = [json.loads((tmp_path / "s" / name / "index.extra.json").read_text())
+              for name in ("000000", "000001")]
+    assert [[record["at"] for record in chunk] for chunk in chunks] == [
+        ["start", "full chunk"], ["end"]]
+    assert chunks[0][0] == {"at": "start", "frame_time": None, "frame_number": None,
+                            "frame_index": -1}
+    assert chunks[0][1]["frame_number"] == 11
+    assert chunks[1][0] == {"at": "end", "frame_time": (START_NS + 12 * 40_000_000) / 1e9,
+                            "frame_number": 12, "frame_index": 2}
+
+
+def test_extra_data_after_an_exactly_full_last_chunk_is_kept(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    append(store, 0, 1)
+    store.add_extra_data(last=True)
+    store.close()
+    assert tree(tmp_path / "s") == ["000000/000000.npy", "000000/000001.npy",
+                                    "000000/index.extra.json", "000000/index.npz",
+                                    "metadata.yaml"]
+
+
+def test_a_scan_that_probes_the_lock_does_not_stop_a_new_store(tmp_path: Path) -> None:
+    probes: list[int] = []
+
+    def probe(step: str, path: Path) -> None:
+        if step == "create" and path.name == ".metadata.yaml.tmp":
+            descriptor = os.open(path.parent / layout.LOCK_NAME, os.O_RDONLY)
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            probes.append(descriptor)
+            os.close(descriptor)
+
+    durable.set_hook(probe)
+    store = writer(tmp_path / "s")
+    durable.set_hook(None)
+    store.close()
+    assert len(probes) == 1
