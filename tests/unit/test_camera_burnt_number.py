@@ -60,7 +60,8 @@ def test_a_flipped_cell_is_noticed() -> None:
 
 def test_a_grey_cell_is_not_guessed() -> None:
     pixels = picture(1234, 480, 640)
-    pixels[:16, 160:176] = 128
+    assert (pixels[:16, 608:624] == 255).all()
+    pixels[:16, 608:624] = 140  # nearer to the right answer, but too near to the wrong one
     assert read_number(pixels) is None
 
 
