@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from fieldrec.export.presets import Preset
 from fieldrec.export.stopped import ExportStopped
 from fieldrec.export.timing import TICKS_PER_SECOND, Ticks, durations, mean_hz
 
-_INDEX_BYTES = 16_384
+_INDEX_BYTES = 8_192
 _INDEX_BYTES_PER_FRAME = 48
 """Upper bound: time 8, reordering 8, size 4, key frame 4, chunk 12 + 8, and some."""
 _FEWEST_KEYFRAME_FRAMES = 12
@@ -35,10 +36,16 @@ class PartFile:
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
         self._descriptor = descriptor
+        self.failure: Exception | None = None
+        """The first error of a write: libavformat may forget it and name one of its own."""
 
     def write(self, data: bytes) -> int:
         """All of `data` at the present position; StoreFull when the disk is full."""
-        durable.write(self._descriptor, [data], self._path, len(data))
+        try:
+            durable.write(self._descriptor, [data], self._path, len(data))
+        except Exception as error:
+            self.failure = self.failure or error
+            raise
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -54,22 +61,42 @@ class PartFile:
         return True
 
 
-def encode(file: PartFile, pictures: Iterable[av.VideoFrame], pts: Ticks, *, preset: Preset,
-           width: int, height: int, colours: Colours, nominal_hz: float,
-           metadata: Mapping[str, str], stop: threading.Event,
-           on_frame: Callable[[int], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class MovieFormat:
+    """What a movie looks like, apart from its pictures and their times."""
+
+    preset: Preset
+    width: int
+    height: int
+    colours: Colours
+    nominal_hz: float
+    metadata: Mapping[str, str]
+    """Tags that mp4 knows: title, comment, creation_time (ISO, UTC)."""
+
+
+def encode(file: PartFile, pictures: Iterable[av.VideoFrame], pts: Ticks, form: MovieFormat, *,
+           stop: threading.Event, on_frame: Callable[[int], None]) -> None:
     """Write the whole movie: picture i is shown from ``pts[i]`` ticks on. Blocks; does not sync.
 
     `on_frame(i)` is called after frame i was handed to the encoder. ExportStopped soon after
-    `stop` is set; av.FFmpegError when the encoder or muxer fails; StoreFull.
+    `stop` is set; av.FFmpegError when the encoder or muxer fails; StoreFull, OSError.
     """
+    try:
+        _encode(file, pictures, pts, form, stop, on_frame)
+    except av.FFmpegError:
+        if file.failure is not None:
+            raise file.failure from None
+        raise
+
+
+def _encode(file: PartFile, pictures: Iterable[av.VideoFrame], pts: Ticks, form: MovieFormat,
+            stop: threading.Event, on_frame: Callable[[int], None]) -> None:
     options = {"moov_size": str(_INDEX_BYTES + _INDEX_BYTES_PER_FRAME * len(pts)),
-               "movie_timescale": str(TICKS_PER_SECOND)}
-    shown = durations(pts, nominal_hz)
+               "movie_timescale": str(TICKS_PER_SECOND), "flush_packets": "0"}
+    shown = durations(pts, form.nominal_hz)
     with av.open(file, "w", format="mp4", options=options) as movie:
-        movie.metadata.update(metadata)
-        stream = _stream(movie, preset, width, height, mean_hz(pts, nominal_hz))
-        _tag(stream, colours)
+        movie.metadata.update(form.metadata)
+        stream = _stream(movie, form, mean_hz(pts, form.nominal_hz))
         for index, picture in enumerate(pictures):
             if stop.is_set():
                 raise ExportStopped("export stopped")
@@ -81,14 +108,16 @@ def encode(file: PartFile, pictures: Iterable[av.VideoFrame], pts: Ticks, *, pre
         movie.mux(stream.encode(None))
 
 
-def _stream(movie: av.container.OutputContainer, preset: Preset, width: int, height: int,
-            frames_per_second: float) -> VideoStream:
+def _stream(movie: av.container.OutputContainer, form: MovieFormat, frames_per_second: float
+            ) -> VideoStream:
+    row = form.preset
     rate = Fraction(frames_per_second).limit_denominator(1001) or Fraction(1, 1001)
-    group = max(_FEWEST_KEYFRAME_FRAMES, round(frames_per_second * preset.keyframe_s))
+    group = max(_FEWEST_KEYFRAME_FRAMES, round(frames_per_second * row.keyframe_s))
     stream = movie.add_stream("libx264", rate=rate, options={
-        "preset": preset.speed, "crf": str(preset.crf), "profile": "high", "g": str(group)})
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        "preset": row.speed, "crf": str(row.crf), "profile": "high", "g": str(group)})
+    stream.width, stream.height, stream.pix_fmt = form.width, form.height, "yuv420p"
     stream.codec_context.time_base = Fraction(1, TICKS_PER_SECOND)
+    _tag(stream, form.colours)
     return stream
 
 

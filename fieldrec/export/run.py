@@ -32,7 +32,7 @@ from fieldrec.core.errors import (
 )
 from fieldrec.core.model import Export
 from fieldrec.export import sidecar
-from fieldrec.export.encoding import PartFile, encode
+from fieldrec.export.encoding import MovieFormat, PartFile, encode
 from fieldrec.export.pictures import Pictures, Pixels
 from fieldrec.export.prefetch import prefetched
 from fieldrec.export.presets import Preset, export_name
@@ -112,9 +112,7 @@ class _Work:
         try:
             converted = (pictures.convert(pixels) for pixels in self._frames())
             with prefetched(converted, "export-read") as ahead:
-                encode(PartFile(self.part, descriptor), ahead, pts, preset=self.preset,
-                       width=pictures.width, height=pictures.height, colours=pictures.colours,
-                       nominal_hz=self.store.spec.nominal_hz, metadata=self._movie_metadata(),
+                encode(PartFile(self.part, descriptor), ahead, pts, self._form(pictures),
                        stop=self.stop, on_frame=self._report("encoding"))
             return written_digest(self.part, descriptor, self.stop)
         finally:
@@ -134,10 +132,15 @@ class _Work:
         export = Export(path=self.target, preset=self.preset.name, frame_count=count,
                         size_bytes=self.part.stat().st_size, digest=digest,
                         verified_at_ns=time.time_ns())
-        durable.rename(self.part, self.target)
-        with _removed_on_failure(self.target):
+        try:
+            durable.rename(self.part, self.target)
             sidecar.write(export, self._source(), quality=quality, encoder=_encoder(self.preset),
                           rules=rules)
+        except BaseException:
+            if not self.part.exists():
+                _discard(sidecar.sidecar_path(self.target))
+                _discard(self.target)
+            raise
         return export
 
     def _frames(self) -> Iterator[Pixels]:
@@ -154,11 +157,14 @@ class _Work:
         total = self.store.frame_count
         return lambda index: self.on_progress(phase, index + 1, total)
 
-    def _movie_metadata(self) -> dict[str, str]:
+    def _form(self, pictures: Pictures) -> MovieFormat:
         seconds, rest = divmod(int(self.store.times_ns[0]), 1_000_000_000)
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-        return {"creation_time": f"{moment}.{rest // 1000:06d}Z", "title": self.name,
-                "comment": f"fieldrec recording {self.store.uuid}"}
+        return MovieFormat(
+            self.preset, pictures.width, pictures.height, pictures.colours,
+            self.store.spec.nominal_hz,
+            {"creation_time": f"{moment}.{rest // 1000:06d}Z", "title": self.name,
+             "comment": f"fieldrec recording {self.store.uuid}"})
 
     def _source(self) -> sidecar.Source:
         store = self.store
@@ -215,9 +221,14 @@ def _removed_on_failure(path: Path) -> Iterator[None]:
     except LockedError:
         raise  # the file is the other process's
     except BaseException:
-        with contextlib.suppress(OSError, FieldrecError):
-            durable.unlink(path, missing_ok=True)
+        _discard(path)
         raise
+
+
+def _discard(path: Path) -> None:
+    """Remove our own file if it can be removed; the error under way says more than a new one."""
+    with contextlib.suppress(OSError, FieldrecError):
+        durable.unlink(path, missing_ok=True)
 
 
 @contextlib.contextmanager

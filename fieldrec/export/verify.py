@@ -13,9 +13,10 @@ anybody may think of deleting the raw (I5). Four questions, in this order:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,12 +93,12 @@ def verify(path: Path, digest: str, pts: Ticks, raw: Iterable[Expected], *, pict
     if found != digest:
         raise VerifyMismatch(f"{path}: the medium gives other bytes than were written (XXH64 "
                              f"{found}, not {digest}): check the disk; the raw is kept")
-    decoded = _decoded(path, pictures, pts, stop)
-    return _compare(path, decoded, raw, preset, len(pts), on_frame)
+    with contextlib.closing(_decoded(path, pictures, pts, stop)) as decoded:
+        return _compare(path, decoded, raw, preset, len(pts), on_frame)
 
 
 def _decoded(path: Path, pictures: Pictures, pts: Ticks, stop: threading.Event
-             ) -> Iterator[Grey]:
+             ) -> Generator[Grey, None, None]:
     """Luma of the decoded frames without padding; each at its time, or VerifyMismatch."""
     index = 0
     try:

@@ -1,0 +1,109 @@
+"""Pictures: range, matrix, padding and depth are what the sidecar says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fieldrec.core.errors import JobRefused
+from fieldrec.core.model import FrameSpec
+from fieldrec.export.pictures import GRID, Pictures, block_means, on_grid, plane
+
+BARS_BGR = [(255, 255, 255), (0, 255, 255), (255, 255, 0), (0, 255, 0), (255, 0, 255), (0, 0, 255),
+            (255, 0, 0), (0, 0, 0), (128, 128, 128), (30, 60, 200)]
+
+
+def spec_of(pixel_format: str, *shape: int, dtype: str = "uint8") -> FrameSpec:
+    return FrameSpec(shape, dtype, pixel_format, 30.0)
+
+
+@pytest.mark.parametrize(("lines", "name", "red", "blue"), [
+    (480, "bt601", 0.299, 0.114), (720, "bt709", 0.2126, 0.0722)])
+@pytest.mark.parametrize("pixel_format", ["BGR8", "RGB8"])
+def test_colour_bars_have_the_values_of_the_standard(pixel_format: str, lines: int, name: str,
+                                                    red: float, blue: float) -> None:
+    pictures = Pictures(spec_of(pixel_format, lines, 32 * len(BARS_BGR), 3))
+    bars = np.repeat(np.array([BARS_BGR], np.uint8), 32, axis=1).repeat(lines, axis=0)
+    given = bars if pixel_format == "BGR8" else bars[..., ::-1]
+    picture = pictures.convert(np.ascontiguousarray(given))
+    assert pictures.rules()["matrix"] == name
+    for index, (b, g, r) in enumerate(np.array(BARS_BGR) / 255):
+        luma = red * r + (1 - red - blue) * g + blue * b
+        expected = (16 + 219 * luma, 128 + 112 * (b - luma) / (1 - blue),
+                    128 + 112 * (r - luma) / (1 - red))
+        found = (plane(picture, 0)[lines // 2, 32 * index + 16],
+                 plane(picture, 1)[lines // 4, 16 * index + 8],
+                 plane(picture, 2)[lines // 4, 16 * index + 8])
+        assert np.allclose(np.array(found, float), expected, atol=1.0)
+
+
+def test_mono_follows_the_stated_rule() -> None:
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    picture = Pictures(spec_of("MONO8", 16, 16)).convert(ramp)
+    assert plane(picture, 0).ravel().tolist() == [round(16 + v * 219 / 255) for v in range(256)]
+    assert (plane(picture, 1) == 128).all()
+    assert (plane(picture, 2) == 128).all()
+
+
+@pytest.mark.parametrize(("pixel_format", "shift"), [("MONO10", 2), ("MONO12", 4), ("MONO16", 8)])
+def test_deep_mono_is_shifted_and_says_so(pixel_format: str, shift: int) -> None:
+    pictures = Pictures(spec_of(pixel_format, 16, 16, dtype="uint16"))
+    deep = (np.arange(256, dtype=np.uint16) << shift).reshape(16, 16)
+    luma = plane(pictures.convert(deep), 0)
+    assert luma.ravel().tolist() == [round(16 + v * 219 / 255) for v in range(256)]
+    assert f"(v >> {shift})" in pictures.rules()["luma"]
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_odd_sizes_are_padded_with_their_edge(channels: tuple[int, ...]) -> None:
+    pictures = Pictures(spec_of("BGR8" if channels else "MONO8", 47, 63, *channels))
+    pixels = np.random.default_rng(0).integers(0, 256, (47, 63, *channels)).astype(np.uint8)
+    luma = plane(pictures.convert(pixels), 0)
+    assert luma.shape == (48, 64)
+    assert (luma[:, 63] == luma[:, 62]).all()
+    assert (luma[47] == luma[46]).all()
+    assert pictures.rules()["padding"].startswith("63x47 to 64x48")
+
+
+def test_bayer_is_demosaiced() -> None:
+    mosaic = np.zeros((32, 32), np.uint8)
+    mosaic[0::2, 0::2] = 200  # red alone, in the pattern RG/GB
+    picture = Pictures(spec_of("BAYER_RG8", 32, 32)).convert(mosaic)
+    luma = 0.299 * 200 / 255
+    assert abs(int(plane(picture, 0)[16, 16]) - (16 + 219 * luma)) <= 1
+    assert abs(int(plane(picture, 2)[8, 8]) - (128 + 112 * (200 / 255 - luma) / 0.701)) <= 1.5
+
+
+@pytest.mark.parametrize(("pixel_format", "shape", "dtype"), [
+    ("MONO8", (40, 56), "uint8"), ("MONO16", (41, 57), "uint16"), ("BGR8", (40, 56, 3), "uint8"),
+    ("RGB8", (41, 57, 3), "uint8"), ("BAYER_GB8", (40, 56), "uint8")])
+def test_expected_luma_agrees_with_the_picture(pixel_format: str, shape: tuple[int, ...],
+                                               dtype: str) -> None:
+    pictures = Pictures(spec_of(pixel_format, *shape, dtype=dtype))
+    top = 2 ** (8 * np.dtype(dtype).itemsize)
+    pixels = np.random.default_rng(0).integers(0, top, shape).astype(dtype)
+    luma = plane(pictures.convert(pixels), 0)[: shape[0], : shape[1]]
+    for index in range(GRID * GRID + 1):
+        grid = pictures.grid(pixels, index)
+        assert np.abs(grid - on_grid(luma, index)).max() <= 1.0
+    assert np.abs(pictures.blocks(pixels) - block_means(luma)).max() <= 1.5
+
+
+def test_grid_visits_every_pixel() -> None:
+    seen = np.zeros((9, 10), int)
+    for index in range(GRID * GRID):
+        on_grid(seen, index)[...] += 1
+    assert (seen == 1).all()
+
+
+def test_convert_copies() -> None:
+    pixels = np.full((16, 16), 100, np.uint8)
+    picture = Pictures(spec_of("MONO8", 16, 16)).convert(pixels)
+    pixels[:] = 0
+    assert (plane(picture, 0) == 102).all()
+
+
+def test_unknown_format_and_wrong_shape_are_refused() -> None:
+    with pytest.raises(JobRefused, match="'BGR16': the known ones are MONO8"):
+        Pictures(spec_of("BGR16", 16, 16, 3, dtype="uint16"))
+    with pytest.raises(JobRefused, match=r"shape \(16, 16\) are not BGR8"):
+        Pictures(spec_of("BGR8", 16, 16))
