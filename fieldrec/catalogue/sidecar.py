@@ -57,6 +57,8 @@ def _sidecar(path: Path, content: Any) -> Sidecar:
     file_name = path.name.removesuffix(".json")
     if content["file"]["name"] != file_name:
         raise ValueError(f"it is about {content['file']['name']!r}; do not rename exports")
+    if not file_name.startswith(f"{content['recording']['name']}."):  # nor a path elsewhere
+        raise ValueError(f"it tells of the recording {content['recording']['name']!r}")
     count = int(content["frame_count"])
     frames = content["frames"]
     if len(frames["number"]) != count or len(frames["time_ns"]) != count:

@@ -1,0 +1,65 @@
+"""The sidecar's reader: any bytes are a sidecar or a StoreDamaged, never another error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fieldrec.catalogue.sidecar import matches, read_sidecar
+from fieldrec.core.errors import StoreDamaged
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.test_catalogue_scan import sidecar
+
+
+def test_a_good_sidecar(tmp_path: Path) -> None:
+    told = read_sidecar(sidecar(tmp_path, "bees", "u1"))
+    assert told.file == tmp_path / "bees.high.mp4"
+    assert matches(told)
+    assert told.recording.exports == (told.export,)
+    told.file.unlink()
+    assert not matches(told)
+
+
+def test_one_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreDamaged, match="export again"):
+        read_sidecar(tmp_path / "none.mp4.json")
+
+
+@pytest.mark.parametrize("name", ["../bees", "", "wasps", "/etc"])
+def test_one_that_tells_of_another_recording(tmp_path: Path, name: str) -> None:
+    path = sidecar(tmp_path, "bees", "u1")
+    content = json.loads(path.read_text())
+    content["recording"]["name"] = name
+    path.write_text(json.dumps(content))
+    with pytest.raises(StoreDamaged, match="tells of the recording"):
+        read_sidecar(path)
+
+
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+                    lambda inner: st.lists(inner, max_size=3)
+                    | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_wrong_value_is_damage(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+                                   ) -> None:
+    path = sidecar(tmp_path_factory.mktemp("s"), "bees", "u1")
+    content: dict[str, Any] = json.loads(path.read_text())
+    target = content
+    key = data.draw(st.sampled_from(sorted(content)))
+    if isinstance(content[key], dict) and content[key] and data.draw(st.booleans()):
+        target = content[key]
+        key = data.draw(st.sampled_from(sorted(target)))
+    target[key] = data.draw(JSON)
+    path.write_text(json.dumps(content))
+    try:
+        told = read_sidecar(path)
+    except StoreDamaged as error:
+        assert str(path) in str(error)
+    else:
+        assert told.file.parent == path.parent
