@@ -14,6 +14,7 @@ import asyncio
 import enum
 import logging
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 RECEIVE_BUFFER_BYTES = 1 << 20
 """A hub full of card readers sends some hundred events of about 1 kB at once."""
+
+MOST_OVERFLOWS = 100
+"""In one go; beyond that the socket is broken, not full."""
 
 SYSTEM_PARTITIONS = frozenset({
     "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",  # EFI system
@@ -138,20 +142,21 @@ class BlockEvents:
 
     def _read(self) -> None:
         """Drain the socket; the loop calls this when it is readable."""
-        overflowed = False
+        lost = 0
         try:
             while True:
                 try:
                     device = self._monitor.poll(timeout=0)
-                except OSError as error:
-                    log.warning("drives: udev events were lost (%s); looking again",
-                                error.strerror)
-                    overflowed = True
+                except OSError:
+                    if (lost := lost + 1) > MOST_OVERFLOWS:
+                        raise
+                    _clear_error(self._monitor.fileno())
                     continue
                 if device is None:
                     break
                 self._take(device)
-            if overflowed:
+            if lost:
+                log.warning("drives: udev events were lost; looking at all devices again")
                 self.enumerate()
         except Exception as error:  # noqa: BLE001 - belongs to the supervised task, not to the loop
             self.fail(error)
@@ -199,6 +204,13 @@ class BlockEvents:
             link_mbps=None if usb is None else _integer(usb, "speed") or None,
             usb_path=None if usb is None else Path(usb.sys_path),
         )
+
+
+def _clear_error(descriptor: int) -> None:
+    """Take the pending error (ENOBUFS) off the socket: pyudev polls, sees it, and never reads it,
+    so that it would be readable, and fail, for ever."""
+    with socket.socket(fileno=os.dup(descriptor)) as twin:
+        twin.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
 def _fs_type(device: Any, size_bytes: int) -> str | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import socket
 from collections.abc import Callable, Iterator
 
 import pyudev
@@ -100,9 +102,12 @@ def _events() -> Iterator[asyncio.Event]:
 
 
 def _drain(monitor: pyudev.Monitor, changed: asyncio.Event) -> None:
-    """Empty the socket; an overflow (ENOBUFS) means events too."""
+    """Empty the socket. An overflow (ENOBUFS) means events too; pyudev does not take the error off
+    the socket, which would then be readable for ever."""
     try:
         while monitor.poll(timeout=0) is not None:
             changed.set()
     except OSError:
         changed.set()
+        with socket.socket(fileno=os.dup(monitor.fileno())) as twin:
+            twin.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

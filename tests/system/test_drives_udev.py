@@ -1,0 +1,394 @@
+"""Drives for real: udevd, loop devices, mount(8). Events and states are awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from fieldrec.config.models import DrivesConfig
+from fieldrec.core.errors import DriveBusy, DriveGone, DriveRejected, NotFoundError
+from fieldrec.core.model import Drive, DriveState
+from fieldrec.drives import mount
+from fieldrec.drives.mounts import mount_at, mounts_of, read_mounts
+from fieldrec.drives.udev import BlockDevice, BlockEvents, Change
+from fieldrec.drives.watcher import DriveWatcher
+
+from tests.system.udevd import Udevd, cannot_mount, udevd, udevd_session
+
+__all__ = ["udevd", "udevd_session"]
+pytestmark = [pytest.mark.root, pytest.mark.asyncio]
+GUARD_S = 60
+PROTECTED = {"nosuid", "nodev", "noexec", "noatime", "nosymfollow"}
+
+
+@dataclass
+class Watched:
+    """A running watcher, and what it said."""
+
+    watcher: DriveWatcher
+    task: asyncio.Task[None]
+    events: list[str] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until(self, device: str, state: DriveState) -> Drive:
+        """The newest drive on this device, once it is in the state."""
+        async with asyncio.timeout(GUARD_S):
+            while True:
+                self.changed.clear()
+                found = [d for d in self.watcher.drives() if d.device == device]
+                if found and found[-1].state is state:
+                    return found[-1]
+                await self.changed.wait()
+
+    async def until_said(self, words: str) -> None:
+        async with asyncio.timeout(GUARD_S):
+            while not any(words in event for event in self.events):
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@contextlib.asynccontextmanager
+async def watching(udevd: Udevd, root: Path, **options: object) -> AsyncIterator[Watched]:
+    recordings = root / "recordings"
+    recordings.mkdir(exist_ok=True)
+    config = DrivesConfig.model_validate(
+        {"match": udevd.match, "mount_root": root / "mnt", "keep_free_bytes": 1_000_000} | options)
+    box: list[Watched] = []
+
+    def on_change() -> None:
+        if box:
+            box[0].changed.set()
+
+    def on_event(text: str, severity: str) -> None:
+        box[0].events.append(f"{severity}: {text}")
+        box[0].changed.set()
+
+    watcher = DriveWatcher(config, on_change=on_change, on_event=on_event, in_use=recordings)
+    box.append(Watched(watcher, asyncio.create_task(watcher.run())))
+    try:
+        yield box[0]
+    finally:
+        if not box[0].task.done():
+            box[0].task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await box[0].task
+        await watcher.close()
+
+
+async def in_thread(call: Callable[..., object], *arguments: object) -> None:
+    """Run a blocking command beside the loop, which goes on handling events."""
+    done: list[BaseException | None] = []
+    loop, finished = asyncio.get_running_loop(), asyncio.Event()
+
+    def work() -> None:
+        try:
+            call(*arguments)
+            done.append(None)
+        except BaseException as error:  # noqa: BLE001 - handed over
+            done.append(error)
+        loop.call_soon_threadsafe(finished.set)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    await finished.wait()
+    thread.join()
+    if done[0] is not None:
+        raise done[0]
+
+
+async def command(*words: str) -> None:
+    await in_thread(lambda: subprocess.run(words, check=True))
+
+
+async def test_present_at_start(udevd: Udevd, tmp_path: Path) -> None:
+    device = udevd.insert(udevd.image(label="FIELD-01"))
+    async with watching(udevd, tmp_path) as watched:
+        drive = await watched.until(device, DriveState.READY)
+        assert (drive.label, drive.fs_type, drive.link_mbps) == ("FIELD-01", "ext4", None)
+        assert 0 < drive.free_bytes < drive.size_bytes <= 64 << 20
+        assert drive.mount_point == tmp_path / "mnt" / drive.fs_uuid
+        assert drive.mount_point.stat().st_mode & 0o777 == 0o755  # the drive's own root…
+        assert (tmp_path / "mnt").stat().st_mode & 0o777 == 0o700  # …behind our private folder
+    assert not list((tmp_path / "mnt").iterdir())
+    assert watched.watcher.drives()[0].state is DriveState.SAFE
+
+
+@pytest.mark.parametrize("fs_type", ["ext4", "exfat", "ntfs", "vfat", "xfs"])
+async def test_inserted_later_and_protected(udevd: Udevd, tmp_path: Path, fs_type: str) -> None:
+    if reason := cannot_mount(fs_type):
+        pytest.skip(reason)
+    image = udevd.image(fs_type, size_mb=320 if fs_type == "xfs" else 64)
+    async with watching(udevd, tmp_path) as watched:
+        device = udevd.insert(image)
+        drive = await watched.until(device, DriveState.READY)
+        assert drive.mount_point is not None
+        mounted = mount_at(drive.mount_point)
+        assert mounted is not None
+        assert mounted.options >= PROTECTED
+        with watched.watcher.lease(drive.fs_uuid) as lease:
+            (lease.mount_point / "frames").write_bytes(b"x" * 100_000)
+            assert watched.watcher.drives()[0].leases == 1
+        await watched.watcher.eject("FIELD")
+        await watched.until(device, DriveState.SAFE)
+        assert not mounts_of(device, "-")
+        udevd.take_out(device)
+        await watched.until(device, DriveState.ABSENT)
+        assert "info: drive FIELD is safe to remove" in watched.events
+
+
+async def test_a_label_cannot_act(udevd: Udevd, tmp_path: Path) -> None:
+    device = udevd.insert(udevd.image(label="\x1b[31m<b>é\n"))
+    async with watching(udevd, tmp_path) as watched:
+        drive = await watched.until(device, DriveState.READY)
+        await watched.until_said("is ready")
+        assert drive.label.startswith("?[31m<b>?")
+        for text in (drive.label, str(drive.mount_point), *watched.events):
+            assert text.isprintable() and text.isascii()
+
+
+async def test_read_only_is_rejected(udevd: Udevd, tmp_path: Path) -> None:
+    device = udevd.insert(udevd.image(), read_only=True)
+    async with watching(udevd, tmp_path) as watched:
+        drive = await watched.until(device, DriveState.REJECTED)
+        assert "write-protect" in drive.reason
+        await watched.until_said("warning: drive FIELD is not used: read-only")
+        assert not mounts_of(device, "-")
+        with pytest.raises(DriveRejected, match="read-only"):
+            watched.watcher.lease(drive.fs_uuid)
+
+
+async def test_unformatted_is_rejected_until_it_is_formatted(udevd: Udevd, tmp_path: Path) -> None:
+    device = udevd.insert(udevd.image(None))
+    async with watching(udevd, tmp_path) as watched:
+        assert "format it as exFAT" in (await watched.until(device, DriveState.REJECTED)).reason
+        await command("mkfs.ext4", "-q", device)
+        await watched.until(device, DriveState.READY)
+
+
+async def test_type_that_is_not_allowed(udevd: Udevd, tmp_path: Path) -> None:
+    device = udevd.insert(udevd.image())
+    async with watching(udevd, tmp_path, file_systems=["exfat"]) as watched:
+        drive = await watched.until(device, DriveState.REJECTED)
+        assert "ext4 is not among drives.file_systems" in drive.reason
+
+
+async def test_too_full(udevd: Udevd, tmp_path: Path) -> None:
+    device = udevd.insert(udevd.image())
+    async with watching(udevd, tmp_path, keep_free_bytes=10**9) as watched:
+        drive = await watched.until(device, DriveState.REJECTED)
+        assert drive.reason.startswith("full: ")
+        assert not mounts_of(device, "-")
+
+
+async def test_damaged_file_system(udevd: Udevd, tmp_path: Path) -> None:
+    image = udevd.image()
+    with image.open("r+b") as file:
+        file.seek(2048)
+        file.write(b"\xff" * 2048)  # the group descriptors
+    device = udevd.insert(image)
+    async with watching(udevd, tmp_path) as watched:
+        drive = await watched.until(device, DriveState.REJECTED)
+        assert "cannot be mounted as ext4" in drive.reason
+        assert not list((tmp_path / "mnt").iterdir())
+
+
+async def test_other_devices_are_not_touched(udevd: Udevd, tmp_path: Path) -> None:
+    device = udevd.insert(udevd.image())
+    async with watching(udevd, tmp_path, match=udevd.match | {"ID_MODEL": "other"}) as watched:
+        other = DriveWatcher(DrivesConfig(match=udevd.match), on_change=lambda: None,
+                             on_event=lambda _text, _severity: None, in_use=tmp_path)
+        assert watched.watcher.drives() == other.drives() == ()
+    seen: list[BlockDevice] = []
+    events = BlockEvents(udevd.match, lambda _change, block: seen.append(block))
+    events.start(frozenset({Path(device).name}))  # as if the system were on this disk
+    events.stop()
+    assert not seen
+
+
+async def test_mounted_by_others_at_a_place_of_the_machine(udevd: Udevd, tmp_path: Path) -> None:
+    device = udevd.insert(udevd.image())
+    place = tmp_path / "srv"
+    place.mkdir()
+    await command("mount", device, str(place))
+    try:
+        async with watching(udevd, tmp_path) as watched:
+            drive = await watched.until(device, DriveState.REJECTED)
+            assert "belongs to this machine" in drive.reason
+        assert mount_at(place) is not None
+    finally:
+        await command("umount", str(place))
+
+
+async def test_automounted_by_others_is_used_and_left(udevd: Udevd, tmp_path: Path) -> None:
+    device = udevd.insert(udevd.image())
+    place = Path("/media") / f"fieldrec-test-{udevd.token}"
+    place.mkdir(parents=True)
+    await command("mount", device, str(place))
+    try:
+        async with watching(udevd, tmp_path) as watched:
+            drive = await watched.until(device, DriveState.READY)
+            assert drive.mount_point == place
+            with pytest.raises(DriveBusy, match="others mounted it"):
+                await watched.watcher.eject(drive.fs_uuid)
+            await watched.until(device, DriveState.READY)
+        assert mount_at(place) is not None
+    finally:
+        await command("umount", str(place))
+        place.rmdir()
+
+
+async def test_a_mount_left_by_a_killed_run_is_taken_over(udevd: Udevd, tmp_path: Path) -> None:
+    image = udevd.image(fs_uuid="11111111-2222-3333-4444-555555555555")
+    device = udevd.insert(image)
+    left = tmp_path / "mnt" / "11111111-2222-3333-4444-555555555555"
+    left.mkdir(parents=True)
+    await command("mount", device, str(left))
+    async with watching(udevd, tmp_path) as watched:
+        drive = await watched.until(device, DriveState.READY)
+        assert drive.mount_point == left
+        found = mount_at(left)
+        assert found is not None and found.options >= PROTECTED
+    assert mount_at(left) is None
+
+
+async def test_eject_waits_for_leases(udevd: Udevd, tmp_path: Path) -> None:
+    device = udevd.insert(udevd.image())
+    async with watching(udevd, tmp_path) as watched:
+        drive = await watched.until(device, DriveState.READY)
+        lease = watched.watcher.lease(drive.fs_uuid)
+        eject = asyncio.create_task(watched.watcher.eject(device))
+        await watched.until(device, DriveState.EJECTING)
+        assert lease.asked_back
+        with pytest.raises(DriveBusy):
+            watched.watcher.lease(drive.fs_uuid)
+        await in_thread(lease.release)  # as the copy thread does
+        await eject
+        assert (await watched.until(device, DriveState.SAFE)).mount_point is None
+
+
+async def test_eject_that_gets_no_lease_back_or_finds_it_busy(
+        udevd: Udevd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mount, "BUSY_RETRIES", 2)
+    device = udevd.insert(udevd.image())
+    async with watching(udevd, tmp_path) as watched:
+        drive = await watched.until(device, DriveState.READY)
+        with watched.watcher.lease(drive.fs_uuid) as lease:
+            with pytest.raises(DriveBusy, match="still being written"):
+                await watched.watcher.eject(device, give_back_s=0.05)
+            assert not lease.asked_back
+        assert drive.mount_point is not None
+        held = os.open(drive.mount_point, os.O_RDONLY)
+        try:
+            with pytest.raises(DriveBusy, match=rf"held by .*\({os.getpid()}\)"):
+                await watched.watcher.eject(device)
+        finally:
+            os.close(held)
+        assert (await watched.until(device, DriveState.READY)).reason.startswith("eject failed")
+        await watched.watcher.eject(device)
+        with pytest.raises(NotFoundError, match="no drive 'nonsense'"):
+            await watched.watcher.eject("nonsense")
+
+
+async def test_pulled_out_while_written_and_put_back(udevd: Udevd, tmp_path: Path) -> None:
+    image = udevd.image()
+    device = udevd.insert(image)
+    async with watching(udevd, tmp_path) as watched:
+        drive = await watched.until(device, DriveState.READY)
+        lease = watched.watcher.lease(drive.fs_uuid)
+        kept = lease.mount_point / "kept"
+        kept.write_bytes(b"kept")
+        os.sync()
+        await in_thread(udevd.pull, device)
+        await watched.until(device, DriveState.ABSENT)
+        assert lease.gone
+        with pytest.raises(DriveGone):
+            lease.check()
+        with pytest.raises(DriveGone):
+            watched.watcher.lease(drive.fs_uuid)
+        lease.release()
+        await watched.until_said("error: drive FIELD was pulled out while it was being written")
+        again = udevd.insert(image)
+        drive = await watched.until(again, DriveState.READY)
+        with watched.watcher.lease(drive.fs_uuid) as lease:
+            assert (lease.mount_point / "kept").read_bytes() == b"kept"
+        assert [d.state for d in watched.watcher.drives()] == [DriveState.READY]
+
+
+async def test_pulled_out_while_eject_waits(udevd: Udevd, tmp_path: Path) -> None:
+    device = udevd.insert(udevd.image())
+    async with watching(udevd, tmp_path) as watched:
+        drive = await watched.until(device, DriveState.READY)
+        lease = watched.watcher.lease(drive.fs_uuid)
+        eject = asyncio.create_task(watched.watcher.eject(device))
+        await watched.until(device, DriveState.EJECTING)
+        await in_thread(udevd.pull, device)
+        with pytest.raises(DriveGone, match="before it was safe"):
+            await eject
+        assert lease.gone
+
+
+async def test_two_drives_with_one_id(udevd: Udevd, tmp_path: Path) -> None:
+    fs_uuid = "11111111-2222-3333-4444-555555555555"
+    first = udevd.insert(udevd.image(fs_uuid=fs_uuid))
+    async with watching(udevd, tmp_path) as watched:
+        await watched.until(first, DriveState.READY)
+        second = udevd.insert(udevd.image(fs_uuid=fs_uuid))
+        assert first in (await watched.until(second, DriveState.REJECTED)).reason
+        with watched.watcher.lease(fs_uuid) as lease:
+            assert lease.mount_point.is_dir()
+
+
+async def test_run_again_after_a_failure(udevd: Udevd, tmp_path: Path) -> None:
+    device = udevd.insert(udevd.image())
+    async with watching(udevd, tmp_path) as watched:
+        await watched.until(device, DriveState.READY)
+        watched.watcher._events.fail(RuntimeError("broken"))
+        with pytest.raises(RuntimeError, match="broken"):
+            await watched.task
+        udevd.settle()
+        other = udevd.insert(udevd.image(label="OTHER"))  # nobody listens
+        watched.task = asyncio.create_task(watched.watcher.run())
+        await watched.until(other, DriveState.READY)
+        assert len(watched.watcher.drives()) == 2
+
+
+async def test_lost_events_are_made_good(udevd: Udevd) -> None:
+    seen: list[tuple[Change, str]] = []
+    came = asyncio.Event()
+
+    def take(change: Change, block: BlockDevice) -> None:
+        seen.append((change, block.device))
+        came.set()
+
+    events = BlockEvents(udevd.match, take, receive_buffer_bytes=4096)
+    first = udevd.insert(udevd.image())
+    events.start(frozenset())
+    try:
+        assert seen == [(Change.ADDED, first)]
+        uevent = Path(f"/sys/class/block/{Path(first).name}/uevent")
+        for _ in range(100):  # the loop does not read meanwhile: the small buffer overflows
+            uevent.write_text("change")  # noqa: ASYNC240
+        second = udevd.insert(udevd.image())
+        udevd.take_out(first)
+        async with asyncio.timeout(GUARD_S):
+            while (Change.ADDED, second) not in seen or (Change.REMOVED, first) not in seen:
+                await came.wait()
+                came.clear()
+    finally:
+        events.stop()
+
+
+async def test_nothing_of_ours_is_left(udevd: Udevd, tmp_path: Path) -> None:
+    devices = [udevd.insert(udevd.image(label=f"D{number}")) for number in range(3)]
+    async with watching(udevd, tmp_path) as watched:
+        for device in devices:
+            await watched.until(device, DriveState.READY)
+    assert not [m for m in read_mounts() if m.mount_point.is_relative_to(tmp_path)]
+    assert not list((tmp_path / "mnt").iterdir())

@@ -1,0 +1,79 @@
+"""What is said of drives that cannot be mounted, and commands with a time limit."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from fieldrec.config.models import DrivesConfig
+from fieldrec.core.errors import DriveRejected
+from fieldrec.drives import mount
+from fieldrec.drives.udev import BlockDevice
+
+TYPES = DrivesConfig().file_systems
+
+
+def block(fs_type: str, fs_uuid: str = "A") -> BlockDevice:
+    return BlockDevice("/dev/sdz1", "8:1", fs_uuid, "FIELD", fs_type, 1000, None, None)
+
+
+@pytest.mark.parametrize(("device", "words"), [
+    (block("ext4"), ""), (block("ntfs"), ""), (block("ntfs3"), ""), (block("exfat"), ""),
+    (block(""), "not formatted; format it as exFAT or ext4"),
+    (block("crypto"), "encrypted"),
+    (block("hfsplus"), "file system hfsplus is not among drives.file_systems"),
+    (block("ext4", ""), "no id"),
+])
+def test_unusable(device: BlockDevice, words: str) -> None:
+    reason = mount.unusable(device, TYPES)
+    assert words in reason
+    assert bool(reason) is bool(words)
+
+
+def test_either_name_of_ntfs_allows_it() -> None:
+    for name in ("ntfs", "ntfs3"):
+        assert mount.unusable(block("ntfs"), (name,)) == ""
+
+
+@pytest.mark.asyncio
+async def test_a_command_that_fails_says_why() -> None:
+    code, text = await mount.run("ls", "/nowhere", timeout_s=30)
+    assert code != 0
+    assert text == "ls: cannot access '/nowhere': No such file or directory"
+
+
+@pytest.mark.asyncio
+async def test_a_command_that_hangs_is_killed() -> None:
+    assert await mount.run("sleep", "1000", timeout_s=0.05) == (-1, "sleep did not end in 0.05 s")
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_command_is_killed() -> None:
+    task = asyncio.create_task(mount.run("sleep", "1000", timeout_s=1000))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("what", ["file", "symlink", "full folder"])
+async def test_something_else_at_the_mount_folder(tmp_path: Path, what: str) -> None:
+    place = tmp_path / "A"
+    if what == "file":
+        place.write_text("")
+    elif what == "symlink":
+        place.symlink_to("/")
+    else:
+        (place / "x").mkdir(parents=True)
+    with pytest.raises(DriveRejected, match="not an empty folder"):
+        await mount.mount(block("ext4"), tmp_path)
+
+
+@pytest.mark.asyncio
+async def test_no_driver_for_it(tmp_path: Path) -> None:
+    with pytest.raises(DriveRejected) as caught:
+        await mount.mount(block("nosuchfs"), tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())  # noqa: ASYNC240

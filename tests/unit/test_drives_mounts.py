@@ -1,0 +1,73 @@
+"""mountinfo, as the kernel writes it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from fieldrec.drives.mounts import holders, mount_at, read_mounts, system_disks
+
+TEXT = r"""
+27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard
+42 27 7:0 / /media/my\040disk rw,nosuid,nodev shared:1 master:2 - fuseblk /dev/sdb1 rw,user_id=0
+43 27 8:17 / /mnt/a ro,nosuid - ext4 /dev/sdb1 rw
+44 27 8:18 / /mnt/b rw - ext4 /dev/sdb2 rw,emergency_ro
+45 27 0:40 / /mnt/c rw - btrfs /dev/sdc1 ro
+nonsense
+"""
+
+
+def test_lines() -> None:
+    found = read_mounts(TEXT)
+    assert [str(m.mount_point) for m in found] == [
+        "/", "/media/my disk", "/mnt/a", "/mnt/b", "/mnt/c"]
+    assert [m.read_only for m in found] == [False, False, True, True, True]
+    disk = found[1]
+    assert (disk.number, disk.fs_type, disk.source) == ("7:0", "fuseblk", "/dev/sdb1")
+    assert disk.options == {"rw", "nosuid", "nodev"}
+
+
+def test_the_root_is_mounted() -> None:
+    assert mount_at(Path("/")) is not None
+    assert mount_at(Path("/nowhere")) is None
+
+
+def block(sysfs: Path, number: str, where: str, *, partition: bool = False) -> Path:
+    path = sysfs / "devices" / where
+    path.mkdir(parents=True)
+    if partition:
+        (path / "partition").write_text("1\n")
+    link = sysfs / "dev" / "block" / number
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(path)
+    return path
+
+
+def number_of(path: Path) -> str:
+    number = path.stat().st_dev
+    return f"{os.major(number)}:{os.minor(number)}"
+
+
+@pytest.mark.parametrize("partition", [False, True])
+def test_the_disk_of_a_path(tmp_path: Path, partition: bool) -> None:
+    block(tmp_path, number_of(tmp_path), "sda/sda1" if partition else "sda", partition=partition)
+    assert system_disks((tmp_path,), tmp_path) == {"sda"}
+
+
+def test_the_disks_under_a_mapping(tmp_path: Path) -> None:
+    mapped = block(tmp_path, number_of(tmp_path), "dm-0")
+    below = block(tmp_path, "8:1", "sda/sda1", partition=True)
+    (mapped / "slaves").mkdir()
+    (mapped / "slaves" / "sda1").symlink_to(below)
+    assert system_disks((tmp_path,), tmp_path) == {"dm-0", "sda"}
+
+
+def test_no_disk_under_a_path(tmp_path: Path) -> None:
+    assert system_disks((Path("/proc"),), tmp_path) == frozenset()
+
+
+def test_who_holds_a_folder(tmp_path: Path) -> None:
+    assert holders(tmp_path) == []
+    with (tmp_path / "file").open("w"):
+        assert [who.rpartition("(")[2] for who in holders(tmp_path)] == [f"{os.getpid()})"]

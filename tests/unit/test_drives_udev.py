@@ -1,0 +1,104 @@
+"""What udev says of USB drives: a faked /sys by umockdev, the real libudev and pyudev over it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+USB = "/devices/pci0000:00/0000:00:14.0/usb2/2-1"
+DISK = f"{USB}/2-1:1.0/host4/target4:0:0/4:0:0:0/block/sda"
+SCRIPT = """
+import asyncio, json
+from fieldrec.drives.udev import BlockEvents
+async def main():
+    found = []
+    events = BlockEvents({"ID_BUS": "usb"}, lambda change, block: found.append(
+        [change.value, block.device, block.fs_uuid, block.label, block.fs_type, block.size_bytes,
+         block.link_mbps, block.number, str(block.usb_path)]))
+    events.start(frozenset(SYSTEM))
+    events.stop()
+    print(json.dumps(found))
+asyncio.run(main())
+"""
+
+
+def device(path: str, *, node: str = "", attributes: dict[str, str] | None = None,
+           **properties: str) -> str:
+    lines = [f"P: {path}"]
+    if node:
+        lines.append(f"N: {node}")
+        properties["DEVNAME"] = f"/dev/{node}"
+    lines += [f"E: {key}={value}" for key, value in properties.items()]
+    lines += [f"A: {key}={value}" for key, value in (attributes or {}).items()]
+    return "\n".join(lines) + "\n\n"
+
+
+def disk(**properties: str) -> str:
+    return device(DISK, node="sda", SUBSYSTEM="block", DEVTYPE="disk", MAJOR="8", MINOR="0",
+                  ID_BUS="usb", attributes={"size": "2000", "dev": "8:0"}, **properties)
+
+
+def partition(number: int, **properties: str) -> str:
+    return device(f"{DISK}/sda{number}", node=f"sda{number}", SUBSYSTEM="block",
+                  DEVTYPE="partition", MAJOR="8", MINOR=str(number), ID_BUS="usb",
+                  attributes={"size": "1000", "dev": f"8:{number}"}, **properties)
+
+
+def usb(speed: str) -> str:
+    return device(USB, SUBSYSTEM="usb", DEVTYPE="usb_device", attributes={"speed": speed})
+
+
+FS = {"ID_FS_USAGE": "filesystem", "ID_FS_TYPE": "exfat", "ID_FS_UUID": "71C7-17D6",
+      "ID_FS_LABEL": "FIELD-01"}
+TABLE = {"ID_PART_TABLE_TYPE": "gpt"}
+
+
+def blocks(tmp_path: Path, *devices: str, system: tuple[str, ...] = ()) -> list[list[object]]:
+    if shutil.which("umockdev-run") is None:
+        pytest.skip("umockdev is not installed")
+    description = tmp_path / "usb.umockdev"
+    description.write_text("".join(devices))
+    done = subprocess.run(
+        ["umockdev-run", "--device", str(description), "--", sys.executable, "-c",
+         SCRIPT.replace("SYSTEM", repr(system))], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: list[list[object]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize(("speed", "mbps"), [("5000", 5000), ("480", 480), ("1.5", 1),
+                                             ("unknown", None)])
+def test_a_partition_and_its_link(tmp_path: Path, speed: str, mbps: int | None) -> None:
+    (found,) = blocks(tmp_path, usb(speed), disk(**TABLE), partition(1, **FS))
+    assert found[:8] == ["added", "/dev/sda1", "71C7-17D6", "FIELD-01", "exfat", 512_000, mbps,
+                         "8:1"]
+    assert str(found[8]).endswith("usb2/2-1")
+
+
+def test_system_partitions_are_not_reported(tmp_path: Path) -> None:
+    esp = {"ID_PART_ENTRY_TYPE": "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"}
+    assert blocks(tmp_path, usb("5000"), disk(**TABLE), partition(1, **FS, **esp)) == []
+    assert blocks(tmp_path, disk(**TABLE), partition(1, **FS, ID_PART_ENTRY_TYPE="0xef")) == []
+
+
+def test_the_disk_of_the_system_is_not_reported(tmp_path: Path) -> None:
+    assert blocks(tmp_path, disk(**TABLE), partition(1, **FS), system=("sda",)) == []
+
+
+def test_disks_without_a_file_system(tmp_path: Path) -> None:
+    (found,) = blocks(tmp_path, usb("480"), disk())
+    assert found[1:5] == ["/dev/sda", "", "", ""]
+    assert blocks(tmp_path, disk(**TABLE)) == []
+    assert blocks(tmp_path, disk(ID_FS_USAGE="raid")) == []
+    assert blocks(tmp_path, disk().replace("size=2000", "size=0")) == []
+    (found,) = blocks(tmp_path, disk(ID_FS_USAGE="crypto", ID_FS_TYPE="crypto_LUKS"))
+    assert found[4] == "crypto"
+
+
+def test_only_the_configured_bus(tmp_path: Path) -> None:
+    assert blocks(tmp_path, disk(**FS).replace("ID_BUS=usb", "ID_BUS=ata")) == []
