@@ -9,79 +9,24 @@ and is queued again. Whatever ends this part, jobs are left QUEUED with their ev
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import threading
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
 
-from fieldrec.core.errors import (
-    DestinationError,
-    DriveGone,
-    FieldrecError,
-    JobRefused,
-    NotFoundError,
-    StateError,
-)
-from fieldrec.core.model import (
-    Conditions,
-    Export,
-    Job,
-    JobKind,
-    JobState,
-    Recording,
-    RecordingState,
-)
-from fieldrec.core.workers import Worker
-from fieldrec.destinations import Destination
-from fieldrec.jobs import order, transfer
+from fieldrec.core.errors import DriveGone, FieldrecError
+from fieldrec.core.model import Conditions, Job, JobState, Recording
+from fieldrec.jobs import order
 from fieldrec.jobs.admission import Refuse, Run, Verdict, Wait, decide, describe_destination
 from fieldrec.jobs.job_queue import JobQueue
+from fieldrec.jobs.perform import DestinationFactory, Held, MakeEncoder, NotYet, Performer
 from fieldrec.jobs.source import Stopped
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 ATTEMPTS = 5
 """Tries of a job before a transient error becomes final."""
 FIRST_RETRY_S = 2.0
-PROGRESS_S = 0.25
-"""Progress is passed on at most this often."""
-
-DestinationFactory = Callable[[], contextlib.AbstractContextManager[Destination]]
-"""Called, entered and left on the loop without I/O: for a drive it holds the lease meanwhile."""
-EncoderProgress = Callable[[str, int, int], None]
-_NOT_YET = frozenset({RecordingState.OPENING, RecordingState.RECORDING, RecordingState.PAUSED,
-                      RecordingState.CLOSING, RecordingState.INTERRUPTED,
-                      RecordingState.RECOVERING})
-
-
-class EncoderLike(Protocol):
-    """What the runner needs of an export process."""
-
-    async def run(self) -> Export:
-        """Make the export; on cancel the process is gone before this returns."""
-        ...
-
-    def pause(self) -> None:
-        """Hold it; never blocks."""
-        ...
-
-    def resume(self) -> None:
-        """Let it go on; never blocks."""
-        ...
-
-
-MakeEncoder = Callable[[Path, str, Path, EncoderProgress], EncoderLike]
-"""(store, preset, output folder, progress) -> encoder; FieldrecError for an unknown preset."""
-
-
-class _NotYet(Exception):
-    """The recording is not ready for this job; asked again at the next change."""
-
 
 @dataclass
 class _Running:
@@ -89,10 +34,7 @@ class _Running:
 
     job_id: int
     task: asyncio.Task[None]
-    encoder: EncoderLike | None = None
-    """While an export process runs."""
-    held: bool = False
-    verifying: bool = False
+    held: Held
     stopping: bool = False
 
 
@@ -108,10 +50,8 @@ class JobRunner:
         """`conditions` and `destinations` are asked on the loop and must not block; `on_event`
         gets (text, severity)."""
         self._queue = queue
-        self._catalogue = catalogue
-        self._recordings = recordings
-        self._destinations = destinations
-        self._make_encoder = make_encoder
+        self._performer = Performer(queue, catalogue=catalogue, recordings=recordings,
+                                    destinations=destinations, make_encoder=make_encoder)
         self._conditions = conditions
         self._on_event = on_event
         self._first_retry_s = first_retry_s
@@ -121,7 +61,6 @@ class JobRunner:
         """Jobs that are tried again after a while: when, and what is said meanwhile."""
         self._not_yet: dict[int, str] = {}
         """Jobs whose recording was not ready at the last look, until the next :meth:`wake`."""
-        self._worker = Worker("copy")
         queue.subscribe(lambda _job: self._changed.set())
 
     def wake(self) -> None:
@@ -131,7 +70,6 @@ class JobRunner:
 
     async def run(self) -> None:
         """Run jobs until cancelled; then every job is at a slice, QUEUED, and no thread is left."""
-        self._worker = Worker("copy")
         self._changed.set()
         try:
             while True:
@@ -140,7 +78,7 @@ class JobRunner:
                 await self._review()
         finally:
             await self._stop_all()
-            self._worker.close()
+            self._performer.close()
 
     # -- deciding --------------------------------------------------------------------------------
 
@@ -196,25 +134,21 @@ class JobRunner:
             return
         verdict = decide(job, conditions)
         if isinstance(verdict, Run):
-            if running.held and running.encoder is not None:
-                running.encoder.resume()
-                running.held = False
+            if running.held.let_go():
                 await self._queue.set_state(job.id, JobState.RUNNING)
-            elif running.verifying and job.state is JobState.RUNNING:
+            elif running.held.verifying and job.state is JobState.RUNNING:
                 await self._queue.set_state(job.id, JobState.VERIFYING)
-            return
-        if running.encoder is None or conditions.shutting_down:
+        elif conditions.shutting_down or not running.held.hold():
             _stop(running)
         elif job.state in (JobState.RUNNING, JobState.VERIFYING, JobState.WAITING):
-            running.encoder.pause()
-            running.held = True
             await self._queue.set_state(job.id, JobState.WAITING, verdict.reason)
 
     # -- one job ---------------------------------------------------------------------------------
 
     def _start(self, lane: str, job: Job) -> None:
-        task = asyncio.create_task(self._perform(job), name=f"job {job.id}")
-        self._lanes[lane] = _Running(job.id, task)
+        held = Held(self._changed.set)
+        task = asyncio.create_task(self._perform(job, held), name=f"job {job.id}")
+        self._lanes[lane] = _Running(job.id, task, held)
 
         def ended(_task: asyncio.Task[None]) -> None:
             del self._lanes[lane]
@@ -222,19 +156,16 @@ class JobRunner:
 
         task.add_done_callback(ended)
 
-    async def _perform(self, job: Job) -> None:
+    async def _perform(self, job: Job, held: Held) -> None:
         """Run one job to its end, and put what came of it into its row."""
         try:
             await self._queue.set_state(job.id, JobState.RUNNING)
-            recording = await self._find(job)
-            await {JobKind.EXPORT: self._export, JobKind.DELETE: self._delete,
-                   JobKind.COPY: self._offload, JobKind.MOVE: self._offload}[job.kind](
-                       job, recording)
+            await self._performer.perform(job, held)
             await self._finish(job)
         except asyncio.CancelledError:
             await self._interrupted(job)
             raise
-        except _NotYet as not_yet:
+        except NotYet as not_yet:
             self._not_yet[job.id] = str(not_yet)
             await self._queue.set_state(job.id, JobState.QUEUED)
         except Stopped:
@@ -288,109 +219,6 @@ class JobRunner:
             await self._queue.set_state(job.id, JobState.FAILED, reason)
             self._on_event(f"{_title(job)} failed: {reason}", "error")
 
-    async def _find(self, job: Job) -> Recording | None:
-        """The job's recording, by uuid; None when it is gone."""
-        for recording in await self._catalogue():
-            if recording.uuid == job.item_uuid and recording.name == job.item:
-                return recording
-        return None
-
-    # -- the kinds -------------------------------------------------------------------------------
-
-    async def _export(self, job: Job, recording: Recording | None) -> None:
-        """Encode, unless that export is there; then delete the raw, if that was asked for."""
-        if recording is None:
-            raise NotFoundError(f"{job.item} is gone; there is nothing to export")
-        preset = job.preset or ""
-        if not _has_export(recording, preset):
-            if not recording.has_raw:
-                raise JobRefused(f"{job.item}: its raw is gone; there is nothing to export")
-            _check_ready(recording, "exported")
-            await self._encode(job, recording, preset)
-            recording = await self._find(job)
-        if job.delete_source and recording is not None and recording.has_raw:
-            if not _has_export(recording, preset):
-                raise JobRefused(f"{job.item}: the export is not there; the raw is kept")
-            await self._queue.set_state(job.id, JobState.COMMITTING)
-            await self._queue.set_state(job.id, JobState.DELETING_SOURCE)
-            path = recording.path
-            await self._blocking(lambda _stop: transfer.delete_raw(path))
-
-    async def _encode(self, job: Job, recording: Recording, preset: str) -> None:
-        running = self._lanes[order.EXPORT]
-        throttled = _throttled(lambda done, total: self._queue.progress(job.id, done, total))
-
-        def on_progress(phase: str, done: int, total: int) -> None:
-            if phase.startswith("verif") and not running.verifying:
-                running.verifying = True
-                self._changed.set()
-            throttled(done * recording.size_bytes // max(total, 1), recording.size_bytes)
-
-        encoder = self._make_encoder(recording.path, preset, self._recordings, on_progress)
-        running.encoder = encoder
-        self._changed.set()  # conditions may have changed while the recording was looked up
-        await encoder.run()
-        running.encoder = None
-        if running.held:
-            running.held = False
-            await self._queue.set_state(job.id, JobState.RUNNING)
-
-    async def _delete(self, job: Job, recording: Recording | None) -> None:
-        if recording is not None:
-            found = recording
-            await self._blocking(lambda _stop: transfer.delete_recording(found))
-
-    async def _offload(self, job: Job, recording: Recording | None) -> None:
-        """Copy or move to the job's destination; a moved recording that is gone is done."""
-        factory = self._destinations().get(job.destination or "")
-        if factory is None:
-            raise DestinationError(f"{describe_destination(job.destination or '')} not present")
-        if recording is not None:
-            _check_ready(recording, "copied")
-        with factory() as destination:
-            if recording is None:
-                await self._check_moved(job, destination)
-                return
-            await self._transfer(job, recording, destination)
-
-    async def _check_moved(self, job: Job, destination: Destination) -> None:
-        def look(_stop: threading.Event) -> bool:
-            with contextlib.closing(destination):
-                there = transfer.verified_copy_exists(destination, job.item, job.item_uuid)
-                if there and job.kind is JobKind.MOVE:
-                    transfer.sweep_sidecars(self._recordings, job.item)
-                return there
-
-        if not await self._blocking(look):
-            raise NotFoundError(f"{job.item} is gone; there is nothing to {job.kind.value}")
-
-    async def _transfer(self, job: Job, recording: Recording, destination: Destination) -> None:
-        loop = asyncio.get_running_loop()
-        work = transfer.move if job.kind is JobKind.MOVE else transfer.transfer
-
-        def report(done: int, total: int) -> None:
-            loop.call_soon_threadsafe(self._queue.progress, job.id, done, total)
-
-        def on_phase(state: JobState) -> None:
-            # waits for the loop: a job that was cancelled just now must not commit any more
-            step = self._queue.set_state(job.id, state)
-            asyncio.run_coroutine_threadsafe(step, loop).result()
-
-        def call(stop: threading.Event) -> transfer.TransferResult:
-            with contextlib.closing(destination):
-                try:
-                    return work(recording, destination, stop=stop, on_progress=_throttled(report),
-                                on_phase=on_phase)
-                except (Stopped, StateError):
-                    if self._queue.job(job.id).state is JobState.CANCELLED:
-                        transfer.discard_unfinished(recording, destination)
-                    raise
-
-        await self._blocking(call)
-
-    async def _blocking(self, work: Callable[[threading.Event], T]) -> T:
-        return await self._worker.run(work)
-
     async def _stop_all(self) -> None:
         """Stop what runs, at a slice; the rows say QUEUED afterwards."""
         for timer, _ in self._later.values():
@@ -410,36 +238,8 @@ def _stop(running: _Running) -> None:
         running.task.cancel()
 
 
-def _throttled(report: transfer.Progress) -> transfer.Progress:
-    """Progress as often as people can read it, and at the end of each phase. Any one thread."""
-    told_at = -PROGRESS_S
-
-    def progress(done: int, total: int) -> None:
-        nonlocal told_at
-        now = time.monotonic()
-        if done >= total or now - told_at >= PROGRESS_S:
-            told_at = now
-            report(done, total)
-
-    return progress
-
-
 def _title(job: Job) -> str:
     where = f" to {job.destination}" if job.destination else ""
     return f"job {job.id}: {job.kind.value} {job.item}{where}"
 
 
-def _has_export(recording: Recording, preset: str) -> bool:
-    return any(export.preset.lower() == preset.lower()
-               and (not recording.has_raw or export.frame_count == recording.frame_count)
-               for export in recording.exports)
-
-
-def _check_ready(recording: Recording, verb: str) -> None:
-    """_NotYet for a raw that will be complete later, JobRefused for one that will not."""
-    if not recording.has_raw or recording.state is RecordingState.COMPLETE:
-        return
-    if recording.state in _NOT_YET:
-        raise _NotYet(f"{recording.name} is {recording.state.value}; it is {verb} once complete")
-    raise JobRefused(f"{recording.name} is {recording.state.value}; run `fieldrec check` on it; "
-                     f"only a complete recording is {verb}")

@@ -89,7 +89,7 @@ def test_a_copy_has_raw_export_and_manifests(folders: Folders) -> None:
 def test_a_second_copy_writes_and_reads_nothing(folders: Folders) -> None:
     folders.copy()
     steps: list[str] = []
-    durable.set_hook(lambda step, path: steps.append(step))
+    durable.set_hook(lambda step, _path: steps.append(step))
     result = folders.copy()
     durable.set_hook(None)
     assert steps == []
@@ -209,14 +209,18 @@ def test_a_byte_flipped_below_the_page_cache_is_found(folders: Folders, tmp_path
     class FlipsOnMedium(FolderDestination):
         """A medium whose platter differs from the cache: syncs, then flips in the image."""
 
+        def __init__(self, mount: Path, image: Path) -> None:
+            super().__init__("loop", mount)
+            self._image = image
+
         def sync(self, item: str) -> None:
             super().sync(item)
             if item == "bees":
-                flip_on_medium(image, mark)
+                flip_on_medium(self._image, mark)
 
     (tmp_path / "loop").mkdir()
     for mount, image, _ in loop_mounted(tmp_path / "loop", 16):
-        with closing(FlipsOnMedium("loop", mount)) as place, \
+        with closing(FlipsOnMedium(mount, image)) as place, \
                 pytest.raises(VerifyMismatch, match=r"000001/000001\.npy"):
             transfer.transfer(folders.recording(), place, stop=NEVER)
         assert not (mount / "bees").exists()
@@ -354,7 +358,7 @@ def test_a_source_that_changed_after_the_copy_is_kept(folders: Folders) -> None:
             (folders.recordings / "bees" / "note.txt").write_text("wait")
 
     with closing(FolderDestination("nas", folders.nas)) as place, \
-            pytest.raises(JobRefused, match="note.txt changed after it was copied"):
+            pytest.raises(JobRefused, match=r"note\.txt changed after it was copied"):
         transfer.move(folders.recording(), place, stop=NEVER, on_phase=change)
     assert contents(folders.recordings / "bees").items() > folders.raw.items()
     assert (folders.recordings / "bees.high.mp4").exists()
