@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -381,6 +382,9 @@ async def test_lost_events_are_made_good(udevd: Udevd) -> None:
             while (Change.ADDED, second) not in seen or (Change.REMOVED, first) not in seen:
                 await came.wait()
                 came.clear()
+        state = select.poll()
+        state.register(events._monitor.fileno())
+        assert not [what for _, what in state.poll(0) if what & select.POLLERR]  # no endless loop
     finally:
         events.stop()
 

@@ -70,7 +70,6 @@ class Udevd:
     match: dict[str, str] = field(default_factory=dict)
     """udev properties of our devices: what ``drives.match`` must be."""
     _inserted: dict[str, Path] = field(default_factory=dict)
-    _hidden: dict[str, Path] = field(default_factory=dict)
 
     def image(self, fs_type: str | None = "ext4", *, label: str = "FIELD",
               size_mb: int = 64, fs_uuid: str | None = None) -> Path:
