@@ -160,7 +160,10 @@ class StoreWriter:
 
     def _chunk_with_room(self) -> OpenChunk:
         if self._chunk is not None and self._chunk.full:
-            self._finish_chunk()
+            try:
+                self._finish_chunk()
+            except SyncFailed:  # not the new frame's concern: SyncFailed means that it is in
+                self.next_chunk_after_sync_failure()
         return self._chunk if self._chunk is not None else self._open_chunk()
 
     def _finish_full_chunk(self) -> None:

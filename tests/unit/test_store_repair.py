@@ -33,19 +33,21 @@ class Killed(BaseException):
     """Not to be caught by any except clause of ours."""
 
 
-@settings(max_examples=40, deadline=None)
-@given(values=st.lists(st.integers(0, 2), max_size=8), data=st.data())
+@settings(max_examples=80, deadline=None)
+@given(values=st.lists(st.integers(0, 2), min_size=2, max_size=6), data=st.data())
 def test_holes_close_alike_whenever_it_is_killed(tmp_path_factory: pytest.TempPathFactory,
                                                  values: list[int], data: st.DataObject) -> None:
     """Equal frames too: a digest cannot tell which of them a file is, only the plan can."""
     chunk = chunk_of(tmp_path_factory.mktemp("mend") / "000000", values)
-    bad = data.draw(st.sets(st.sampled_from(range(len(values))))) if values else set()
+    bad = data.draw(st.sets(st.sampled_from(range(len(values)))))
     for position in bad:
         (chunk / layout.frame_name(position)).write_bytes(b"torn")
-    left = data.draw(st.integers(0, 40))
+    left = data.draw(st.integers(0, 12))
 
     def hook(step: str, path: Path) -> None:
         nonlocal left
+        if step.startswith("fsync"):
+            return
         left -= 1
         if left < 0:
             raise Killed

@@ -386,6 +386,18 @@ def test_a_sync_that_fails_at_the_chunk_end_is_raised_by_append(tmp_path: Path) 
     assert_holds(tmp_path / "s", [0, 1, 2])
 
 
+def test_a_sync_that_fails_on_the_second_try_does_not_cost_the_next_frame(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    append(store, 0)
+    durable.set_hook(fail_at("create", ".index.npz.tmp", errno.EIO))
+    append(store, 1)
+    durable.set_hook(failing_syncfs)
+    append(store, 2)
+    durable.set_hook(None)
+    store.close()
+    assert_holds(tmp_path / "s", [0, 1, 2])
+
+
 def test_a_sync_that_fails_at_close_is_verified_and_closed(tmp_path: Path) -> None:
     store = writer(tmp_path / "s")
     append(store, 0, 1)
