@@ -128,7 +128,7 @@ class Performer:
             case JobKind.EXPORT:
                 await self._export(job, recording, held)
             case JobKind.DELETE:
-                await self._delete(recording)
+                await self._delete(job, recording)
             case JobKind.COPY | JobKind.MOVE:
                 await self._offload(job, recording)
 
@@ -174,10 +174,15 @@ class Performer:
         if was_held:
             await self._queue.set_state(job.id, JobState.RUNNING)
 
-    async def _delete(self, recording: Recording | None) -> None:
-        if recording is not None:
-            found = recording
-            await self._blocking(lambda _stop: transfer.delete_recording(found))
+    async def _delete(self, job: Job, recording: Recording | None) -> None:
+        """Delete what is there; of a recording that is gone a cut may have left a sidecar."""
+
+        def delete(_stop: threading.Event) -> None:
+            if recording is not None:
+                transfer.delete_recording(recording)
+            transfer.sweep_sidecars(self._recordings, job.item)
+
+        await self._blocking(delete)
 
     async def _offload(self, job: Job, recording: Recording | None) -> None:
         """Copy or move to the job's destination; a moved recording that is gone is done."""

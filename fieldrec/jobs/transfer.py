@@ -107,13 +107,13 @@ def move(recording: Recording, destination: Destination, *, stop: threading.Even
 
 
 def delete_recording(recording: Recording) -> None:
-    """Delete a recording's exports, then its raw: the raw goes last, so that the recording is
-    known by its name until all of it is gone. StateError while it is being written."""
+    """Delete a recording's raw, then its exports: cut off between the two, the sidecars still say
+    what it was, and nothing can be exported a second time. StateError while it is written."""
     if recording.state in _BUSY:
         raise StateError(f"{recording.name} is {recording.state.value}; stop it first")
-    delete_exports(recording)
     if recording.has_raw:
         delete_raw(recording.path)
+    delete_exports(recording)
 
 
 def delete_raw(path: Path) -> None:

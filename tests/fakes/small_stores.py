@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import xxhash
-from fieldrec.core.model import Export, FrameSpec, Recording, RecordingState
+from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout
 
 SPEC = FrameSpec((24, 32), "uint8", "MONO8", 25.0)
@@ -53,44 +53,17 @@ def make_export(folder: Path, name: str, uuid: str, frames: int = 10, size_bytes
     path = folder / f"{name}.high.mp4"
     path.write_bytes(data)
     sidecar = {"format": "fieldrec-export", "version": 1,
-               "recording": {"name": name, "uuid": uuid}, "preset": "High", "frame_count": frames,
+               "recording": {
+                   "name": name, "uuid": uuid, "camera_serial": "C1", "created_utc": "",
+                   "timezone": "UTC", "first_time_ns": 0, "last_time_ns": 1, "dropped": 0,
+                   "lost": 0, "shape": list(SPEC.shape), "dtype": SPEC.dtype,
+                   "pixel_format": SPEC.pixel_format, "nominal_hz": SPEC.nominal_hz},
+               "user_metadata": {}, "preset": "High", "frame_count": frames,
+               "frames": {"number": list(range(frames)), "time_ns": list(range(frames))},
                "file": {"name": path.name, "size_bytes": size_bytes,
                         "xxh64": xxhash.xxh64_hexdigest(data)},
                "verified_at_ns": 5}
     path.with_name(path.name + ".json").write_text(json.dumps(sidecar))
-
-
-def scan(folder: Path) -> list[Recording]:
-    """The recordings that the two functions above made and that are still there whole."""
-    found: dict[str, Recording] = {}
-    exports = {path.name.removesuffix(".high.mp4"): _export(path)
-               for path in sorted(folder.glob("*.high.mp4"))
-               if not path.name.startswith(".") and path.with_name(path.name + ".json").exists()}
-    for root in sorted(folder.iterdir()):
-        if root.is_dir() and not root.name.startswith("."):
-            store, _ = layout.parse_metadata((root / layout.METADATA_NAME).read_text())
-            found[root.name] = _recording(root, store["uuid"], True,
-                                          exports.pop(root.name, None))
-    for name, export in exports.items():
-        sidecar = json.loads((folder / f"{name}.high.mp4.json").read_text())
-        found[name] = _recording(folder / name, sidecar["recording"]["uuid"], False, export)
-    return list(found.values())
-
-
-def _export(path: Path) -> Export:
-    said = json.loads(path.with_name(path.name + ".json").read_text())
-    return Export(path, said["preset"], said["frame_count"], said["file"]["size_bytes"],
-                  said["file"]["xxh64"], said["verified_at_ns"])
-
-
-def _recording(root: Path, uuid: str, has_raw: bool, export: Export | None) -> Recording:
-    frames = len(list(root.glob("*/*.npy"))) if has_raw else (export.frame_count if export else 0)
-    size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
-    return Recording(name=root.name, uuid=uuid, camera_serial="C1", path=root,
-                     state=RecordingState.COMPLETE, spec=SPEC, frame_count=frames,
-                     first_time_ns=0, last_time_ns=0, dropped=0, lost=0, size_bytes=size,
-                     created_utc="", timezone="UTC", exports=(export,) if export else (),
-                     has_raw=has_raw)
 
 
 def contents(root: Path) -> dict[str, bytes]:

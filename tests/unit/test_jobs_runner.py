@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fieldrec.catalogue.scan import scan
 from fieldrec.core.errors import DestinationError, DriveGone, EncoderFailed, FieldrecError
 from fieldrec.core.model import (
     Conditions,
@@ -30,7 +31,7 @@ from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.perform import EncoderProgress
 from fieldrec.jobs.runner import JobRunner
 
-from tests.fakes.small_stores import contents, make_export, make_store, scan
+from tests.fakes.small_stores import contents, make_export, make_store
 
 pytestmark = pytest.mark.asyncio
 J = JobState

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xxhash
+from fieldrec.catalogue.scan import scan
 from fieldrec.core.errors import StateError, StoreDamaged
 from fieldrec.jobs.source import (
     FramePixels,
@@ -20,7 +21,7 @@ from fieldrec.jobs.source import (
     store_files,
 )
 
-from tests.fakes.small_stores import contents, make_export, make_store, scan
+from tests.fakes.small_stores import contents, make_export, make_store
 
 
 @pytest.fixture
@@ -92,9 +93,10 @@ def test_a_store_without_digests_is_read_all_the_same(folder: Path) -> None:
 
 
 def test_an_unreadable_index_is_damage(folder: Path) -> None:
+    reader = reader_of(folder)
     (folder / "bees" / "000000" / "index.npz").write_bytes(b"no zip")
-    with pytest.raises(StoreDamaged, match="index"):
-        read_all(reader_of(folder))
+    with pytest.raises(StoreDamaged, match="unreadable index"):
+        read_all(reader)
 
 
 def test_a_file_that_grows_while_it_is_read_is_an_error(folder: Path) -> None:

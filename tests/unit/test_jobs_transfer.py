@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fieldrec.catalogue.scan import scan
 from fieldrec.core import durable
 from fieldrec.core.errors import (
     DestinationError,
@@ -25,7 +26,7 @@ from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs import manifest, transfer
 from fieldrec.jobs.source import Stopped
 
-from tests.fakes.small_stores import contents, make_export, make_store, scan
+from tests.fakes.small_stores import contents, make_export, make_store
 from tests.unit.test_destinations_folder import flip_on_medium, loop_mounted
 
 NEVER = threading.Event()
@@ -377,15 +378,15 @@ def test_a_phase_that_is_refused_stops_before_the_commit(folders: Folders) -> No
     assert names(folders.nas) == []
 
 
-def test_delete_renames_first_and_takes_the_raw_last(folders: Folders) -> None:
+def test_delete_renames_first_and_takes_the_raw_before_its_exports(folders: Folders) -> None:
     steps: list[tuple[str, str]] = []
     durable.set_hook(lambda step, path: steps.append((step, path.name)))
     transfer.delete_recording(folders.recording())
     durable.set_hook(None)
     assert names(folders.recordings) == []
     assert [step for step in steps if step[0] in ("rename", "unlink", "rmtree")] == [
-        ("rename", "bees.high.mp4"), ("unlink", "bees.high.mp4.json"),
-        ("unlink", ".trash-bees.high.mp4"), ("rename", "bees"), ("rmtree", ".trash-bees")]
+        ("rename", "bees"), ("rmtree", ".trash-bees"), ("rename", "bees.high.mp4"),
+        ("unlink", "bees.high.mp4.json"), ("unlink", ".trash-bees.high.mp4")]
 
 
 def test_stray_sidecars_go_but_those_of_exports_stay(folders: Folders) -> None:
