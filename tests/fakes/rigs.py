@@ -65,15 +65,22 @@ class RecorderRig:
 
 
 @asynccontextmanager
-async def recorder_rig(**options: Any) -> AsyncIterator[RecorderRig]:
-    """An open recorder, closed at the end whatever happens."""
+async def closed_rig(**options: Any) -> AsyncIterator[RecorderRig]:
+    """A recorder, not opened yet; closed at the end whatever happens."""
     rig = RecorderRig(**options)
     try:
-        await rig.recorder.open()
         yield rig
     finally:
         rig.release_gates()
         await rig.recorder.close()
+
+
+@asynccontextmanager
+async def recorder_rig(**options: Any) -> AsyncIterator[RecorderRig]:
+    """An open recorder, closed at the end whatever happens."""
+    async with closed_rig(**options) as rig:
+        await rig.recorder.open()
+        yield rig
 
 
 class Disk:

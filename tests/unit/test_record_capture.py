@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from fieldrec.core.errors import CameraError, CameraLost
+from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout
 from fieldrec.record.capture import Capture, LostRun, Patience
 from fieldrec.record.ring import Ring
 
@@ -102,6 +102,17 @@ def test_short_silence_is_waited_for_long_silence_is_a_lost_camera() -> None:
     assert isinstance(rig.capture.error, CameraLost)
     assert "no frame for" in str(rig.capture.error)
     assert not rig.camera.started
+
+
+def test_a_frame_ends_the_silence() -> None:
+    rig = Rig(SHORT)
+    for number in range(3):
+        rig.camera.fail(CameraTimeout("not yet"))
+        rig.camera.fail(CameraTimeout("not yet"))
+        rig.camera.give(number)
+    rig.capture.start()
+    rig.capture.join()
+    assert rig.drain() == [0, 1, 2]
 
 
 def test_slow_cameras_are_given_three_periods() -> None:

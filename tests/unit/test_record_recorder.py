@@ -16,7 +16,7 @@ from fieldrec.record.recorder import Recorder
 from fieldrec.store.reader import StoreReader
 
 from tests.fakes.cameras import NotedBarrier, Watching
-from tests.fakes.rigs import RecorderRig, check_complete, names_in, recorder_rig
+from tests.fakes.rigs import check_complete, closed_rig, names_in, recorder_rig
 
 pytestmark = pytest.mark.asyncio
 
@@ -27,42 +27,42 @@ def recording_threads() -> list[str]:
 
 
 async def test_opens_records_stops_and_closes() -> None:
-    rig = RecorderRig()
-    assert rig.in_state(CameraState.CLOSED)
-    await rig.recorder.open()
-    assert rig.in_state(CameraState.READY)
-    assert rig.status.spec == rig.camera.spec
-    await rig.recorder.open()
-    assert rig.camera.opens == 1
-    await rig.recorder.close()
-    await rig.recorder.close()
-    assert rig.status.state is CameraState.CLOSED
-    assert not rig.camera.opened
+    async with closed_rig() as rig:
+        assert rig.in_state(CameraState.CLOSED)
+        await rig.recorder.open()
+        assert rig.in_state(CameraState.READY)
+        assert rig.status.spec == rig.camera.spec
+        await rig.recorder.open()
+        assert rig.camera.opens == 1
+        await rig.recorder.close()
+        await rig.recorder.close()
+        assert rig.status.state is CameraState.CLOSED
+        assert not rig.camera.opened
 
 
 async def test_camera_that_does_not_open_is_failed_and_may_be_tried_again() -> None:
-    rig = RecorderRig()
-    rig.camera.open_error = CameraError("no such device; is it plugged in?")
-    await rig.recorder.open()
-    assert rig.in_state(CameraState.FAILED)
-    assert rig.recorder.problem == "no such device; is it plugged in?"
-    rig.camera.open_error = None
-    await rig.recorder.open()
-    assert rig.in_state(CameraState.READY)
-    assert rig.recorder.problem == ""
-    await rig.recorder.close()
+    async with closed_rig() as rig:
+        rig.camera.open_error = CameraError("no such device; is it plugged in?")
+        await rig.recorder.open()
+        assert rig.in_state(CameraState.FAILED)
+        assert rig.recorder.problem == "no such device; is it plugged in?"
+        rig.camera.open_error = None
+        await rig.recorder.open()
+        assert rig.in_state(CameraState.READY)
+        assert rig.recorder.problem == ""
+        await rig.recorder.close()
 
 
 async def test_start_needs_a_ready_camera(tmp_path: Path) -> None:
-    rig = RecorderRig()
-    with pytest.raises(StateError, match="camera left cannot record: it is closed"):
-        await rig.recorder.start(tmp_path / "a", {})
-    rig.camera.open_error = CameraError("broken")
-    await rig.recorder.open()
-    with pytest.raises(StateError, match="it is failed: broken"):
-        await rig.recorder.start(tmp_path / "a", {})
-    await rig.recorder.close()
-    assert names_in(tmp_path) == []
+    async with closed_rig() as rig:
+        with pytest.raises(StateError, match="camera left cannot record: it is closed"):
+            await rig.recorder.start(tmp_path / "a", {})
+        rig.camera.open_error = CameraError("broken")
+        await rig.recorder.open()
+        with pytest.raises(StateError, match="it is failed: broken"):
+            await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.close()
+        assert names_in(tmp_path) == []
 
 
 async def test_recording_twice_at_once_is_refused_and_harms_nothing(tmp_path: Path) -> None:
@@ -81,8 +81,10 @@ async def test_name_that_is_taken_leaves_camera_and_store_alone(tmp_path: Path) 
         await rig.recorder.start(tmp_path / "a", {})
         await rig.give(0)
         await rig.recorder.stop()
+        barrier = threading.Barrier(2)
         with pytest.raises(StoreError, match="exists already"):
-            await rig.recorder.start(tmp_path / "a", {})
+            await rig.recorder.start(tmp_path / "a", {}, barrier)
+        assert barrier.broken  # nobody waits for this camera
         assert rig.in_state(CameraState.READY)
     check_complete(tmp_path / "a", [0])
 
@@ -180,18 +182,18 @@ async def test_cancelled_stop_still_closes_the_store(tmp_path: Path) -> None:
 
 
 async def test_cancelled_open_closes_the_camera() -> None:
-    rig = RecorderRig()
-    rig.camera.may_open.clear()
-    opening = asyncio.create_task(rig.recorder.open())
-    await asyncio.sleep(0)
-    assert rig.camera.in_open.wait(30)
-    opening.cancel()
-    rig.camera.may_open.set()
-    with pytest.raises(asyncio.CancelledError):
-        await opening
-    assert rig.in_state(CameraState.CLOSED)
-    assert not rig.camera.opened
-    await rig.recorder.close()
+    async with closed_rig() as rig:
+        rig.camera.may_open.clear()
+        opening = asyncio.create_task(rig.recorder.open())
+        await asyncio.sleep(0)
+        assert rig.camera.in_open.wait(30)
+        opening.cancel()
+        rig.camera.may_open.set()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        assert rig.in_state(CameraState.CLOSED)
+        assert not rig.camera.opened
+        await rig.recorder.close()
 
 
 async def test_close_while_recording_closes_the_store(tmp_path: Path) -> None:
