@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from fieldrec.core import durable
+
+OURS = (tempfile.gettempdir(), "/dev/shm", "/run/fieldrec")
 
 
 def _descriptors() -> dict[str, str]:
@@ -26,12 +29,15 @@ def _descriptors() -> dict[str, str]:
 
 
 def _mounts() -> set[str]:
-    return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    """Mount points that a test may have made; other people's drives come and go."""
+    points = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    return {point for point in points if point.startswith(OURS)}
 
 
 def _loop_devices() -> set[str]:
-    return {path.parent.parent.name + ":" + path.read_text().strip()
-            for path in Path("/sys/block").glob("loop*/loop/backing_file")}
+    devices = {path.parent.parent.name: path.read_text().strip()
+               for path in Path("/sys/block").glob("loop*/loop/backing_file")}
+    return {f"{name}: {image}" for name, image in devices.items() if image.startswith(OURS)}
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,13 @@ Called at start and by `fieldrec config check`; touches no hardware.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from fieldrec.camera import Camera
 from fieldrec.camera.discovery import make_camera, options_model
 from fieldrec.config import CameraConfig, Config, Document
+from fieldrec.config.loading import resolve
 from fieldrec.core.errors import ConfigError
 
 
@@ -20,6 +24,22 @@ def check_cameras(document: Document, config: Config) -> None:
             raise document.error(("cameras", key, "backend"), str(error)) from error
         if "options" in document.values["cameras"][key]:
             document.validate(model, ("cameras", key, "options"))
+
+
+def with_absolute_paths(config: Config, base: Path) -> Config:
+    """The configuration with the paths in cameras' options made absolute against `base`, the
+    folder of the file they were read from."""
+    return config.model_copy(update={"cameras": {
+        key: camera.model_copy(update={"options": _absolute(camera, base)})
+        for key, camera in config.cameras.items()
+    }})
+
+
+def _absolute(camera: CameraConfig, base: Path) -> dict[str, Any]:
+    paths = {name for name, field in options_model(camera.backend).model_fields.items()
+             if field.annotation is Path}
+    return {name: str(resolve(base, Path(value))) if name in paths else value
+            for name, value in camera.options.items()}
 
 
 def configured_camera(key: str, camera: CameraConfig) -> Camera:

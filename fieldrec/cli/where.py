@@ -27,7 +27,7 @@ class Where:
 
     def load(self) -> Any:
         """The :class:`Config` to work with; its recordings folder is absolute. Blocking."""
-        from fieldrec.camera.configured import check_cameras
+        from fieldrec.camera.configured import check_cameras, with_absolute_paths
         from fieldrec.config import Config, StorageConfig, load_document
 
         if self.config_file is not None and self.recordings is not None:
@@ -36,9 +36,10 @@ class Where:
             folder = self.recordings.expanduser().resolve()
             return Config(storage=StorageConfig(directory=folder))
         if self.config_file is not None or SYSTEM_CONFIG.exists():
-            document, config = load_document(self.config_file or SYSTEM_CONFIG)
+            path = self.config_file or SYSTEM_CONFIG
+            document, config = load_document(path)
             check_cameras(document, config)
-            return config
+            return with_absolute_paths(config, path.absolute().parent)
         return Config(storage=StorageConfig(directory=Path("recordings").resolve()))
 
     def folder(self) -> Path:

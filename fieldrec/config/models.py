@@ -96,7 +96,7 @@ class CameraConfig(Section):
     """One camera; the key in `cameras:` is its name in commands."""
 
     backend: str
-    """Module in fieldrec/camera: synthetic, opencv, basler."""
+    """Module in fieldrec/camera: synthetic, file, opencv (V4L2), basler."""
     serial: str | None = None
     """Serial as the backend knows it; part of the recording's name. Default: the key."""
     options: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,160 @@
+"""Cuts a life (life.py) at each of its durable steps and checks what is left.
+
+`python -m tests.crash.sweep MODE FOLDER [FIRST LAST STRIDE]` prints one JSON line per point and is
+run by test_sweep.py. Modes: `kill` (the process ends at the step), `ENOSPC` and `EIO` (the step
+fails once), `power` (FOLDER is on an ext4 of its own, IMAGE in the environment; the file system is
+cut off without flushing its log at the step, mounted again, then checked). Each life runs in a
+forked child of this one, which never starts a thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from fieldrec.core import durable
+from fieldrec.core.errors import FieldrecError
+
+from tests.crash import life
+
+FS_IOC_GOINGDOWN = 0x8004587D
+NO_LOG_FLUSH = 2
+CUT = 77
+"""Exit code of a child that was cut."""
+FAILED = 78
+
+
+def child(work: Callable[[], None]) -> int:
+    """Run `work` in a fork; its exit code."""
+    pid = os.fork()
+    if pid == 0:
+        code = FAILED
+        try:
+            work()
+            code = 0
+        except BaseException:  # noqa: BLE001 - a fork must not run the parent's clean-up
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+class Cutter:
+    """The hook: counts steps, and at one of them does what its mode says."""
+
+    def __init__(self, mode: str, point: int, root: Path) -> None:
+        self.mode, self.point, self.root = mode, point, root
+        self.steps = 0
+        self.where = ""
+
+    def __call__(self, step: str, path: Path) -> None:
+        self.steps += 1
+        if self.steps != self.point:
+            return
+        self.where = f"{step} {path.name}"
+        if self.mode == "kill":
+            os._exit(CUT)
+        if self.mode == "power":
+            descriptor = os.open(self.root, os.O_RDONLY)
+            fcntl.ioctl(descriptor, FS_IOC_GOINGDOWN, struct.pack("I", NO_LOG_FLUSH))
+            os._exit(CUT)
+        raise OSError(getattr(errno, self.mode), os.strerror(getattr(errno, self.mode)))
+
+
+def first_life(mode: str, point: int, root: Path, told: int, report: int) -> None:
+    cutter = Cutter(mode, point, root)
+    durable.set_hook(cutter)
+    try:
+        life.live(root, told)
+    except (FieldrecError, OSError) as error:
+        if not cutter.where:
+            raise
+        os.write(report, f"{cutter.where}: {error}".encode()[:500])
+        os._exit(CUT)
+    if cutter.where:  # the step failed and was made good at once
+        os.write(report, f"{cutter.where}: went on".encode()[:500])
+        os._exit(CUT)
+
+
+def second_life(root: Path, told: int, report: int) -> None:
+    life.recover_all(root)
+    promised = int(os.environ["PROMISED"])
+    kept, wrong = life.violations(root, promised)
+    life.live(root, told)
+    wrong += life.unfinished(root)
+    os.write(report, json.dumps({"kept": kept, "wrong": [text[:300] for text in wrong[:9]]}).encode())
+
+
+def cut_at(mode: str, point: int, root: Path) -> dict[str, object] | None:
+    """One point of the sweep; None when the life ended before it."""
+    told, report = os.pipe(), os.pipe()
+    code = child(lambda: first_life(mode, point, root, told[1], report[1]))
+    os.close(told[1])
+    os.close(report[1])
+    heard = drain(told[0])
+    os.environ["PROMISED"] = str(heard.count(b"."))
+    note = drain(report[0]).decode()
+    if code == 0:
+        return None
+    if mode == "power":
+        remount(root)
+    told, report = os.pipe(), os.pipe()
+    again = child(lambda: second_life(root, told[1], report[1]))
+    os.close(told[1])
+    os.close(report[1])
+    drain(told[0])
+    text = drain(report[0]).decode()
+    found = json.loads(text) if text else {"kept": 0, "wrong": []}
+    wrong = found["wrong"]
+    if code != CUT:
+        wrong.append(f"first life ended with {code}")
+    if again != 0:
+        wrong.append(f"second life ended with {again}")
+    return {"point": point, "appended": heard.count(b"+"), "promised": heard.count(b"."),
+            "kept": found["kept"], "note": note, "wrong": wrong}
+
+
+def drain(descriptor: int) -> bytes:
+    text = b""
+    while piece := os.read(descriptor, 65536):
+        text += piece
+    os.close(descriptor)
+    return text
+
+
+def remount(root: Path) -> None:
+    """Power is back: what the log of the file system has is there, what it has not is gone."""
+    mount_point = Path(os.environ["MOUNT_POINT"])
+    subprocess.run(["umount", str(mount_point)], check=True)
+    subprocess.run(["mount", os.environ["DEVICE"], str(mount_point)], check=True)
+    root.mkdir(exist_ok=True)
+
+
+def main() -> None:
+    mode, folder = sys.argv[1], Path(sys.argv[2])
+    first, last, stride = (int(word) for word in (*sys.argv[3:6], "1", "100000", "1")[:3]) \
+        if len(sys.argv) >= 6 else (1, 100_000, 1)
+    point = first
+    while point <= last:
+        root = folder / f"life{point}"
+        root.mkdir()
+        result = cut_at(mode, point, root)
+        shutil.rmtree(root)
+        if result is None:
+            break
+        print(json.dumps(result), flush=True)
+        point += stride
+    print(json.dumps({"steps": point - stride}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
