@@ -137,6 +137,8 @@ class StoreWriter:
             chunk = self._chunk_with_room()
         except OSError as error:
             raise as_store_error(error, self.path) from error
+        except SyncFailed as error:  # before the frame: the caller must not take it as written
+            raise StoreError(f"{error}; no new chunk can be begun") from error
         self.written_bytes += chunk.append(
             pixels, number, time_ns,
             layout.NO_DEVICE_TIME if device_time_ns is None else device_time_ns)
@@ -162,7 +164,7 @@ class StoreWriter:
         if self._chunk is not None and self._chunk.full:
             try:
                 self._finish_chunk()
-            except SyncFailed:  # not the new frame's concern: SyncFailed means that it is in
+            except SyncFailed:  # of the frames before: the new one is not written yet
                 self.next_chunk_after_sync_failure()
         return self._chunk if self._chunk is not None else self._open_chunk()
 
@@ -228,6 +230,8 @@ class StoreWriter:
         except SyncFailed:  # the next try verifies first
             self._distrusted = True
             raise
+        except OSError as error:
+            raise as_store_error(error, chunk.path) from error
         self._chunk = None
         self._chunks_finished += kept
 
@@ -247,6 +251,7 @@ class StoreWriter:
         in the middle of a store it would end sequential reading."""
         before = chunk.count
         chunk.release()
+        self._give_reserve_back()
         _rewrite_log(chunk)
         mended = repair.mend(chunk.path, self._header, self.spec.frame_bytes, self._store,
                              write_index=self._write_index)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from fieldrec.core import durable
-from fieldrec.core.errors import LockedError, NotFoundError, StoreDamaged
+from fieldrec.core.errors import (
+    LockedError,
+    NotFoundError,
+    StoreDamaged,
+    StoreError,
+    SyncFailed,
+)
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout
 from fieldrec.store.reader import StoreReader
@@ -370,3 +378,56 @@ def test_a_log_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         recover(tmp_path / "s")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
+def test_an_error_at_any_step_costs_no_frame_that_was_accepted(tmp_path: Path, number: int,
+                                                               lasting: bool) -> None:
+    """The errors that come out are ours, and what append took is in the store afterwards."""
+    for step in range(200):
+        path = tmp_path / f"s{step}"
+        accepted, failed = _record_with_error(step, path, number, lasting)
+        if path.exists():
+            recover(path)
+        if path.exists():
+            assert numbers_in(path) == accepted, f"{os.strerror(number)} at step {step}"
+        else:
+            assert accepted == []
+        if not failed:
+            return
+    raise AssertionError("the sweep did not end")
+
+
+def _record_with_error(step: int, path: Path, number: int, lasting: bool
+                       ) -> tuple[list[int], bool]:
+    """Record as the store thread does; (numbers that append took, whether the error came)."""
+    seen = 0
+
+    def hook(name: str, at: Path) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == step + 1 or (lasting and seen > step):
+            raise OSError(number, os.strerror(number))
+
+    accepted: list[int] = []
+    durable.set_hook(hook)
+    try:
+        store = new(path)
+        try:
+            for frame in range(7):
+                try:
+                    append(store, frame)
+                    accepted.append(frame)
+                except SyncFailed:
+                    accepted.append(frame)
+                    store.next_chunk_after_sync_failure()
+            store.close()
+        finally:
+            store.abandon()
+    except StoreError:
+        pass
+    finally:
+        durable.set_hook(None)
+    return accepted, seen > step
