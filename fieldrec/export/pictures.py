@@ -102,10 +102,28 @@ class Pictures:
         return self._luma(on_grid(self._demosaiced(pixels), index))
 
     def blocks(self, pixels: Pixels) -> Luma:
-        """Expected mean luma of every block; see :func:`block_means`."""
+        """Expected means of every block: luma, and in a third dimension Cb and Cr of colour."""
         if self.is_mono:
-            return block_means(cv2.LUT(self._grey(self._plane(pixels)), _LIMITED))
-        return self._luma(block_means(self._demosaiced(pixels)))
+            return block_means(even(cv2.LUT(self._grey(self._plane(pixels)), _LIMITED)), BLOCK)
+        means = block_means(even(self._demosaiced(pixels)), BLOCK)
+        luma = self._luma(means)
+        blue, red = (means[..., 0], means[..., 2])[:: -1 if self._is_rgb else 1]
+        return np.dstack([luma, self._chroma(blue, luma, self.colours.blue),
+                          self._chroma(red, luma, self.colours.red)])
+
+    def decoded_luma(self, picture: av.VideoFrame) -> Grey:
+        """Luma of a decoded picture without the padding; borrowed from it."""
+        return plane(picture, 0)[: self.lines, : self.columns]
+
+    def decoded_blocks(self, picture: av.VideoFrame) -> Luma:
+        """What :meth:`blocks` expects, from a decoded picture."""
+        luma = even(self.decoded_luma(picture))
+        means = block_means(luma, BLOCK)
+        if self.is_mono:
+            return means
+        lines, columns = luma.shape[0] // 2, luma.shape[1] // 2
+        return np.dstack([means, *(block_means(plane(picture, number)[:lines, :columns], BLOCK // 2)
+                                   for number in (1, 2))])
 
     def _from_mono(self, pixels: Pixels) -> av.VideoFrame:
         picture = av.VideoFrame(self.width, self.height, "yuv420p")
@@ -144,13 +162,23 @@ class Pictures:
         code = _BAYER.get(self.spec.pixel_format)
         return pixels if code is None else cv2.cvtColor(self._plane(pixels), code)
 
+    @property
+    def _is_rgb(self) -> bool:
+        return self.spec.pixel_format == "RGB8"
+
     def _luma(self, colour: Pixels) -> Luma:
         red, blue = self.colours.red, self.colours.blue
         weights = np.array([blue, 1 - red - blue, red], dtype=np.float32)
-        if self.spec.pixel_format == "RGB8":
+        if self._is_rgb:
             weights = weights[::-1]
         luma: Luma = 16 + (colour.astype(np.float32) @ weights) * np.float32(219 / 255)
         return luma
+
+    def _chroma(self, primary: Luma, luma: Luma, weight: float) -> Luma:
+        """Cb of blue or Cr of red, whose weight in luma this is."""
+        difference = primary - (luma - 16) * np.float32(255 / 219)
+        chroma: Luma = 128 + difference * np.float32(112 / 255 / (1 - weight))
+        return chroma
 
 
 def plane(picture: av.VideoFrame, number: int) -> Grey:
@@ -168,8 +196,14 @@ def on_grid(pixels: Pixels, index: int) -> Pixels:
     return pixels[line::GRID, column::GRID]
 
 
-def block_means(pixels: Pixels) -> Pixels:
-    """Mean of every 8x8 block, as float32; blocks at the edges may stretch over a few more."""
-    size = (max(1, pixels.shape[1] // BLOCK), max(1, pixels.shape[0] // BLOCK))
-    means: Pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+def even(pixels: Pixels) -> Pixels:
+    """Without an odd last line and column, which chroma has no sample of its own for."""
+    lines, columns = (extent - extent % 2 or extent for extent in pixels.shape[:2])
+    return pixels[:lines, :columns]
+
+
+def block_means(pixels: Pixels, side: int) -> Luma:
+    """Mean of every block of `side` pixels squared; where they do not fit, a little larger."""
+    size = (max(1, pixels.shape[1] // side), max(1, pixels.shape[0] // side))
+    means: Luma = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     return means

@@ -36,7 +36,7 @@ class Preset:
     floor_db: float = 0.0
     """Luma PSNR under which no frame of this preset may be; uniform noise stays above it."""
     block_bound: float = 0.0
-    """Grey levels by which the mean of no 8x8 block may be off."""
+    """Levels of luma, Cb and Cr by which the mean of no 8x8 block may be off."""
     typical_bits_per_pixel: float = 0.0
     """For predicting the size; quiet scenes need less, noise needs more."""
 

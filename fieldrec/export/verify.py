@@ -26,7 +26,7 @@ import xxhash
 
 from fieldrec.core import durable
 from fieldrec.core.errors import VerifyMismatch
-from fieldrec.export.pictures import Grey, Luma, Pictures, Pixels, block_means, on_grid, plane
+from fieldrec.export.pictures import Grey, Luma, Pictures, Pixels, on_grid
 from fieldrec.export.presets import Preset
 from fieldrec.export.stopped import ExportStopped
 from fieldrec.export.timing import TICKS_PER_SECOND, Ticks
@@ -94,12 +94,12 @@ def verify(path: Path, digest: str, pts: Ticks, raw: Iterable[Expected], *, pict
         raise VerifyMismatch(f"{path}: the medium gives other bytes than were written (XXH64 "
                              f"{found}, not {digest}): check the disk; the raw is kept")
     with contextlib.closing(_decoded(path, pictures, pts, stop)) as decoded:
-        return _compare(path, decoded, raw, preset, len(pts), on_frame)
+        return _compare(path, decoded, raw, pictures, preset, len(pts), on_frame)
 
 
 def _decoded(path: Path, pictures: Pictures, pts: Ticks, stop: threading.Event
-             ) -> Generator[Grey, None, None]:
-    """Luma of the decoded frames without padding; each at its time, or VerifyMismatch."""
+             ) -> Generator[av.VideoFrame, None, None]:
+    """The decoded frames, each whole and at its time, or VerifyMismatch."""
     index = 0
     try:
         with av.open(str(path), "r", format="mp4") as movie:
@@ -110,7 +110,7 @@ def _decoded(path: Path, pictures: Pictures, pts: Ticks, stop: threading.Event
                 if stop.is_set():
                     raise ExportStopped("export stopped")
                 _check_place(path, picture, index, pictures, pts)
-                yield plane(picture, 0)[: pictures.lines, : pictures.columns]
+                yield picture
                 index += 1
     except (av.FFmpegError, IndexError) as error:
         raise VerifyMismatch(f"{path}: frame {index} of {len(pts)} cannot be decoded: {error}; "
@@ -134,17 +134,18 @@ def _check_place(path: Path, picture: av.VideoFrame, index: int, pictures: Pictu
                              f"(1/{TICKS_PER_SECOND} s); the raw is kept")
 
 
-def _compare(path: Path, decoded: Iterator[Grey], raw: Iterable[Expected], preset: Preset,
-             count: int, on_frame: Callable[[int], None]) -> Quality:
+def _compare(path: Path, decoded: Iterator[av.VideoFrame], raw: Iterable[Expected],
+             pictures: Pictures, preset: Preset, count: int, on_frame: Callable[[int], None]
+             ) -> Quality:
     worst_db, sum_db = PERFECT_DB, 0.0
     index = -1
     for index, (before, own, after) in enumerate(_with_neighbours(raw)):
-        luma = next(decoded, None)
-        if luma is None:
+        picture = next(decoded, None)
+        if picture is None:
             raise VerifyMismatch(f"{path}: only {index} of {count} frames can be decoded; "
                                  "the raw is kept")
-        psnr_db = _psnr_db(own.grid, on_grid(luma, index))
-        reason = _objection(block_means(luma), psnr_db, preset, before, own, after)
+        psnr_db = _psnr_db(own.grid, on_grid(pictures.decoded_luma(picture), index))
+        reason = _objection(pictures.decoded_blocks(picture), psnr_db, preset, before, own, after)
         if reason:
             raise VerifyMismatch(f"{path}: frame {index}: {reason}; the raw is kept")
         worst_db, sum_db = min(worst_db, psnr_db), sum_db + psnr_db
@@ -164,7 +165,7 @@ def _objection(blocks: Luma, psnr_db: float, preset: Preset, before: Expected | 
                 f"{preset.name} must have")
     furthest = float(np.abs(blocks - own.blocks).max())
     if furthest > preset.block_bound:
-        return (f"a block is off by {furthest:.1f} grey levels, more than the "
+        return (f"a block is off by {furthest:.1f} levels, more than the "
                 f"{preset.block_bound:.0f} allowed for {preset.name}")
     for other, which in ((before, "before"), (after, "after")):
         if other is not None and _is_nearer(blocks, other.blocks, own.blocks):

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Pixels = NDArray[Any]
 START_NS = 1_795_000_000_123_456_789
 MONO = FrameSpec((120, 160), "uint8", "MONO8", 60.0)
+RED_BGR = (60, 20, 240)
+"""Colour of the disc. Not blue: Chromium without a GPU shows strong BT.709 blues too dark."""
 BGR = FrameSpec((120, 160, 3), "uint8", "BGR8", 60.0)
 
 
@@ -31,7 +33,7 @@ def moving(count: int, spec: FrameSpec = MONO, *, numbered: bool = False) -> lis
         grain = random.integers(-3, 4, spec.shape)
         frame = np.clip(background + grain, 0, 255).astype(np.uint8)
         centre = (11 * number % width, 7 * number % height)
-        cv2.circle(frame, centre, 12, (250, 20, 120) if len(spec.shape) == 3 else 250, -1)
+        cv2.circle(frame, centre, 12, RED_BGR if len(spec.shape) == 3 else 250, -1)
         frame = frame if spec.dtype == "uint8" else frame.astype(np.uint16) << 8
         if numbered:
             burn_number(frame, number)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.model import FrameSpec
-from fieldrec.export.pictures import GRID, Pictures, block_means, on_grid, plane
+from fieldrec.export.pictures import GRID, Pictures, on_grid, plane
 
 BARS_BGR = [(255, 255, 255), (0, 255, 255), (255, 255, 0), (0, 255, 0), (255, 0, 255), (0, 0, 255),
             (255, 0, 0), (0, 0, 0), (128, 128, 128), (30, 60, 200)]
@@ -81,11 +81,26 @@ def test_expected_luma_agrees_with_the_picture(pixel_format: str, shape: tuple[i
     pictures = Pictures(spec_of(pixel_format, *shape, dtype=dtype))
     top = 2 ** (8 * np.dtype(dtype).itemsize)
     pixels = np.random.default_rng(0).integers(0, top, shape).astype(dtype)
-    luma = plane(pictures.convert(pixels), 0)[: shape[0], : shape[1]]
+    picture = pictures.convert(pixels)
+    luma = pictures.decoded_luma(picture)
     for index in range(GRID * GRID + 1):
         grid = pictures.grid(pixels, index)
         assert np.abs(grid - on_grid(luma, index)).max() <= 1.0
-    assert np.abs(pictures.blocks(pixels) - block_means(luma)).max() <= 1.5
+
+
+@pytest.mark.parametrize(("pixel_format", "shape", "dtype"), [
+    ("MONO8", (40, 56), "uint8"), ("MONO16", (41, 57), "uint16"), ("BGR8", (40, 56, 3), "uint8"),
+    ("RGB8", (41, 57, 3), "uint8"), ("BAYER_GB8", (45, 58), "uint8"), ("MONO8", (1, 3), "uint8")])
+def test_expected_blocks_agree_with_the_picture(pixel_format: str, shape: tuple[int, ...],
+                                                dtype: str) -> None:
+    pictures = Pictures(spec_of(pixel_format, *shape, dtype=dtype))
+    top = 2 ** (8 * np.dtype(dtype).itemsize) - 1
+    ramp = np.linspace(0, top, int(np.prod(shape[:2]))).reshape(shape[:2])
+    pixels = np.dstack([ramp, ramp[::-1], ramp[:, ::-1]]) if len(shape) == 3 else ramp
+    pixels = np.ascontiguousarray(pixels.astype(dtype))
+    blocks = pictures.decoded_blocks(pictures.convert(pixels))
+    assert blocks.shape == pictures.blocks(pixels).shape
+    assert np.abs(pictures.blocks(pixels) - blocks).max() <= 2.0
 
 
 def test_grid_visits_every_pixel() -> None:

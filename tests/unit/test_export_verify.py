@@ -71,6 +71,15 @@ def still_with_grain() -> list[Pixels]:
 
 
 @by_name
+def test_noise_in_colour_passes(tmp_path: Path, row: Preset) -> None:
+    random = np.random.default_rng(5)
+    spec = FrameSpec((241, 321, 3), "uint8", "BGR8", 60.0)
+    frames = [random.integers(0, 256, spec.shape).astype(np.uint8) for _ in range(COUNT)]
+    make(tmp_path / "x.mp4", frames, spec, PTS, row=row)
+    check(tmp_path / "x.mp4", frames, spec, row)
+
+
+@by_name
 @pytest.mark.parametrize("content", [
     lambda: noise(0, 256), lambda: noise(100, 156), hard_edges, flashes, still_with_grain],
     ids=["noise", "weak noise", "hard edges", "flashes", "still with grain"])
@@ -127,6 +136,17 @@ def test_blank_frame_is_found(tmp_path: Path, row: Preset, level: int) -> None:
     make(tmp_path / "x.mp4", wrong, MONO, PTS, row=row)
     with pytest.raises(VerifyMismatch, match=r"frame 9: (luma PSNR|a block is off by)"):
         check(tmp_path / "x.mp4", frames, row=row)
+
+
+@by_name
+def test_wrong_colour_of_the_right_brightness_is_found(tmp_path: Path, row: Preset) -> None:
+    frames = moving(COUNT, BGR)
+    wrong = [frame.copy() for frame in frames]
+    same_luma = np.array([50 * 0.587 / 0.114, -50, 0])  # by BT.601
+    wrong[22][40:80, 40:80] = np.clip(wrong[22][40:80, 40:80] + same_luma, 0, 255)
+    make(tmp_path / "x.mp4", wrong, BGR, PTS, row=row)
+    with pytest.raises(VerifyMismatch, match="frame 22: a block is off by"):
+        check(tmp_path / "x.mp4", frames, BGR, row)
 
 
 def test_one_bad_corner_is_found(tmp_path: Path) -> None:
