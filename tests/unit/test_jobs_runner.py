@@ -51,6 +51,10 @@ class SlowFolder(FolderDestination):
             raise self._box.put_errors.pop(0)
         super().put(item, relative, slices)
 
+    def read_slices(self, item: str, relative: str, slice_bytes: int) -> Iterator[memoryview]:
+        yield from super().read_slices(item, relative, slice_bytes)
+        self._box.on_read_back()
+
 
 class StandInEncoder:
     """An encoder that writes a ready-made export when its gate opens; knows whether it is held."""
@@ -73,6 +77,8 @@ class StandInEncoder:
         if self._box.encode_errors:
             raise self._box.encode_errors.pop(0)
         self._on_progress("verifying", 10, 10)
+        if self._box.encodes_nothing:
+            return Export(self._store, "High", 0, 0, "", 0)
         recording = next(r for r in scan(self._store.parent) if r.path == self._store)
         make_export(self._store.parent, self._store.name, recording.uuid, recording.frame_count)
         return scan(self._store.parent)[0].exports[0]
@@ -104,6 +110,8 @@ class Box:
         self.encode_gate.set()
         self.encoding = asyncio.Event()
         self.encode_errors: list[FieldrecError] = []
+        self.encodes_nothing = False
+        self.on_read_back: Callable[[], None] = lambda: None
         self.encoders: list[StandInEncoder] = []
         self.leases = 0
         self.history: list[tuple[int, JobState, str]] = []
@@ -255,6 +263,34 @@ async def test_raw_is_kept_when_the_export_is_not_of_all_frames(tmp_path: Path) 
             failed = await box.until(job, J.FAILED)
         assert failed.reason == "broken"
         assert "bees" in names(box.recordings)
+
+
+async def test_raw_is_kept_when_the_export_cannot_be_seen_afterwards(tmp_path: Path) -> None:
+    async with a_box(tmp_path) as box:
+        box.encodes_nothing = True
+        job = await box.add(JobKind.EXPORT, delete_source=True)
+        async with running(box):
+            failed = await box.until(job, J.FAILED)
+        assert "the raw is kept" in failed.reason
+        assert names(box.recordings) == ["bees"]
+
+
+async def test_a_job_cancelled_while_it_is_read_back_does_not_commit(tmp_path: Path) -> None:
+    async with a_box(tmp_path) as box:
+        loop = asyncio.get_running_loop()
+        job = await box.add(JobKind.MOVE)
+
+        def cancel() -> None:
+            box.on_read_back = lambda: None
+            asyncio.run_coroutine_threadsafe(box.queue.cancel(job.id), loop).result()
+
+        box.on_read_back = cancel
+        async with running(box):
+            await until_true(lambda: box.queue.job(job.id).state is J.CANCELLED)
+            await until_true(lambda: box.leases == 0)
+        assert box.queue.job(job.id).state is J.CANCELLED
+        assert names(box.nas) == []
+        assert names(box.recordings) == ["bees"]
 
 
 async def test_delete_removes_raw_and_exports(tmp_path: Path) -> None:
