@@ -129,9 +129,10 @@ class JobRunner:
     async def _review_running(self, running: _Running, conditions: Conditions) -> None:
         """Hold, let go or stop a job under way."""
         job = self._queue.job(running.job_id)
-        if job.state.finished:
+        if job.state is JobState.CANCELLED:
             _stop(running)
-            return
+        if job.state.finished:
+            return  # done or failed: it only has that to say yet
         verdict = decide(job, conditions)
         if isinstance(verdict, Run):
             if running.held.let_go():

@@ -169,6 +169,11 @@ class Box:
             await asyncio.wait_for(self._watch.wait(), 30)
         return now
 
+    async def settled(self) -> None:
+        """Wait until jobs that came to an end have said so."""
+        await until_true(lambda: not any(self.queue.job(lane.job_id).state.finished
+                                         for lane in self.runner._lanes.values()))
+
     def become(self, **changes: Any) -> None:
         if "level" in changes:
             changes["power"] = PowerState(changes.pop("level"), charge_percent=22)
@@ -191,6 +196,7 @@ async def running(box: Box) -> AsyncIterator[None]:
         yield
     finally:
         box.gate.set()
+        await box.settled()
         task.cancel()
         await asyncio.wait([task])
         assert box.leases == 0
@@ -223,6 +229,7 @@ async def test_a_copy_goes_through_its_states(tmp_path: Path) -> None:
         assert done.done_bytes == done.total_bytes > 0
         assert names(box.nas) == ["bees"]
         assert names(box.recordings) == ["bees"]
+        assert box.events == [f"job {job.id}: copy bees to nas: done"]
 
 
 async def test_a_move_deletes_its_source_last(tmp_path: Path) -> None:
@@ -475,6 +482,8 @@ async def test_a_damaged_recording_is_refused(tmp_path: Path, kind: JobKind) -> 
         async with running(box):
             failed = await box.until(job, J.FAILED)
         assert "damaged" in failed.reason
+        assert len(box.events) == 1
+        assert "failed: bees is damaged" in box.events[0]
 
 
 async def test_a_recording_that_is_gone(tmp_path: Path) -> None:
