@@ -22,7 +22,7 @@ from fieldrec.catalogue.scan import Catalogue
 from fieldrec.config import Config, ConsoleConfig
 from fieldrec.control import Control
 from fieldrec.core.clock import Clock, SystemClock
-from fieldrec.core.errors import FieldrecError
+from fieldrec.core.errors import FieldrecError, ShutdownStuck
 from fieldrec.core.folder import FolderLock
 from fieldrec.core.model import CameraState, Conditions, Drive, PowerLevel, PowerState, Recording
 from fieldrec.core.snapshot import Snapshot, StorageStatus
@@ -31,7 +31,8 @@ from fieldrec.drives.watcher import DriveWatcher
 from fieldrec.export.encoder import Encoder
 from fieldrec.export.presets import preset
 from fieldrec.jobs.job_queue import JobQueue
-from fieldrec.jobs.runner import DestinationFactory, JobRunner
+from fieldrec.jobs.perform import DestinationFactory
+from fieldrec.jobs.runner import JobRunner
 from fieldrec.power import watcher as power_watcher
 from fieldrec.record.recorder import Recorder
 from fieldrec.record.session import Session
@@ -223,14 +224,15 @@ class App:
         """Top to bottom, within the budget; after it, names what is stuck and goes on."""
         self._stopping = True
         systemd.stopping()
-        try:
-            async with asyncio.timeout(self.config.system.shutdown_budget_s):
-                await self._stop_in_order()
-        except TimeoutError:
+        # A task of its own: a Worker that waits for a dead disk does not let a cancel through.
+        stopping = asyncio.create_task(self._stop_in_order(), name="orderly stop")
+        done, _ = await asyncio.wait({stopping}, timeout=self.config.system.shutdown_budget_s)
+        if not done:
             stuck = ", ".join(t.get_name() for t in self._tasks if not t.done()) or "a disk"
-            log.critical("orderly stop took over %.0f s; stuck: %s",
-                         self.config.system.shutdown_budget_s, stuck)
-            raise
+            raise ShutdownStuck(
+                f"the orderly stop took over {self.config.system.shutdown_budget_s:g} s; stuck: "
+                f"{stuck}; leaving as it is, the next start recovers it")
+        stopping.result()
 
     async def _stop_in_order(self) -> None:
         if hasattr(self, "control"):

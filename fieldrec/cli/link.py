@@ -16,9 +16,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import click
+
 from fieldrec.app import FOLDER_ONLY, App
 from fieldrec.config import Config
-from fieldrec.core.errors import FieldrecError, StateError
+from fieldrec.core.errors import FieldrecError, ShutdownStuck, StateError
 from fieldrec.core.folder import PRIVATE_NAME
 from fieldrec.status.board import Board, snapshot_from_dict
 from fieldrec.status.control_socket import SOCKET_NAME, dispatch, error_from, short_path
@@ -137,7 +139,11 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     async def guarded() -> T:
         task = asyncio.current_task()
         with signals(lambda: void(task.cancel() if task is not None else None)):
-            return await main()
+            try:
+                return await main()
+            except ShutdownStuck as error:
+                click.echo(f"fieldrec: {error}", err=True)
+                os._exit(error.exit_code)  # a thread that waits for a dead disk would hold us
 
     try:
         return asyncio.run(guarded())

@@ -205,3 +205,22 @@ def check_command(where: Where, as_json: bool, deep: bool) -> None:
                            "`fieldrec run` repairs interrupted recordings at its start")
     if not as_json:
         click.echo(f"{folder}: all right")
+
+
+@click.command("recover")
+@where_options
+def recover_command(where: Where) -> None:
+    """Complete interrupted recordings and sweep unfinished work, as the daemon does at start."""
+    from fieldrec.app.recovery import recover_folder
+    from fieldrec.core.folder import FolderLock
+    from fieldrec.status import words
+
+    folder = where.folder()
+    lock = FolderLock(folder)
+    said: list[str] = []
+    try:
+        recover_folder(folder, lambda text, _severity: said.append(text))
+    finally:
+        lock.release()
+    for line in said or ["nothing to recover"]:
+        click.echo(words.safe_text(line, 500))

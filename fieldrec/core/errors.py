@@ -5,6 +5,7 @@
     ├─ UsageError                          4      no     a command or name is wrong
     ├─ NotFoundError                       5      no     no such recording, destination, job
     ├─ StateError                          6      no     not allowed in the present state
+    ├─ ShutdownStuck                       8     yes     the orderly stop did not end in its budget
     ├─ LockedError                         7     yes     another fieldrec works on this folder
     ├─ CameraError                        10      no     a camera did not do what it should
     │  ├─ CameraLost                      11     yes     it was there and is gone
@@ -68,6 +69,14 @@ class LockedError(FieldrecError):
     """Another fieldrec process owns this recordings folder or store (I3)."""
 
     exit_code = 7
+    transient = True
+
+
+class ShutdownStuck(FieldrecError):
+    """The orderly stop took longer than its budget; the process must leave at once, whatever its
+    threads still wait for. The invariants make that safe."""
+
+    exit_code = 8
     transient = True
 
 

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from fieldrec.core import durable
 from fieldrec.core.errors import DriveBusy, DriveRejected
 from fieldrec.drives.mounts import Mount, mount_at
 from fieldrec.drives.udev import BlockDevice
@@ -193,4 +194,4 @@ def _private_folder(root: Path, name: str) -> Path:
 def _remove_folder(folder: Path) -> None:
     """Remove an empty mount folder; one that is not empty, or mounted, stays."""
     with contextlib.suppress(OSError):
-        folder.rmdir()
+        durable.remove_empty_directory(folder)

@@ -100,6 +100,8 @@ def plural(number: int, one: str, many: str = "") -> str:
 
 def percent_done(job: Job) -> int:
     """0 to 100, rounded down, so that 100 means all."""
+    if job.state is JobState.DONE:
+        return 100
     if job.total_bytes <= 0:
         return 0
     return min(max(job.done_bytes * 100 // job.total_bytes, 0), 100)

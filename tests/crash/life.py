@@ -172,7 +172,7 @@ def unfinished(root: Path) -> list[str]:
     """What is not as it should be when nothing stood in the way of the second try."""
     recordings, archive, attic = folders(root)
     wrong = [f"still at the source: {path.name}" for path in recordings.iterdir()
-             if not path.name == ".fieldrec"]
+             if path.name != ".fieldrec"]
     for folder in (archive, attic):
         names = {path.name for path in folder.iterdir()}
         wanted = {NAME}

@@ -91,7 +91,8 @@ def second_life(root: Path, told: int, report: int) -> None:
     kept, wrong = life.violations(root, promised)
     life.live(root, told)
     wrong += life.unfinished(root)
-    os.write(report, json.dumps({"kept": kept, "wrong": [text[:300] for text in wrong[:9]]}).encode())
+    found = {"kept": kept, "wrong": [text[:300] for text in wrong[:9]]}
+    os.write(report, json.dumps(found).encode())
 
 
 def cut_at(mode: str, point: int, root: Path) -> dict[str, object] | None:
