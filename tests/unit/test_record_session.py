@@ -269,6 +269,30 @@ async def test_camera_that_comes_back_after_the_end_does_not_record(tmp_path: Pa
     assert len(rig.stores()) == 1
 
 
+async def test_camera_that_comes_back_while_stopping_does_not_start(tmp_path: Path, disk: Disk
+                                                                    ) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        await rig.session.start()
+        left = rig.camera("left")
+        left.open_error = CameraError("away")
+        left.fail(CameraLost("cable"))
+        await rig.watching.until(lambda: rig.watching.said("does not open: away"))
+        left.in_start.clear()
+        disk.may_write.clear()
+        rig.camera("right").give(0)
+        assert disk.holding.wait(30)
+        stopping = asyncio.create_task(rig.session.stop())
+        await asyncio.sleep(0)
+        left.open_error = None
+        await rig.watching.until(lambda: rig.recorder("left").state is CameraState.READY)
+        opens = left.opens
+        disk.may_write.set()
+        assert len(await stopping) == 1
+        assert not left.in_start.is_set()
+        assert left.opens == opens
+
+
 async def test_full_disk_in_one_store_ends_the_session_in_order(tmp_path: Path, disk: Disk) -> None:
     async with session_rig(tmp_path) as rig:
         await rig.session.open_all()
