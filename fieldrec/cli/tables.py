@@ -28,6 +28,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     table = Table(title=title or None, title_justify="left", title_style="bold")
     for column in columns:
         table.add_column(column.removesuffix("#"), overflow="fold",
+                         no_wrap=column == columns[0],  # a name that is cut cannot be copied
                          justify="right" if column.endswith("#") else "left")
     for row in rows:
         table.add_row(*(words.safe_text(cell) for cell in row))
