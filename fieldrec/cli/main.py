@@ -11,12 +11,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Mapping
 
 import click
 
 from fieldrec import __version__
-from fieldrec.core.errors import FieldrecError
+from fieldrec.core.errors import FieldrecError, ShutdownStuck
+
+THREAD_PATIENCE_S = 2.0
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("demo", "Record, export, verify and copy built-in input, unattended."),
@@ -67,6 +70,26 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script. Never returns."""
+    try:
+        _run()
+    finally:
+        _leave_stuck_threads()
+
+
+def _leave_stuck_threads() -> None:
+    """A thread that hangs in a driver or on a dead disk must not keep a finished process alive;
+    what it holds is recovered at the next start."""
+    stuck = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    for thread in stuck:
+        thread.join(THREAD_PATIENCE_S)
+    names = [thread.name for thread in stuck if thread.is_alive()]
+    if names:
+        click.echo(f"fieldrec: left although still busy: {', '.join(names)}", err=True)
+        sys.stdout.flush()
+        os._exit(ShutdownStuck.exit_code)
+
+
+def _run() -> None:
     try:
         cli(standalone_mode=False)
     except FieldrecError as error:
