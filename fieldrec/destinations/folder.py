@@ -47,6 +47,7 @@ class FolderDestination:
         self._descriptor: int | None = None
         self._sync_files = False
         self._to_sync: list[str] = []
+        self._buffer: memoryview | None = None
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -142,7 +143,9 @@ class FolderDestination:
             if _tree.kind(root, self.path / parts[0]) is None:
                 parts[0] = item
             with _tree.descend(root, self.path, parts[:-1]) as (parent, directory):
-                yield from _tree.read_uncached(parent, directory / parts[-1], slice_bytes)
+                if self._buffer is None or len(self._buffer) > max(slice_bytes, _tree.ALIGN_BYTES):
+                    self._buffer = _tree.aligned_buffer(slice_bytes)
+                yield from _tree.read_uncached(parent, directory / parts[-1], self._buffer)
 
     def commit(self, item: str, manifest: bytes) -> None:
         with self._errors() as root:

@@ -117,6 +117,7 @@ class Reader:
         self.digests: dict[str, str] = {}
         self._stop = stop
         self._on_bytes = on_bytes
+        self._buffer = memoryview(bytearray(SLICE_BYTES))
         self._frames_of: tuple[str, Mapping[str, int]] = ("", {})
 
     def slices(self, file: File) -> Iterator[memoryview]:
@@ -127,10 +128,9 @@ class Reader:
         try:
             with file.path.open("rb", buffering=0) as raw:
                 os.posix_fadvise(raw.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-                buffer = memoryview(bytearray(min(SLICE_BYTES, max(file.size_bytes, 1))))
-                while count := raw.readinto(buffer):
+                while count := raw.readinto(self._buffer):
                     check(self._stop)
-                    data = buffer[:count]
+                    data = self._buffer[:count]
                     whole.update(data)
                     if pixels is not None:
                         pixels.update(data)
