@@ -5,10 +5,10 @@ levels, eight moving discs, CRF 18): medium takes 2.8 times the CPU time, and it
 larger for 0.9 dB more; at CRF 23 and 28 it takes twice the CPU time for 1.3 dB. On a battery in
 the field the cheaper one wins.
 
-The bounds were measured on uniform noise, sensor noise, hard moving edges, flashes and cuts of
-640x480. Worst frame for High, Medium, Low: PSNR 28.5, 23.4, 18.8 dB (uniform noise), blocks off by
-9, 9, 17 grey levels. The bounds leave room below that: a false alarm would keep a recording from
-ever being exported, and what they are there to catch is far off.
+The bounds were measured on uniform noise, sensor noise, hard moving edges, flashes, cuts and random
+coloured blocks of 640x480. Worst frame for High, Medium, Low: PSNR 28.5, 23.4, 18.8 dB (uniform
+noise), blocks off by 12, 17, 25 levels (coloured blocks). The bounds leave room below that: a false
+alarm would keep a recording from ever being exported, and what they are there to catch is far off.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from fieldrec.core.errors import (
     FieldrecError,
     JobRefused,
     LockedError,
+    NotFoundError,
     StateError,
     StoreDamaged,
     StoreFull,
@@ -58,6 +59,8 @@ def run_export(store_path: Path, preset: Preset, *, output_folder: Path, stop: t
     if (store_path / ".lock").exists():
         raise StateError(f"{store_path} is still being recorded or was cut off: stop it, or run "
                          "`fieldrec recover`, before it is exported")
+    if not output_folder.is_dir():
+        raise NotFoundError(f"{output_folder}: no such folder: create it, or name another")
     with StoreReader(store_path) as store:
         work = _Work(store, store_path.name, preset, output_folder, stop, on_progress)
         return work.run()
@@ -85,15 +88,16 @@ class _Work:
     def run(self) -> Export:
         pictures = Pictures(self.store.spec)
         pts, moved = ticks(self.store.times_ns)
-        done = sidecar.committed(self.target, self.store.uuid, self.preset.name,
-                                 self.store.frame_count, self.stop)
-        if done is not None:
-            return done
-        self._refuse_if_full()
-        with _errors_in_one_line(self.part), _removed_on_failure(self.part):
-            digest = self._encode(pictures, pts)
-            quality = self._verify(pictures, pts, digest)
-            return self._commit(digest, quality, _rules(pictures, moved))
+        with _errors_in_one_line(self.part):
+            done = sidecar.committed(self.target, self.store.uuid, self.preset.name,
+                                     self.store.frame_count, self.stop)
+            if done is not None:
+                return done
+            self._refuse_if_full()
+            with _removed_on_failure(self.part):
+                digest = self._encode(pictures, pts)
+                quality = self._verify(pictures, pts, digest)
+                return self._commit(digest, quality, _rules(pictures, moved))
 
     def _refuse_if_full(self) -> None:
         """A rough bound: half of what such a recording typically needs must be free."""

@@ -104,7 +104,7 @@ async def test_paused_before_it_runs_it_begins_held(store: Path) -> None:
 @pytest.mark.parametrize("resumed", [True, False], ids=["running", "paused"])
 async def test_cancel_ends_the_child_and_removes_the_part_file(store: Path, resumed: bool
                                                                ) -> None:
-    watched = Watched(store)
+    watched = Watched(store, grace_s=1000)  # it must end by itself
     task = await watched.until_begun()
     pid = watched.encoder.pid
     assert ".part-bees.high.mp4" in names(store)

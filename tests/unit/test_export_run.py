@@ -21,6 +21,7 @@ from fieldrec.core.errors import (
     FieldrecError,
     JobRefused,
     LockedError,
+    NotFoundError,
     StateError,
     StoreDamaged,
     StoreFull,
@@ -252,6 +253,12 @@ def test_a_damaged_raw_frame_is_named(store: Path) -> None:
 def test_a_store_with_a_bad_index_is_not_exported_with_a_hole(store: Path) -> None:
     (store / "000001" / "index.npz").write_bytes(b"no zip")
     refused(StoreDamaged, "an export would lack frames: .*000001", store)
+
+
+def test_a_missing_output_folder_is_said(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"exports: no such folder: create it"):
+        run_export(store, HIGH, output_folder=tmp_path / "exports", stop=threading.Event(),
+                   on_progress=lambda *_: None)
 
 
 def test_an_unknown_pixel_format_is_refused(tmp_path: Path) -> None:
