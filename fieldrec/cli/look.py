@@ -10,6 +10,9 @@ import click
 
 from fieldrec.cli.where import Where, where_options
 
+OWN_KEYS = frozenset({"fieldrec", "timezone", "acquisitionframerate", "acquisitionframerateenable"})
+"""User metadata that we write ourselves; shown in words elsewhere, whole with --json."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -134,7 +137,8 @@ def show_command(where: Where, name: str, as_json: bool) -> None:
             f"{export.path.name}, {words.size(export.size_bytes)}, {export.frame_count} frames, "
             f"verified {when(export.verified_at_ns)}, xxh64 {export.digest}")
     for key, value in recording.user_metadata.items():
-        rows[f"meta {key}"] = str(value)
+        if key not in OWN_KEYS:
+            rows[f"meta {key}"] = str(value)
     width = max(len(key) for key in rows)
     for key, value in rows.items():
         click.echo(f"{words.safe_text(key):<{width}}  {words.safe_text(value)}")
