@@ -41,7 +41,9 @@ class Control:
     def __init__(self, *, recordings: Path, session: Session | None, queue: JobQueue,
                  drives: Drives | None, scan: Callable[[], Awaitable[Sequence[Recording]]],
                  snapshot: Callable[[], Snapshot], destinations: Sequence[str],
-                 default_preset: str, changed: Callable[[], None]) -> None:
+                 default_preset: str, changed: Callable[[], None],
+                 stopped: Callable[[], None] = lambda: None) -> None:
+        """`stopped` hears that somebody asked to stop, whether or not anything recorded."""
         self._recordings = recordings
         self._session = session
         self._queue = queue
@@ -51,6 +53,7 @@ class Control:
         self._destinations = tuple(destinations)
         self._default_preset = default_preset
         self._changed = changed
+        self._stopped = stopped
         self._refusal = ""
         self._no_recording = ""
 
@@ -101,6 +104,7 @@ class Control:
         """Stop recording in order; returns the names of what was closed. No error when idle."""
         if self._session is None:
             raise StateError("no cameras here: nothing records")
+        self._stopped()
         names = await self._session.stop(reason)
         self._changed()
         return names
@@ -170,7 +174,7 @@ class Control:
             if len(present) != 1:
                 names = ", ".join(d.label or d.fs_uuid for d in present) or "none"
                 raise UsageError(f"say which drive to eject; present: {names}")
-            drive = present[0].fs_uuid
+            drive = present[0].device  # ids may be cloned
         await self._drives.eject(drive)
         label = next((d.label or d.fs_uuid for d in self._drives.drives()
                       if drive in (d.fs_uuid, d.label, d.device)), drive)
@@ -204,14 +208,14 @@ class Control:
         for drive in self._drives.drives() if self._drives is not None else ():
             if destination in (drive.label, drive.fs_uuid, drive.device, f"drive:{drive.fs_uuid}"):
                 return f"drive:{drive.fs_uuid}"
-        if destination.startswith(("/", "./", "../", "~")) or Path(destination).is_dir():
+        if destination.startswith("/"):
             return str(self._folder(Path(destination)))
         known = ", ".join(self._destinations) or "none configured"
-        raise NotFoundError(f"no destination {destination!r}; known: {known}; a folder's path or a "
-                            "present drive's label will do too")
+        raise NotFoundError(f"no destination {destination!r}; known: {known}; or give a folder as "
+                            "a path with a '/', or the label of a drive that is present")
 
     def _folder(self, path: Path) -> Path:
-        folder = path.expanduser().resolve()
+        folder = path.resolve()
         recordings = self._recordings.resolve()
         if folder.is_relative_to(recordings) or recordings.is_relative_to(folder):
             raise UsageError(f"destination {folder} is inside or around the recordings folder "

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from fieldrec.cli.out import echo
+
 
 @click.group("config")
 def config_command() -> None:
@@ -16,13 +18,9 @@ def config_command() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
     """Validate FILE; an error names the line, the key and what was expected."""
-    from fieldrec.camera.configured import check_cameras
-    from fieldrec.config import load_document
-    from fieldrec.export.presets import preset
+    from fieldrec.cli.where import load_checked
 
-    document, config = load_document(file)
-    check_cameras(document, config)
-    preset(config.export.preset)
-    click.echo(f"{file}: all right: {len(config.cameras)} cameras "
-               f"({', '.join(config.cameras) or 'none'}), recordings in "
-               f"{config.storage.directory}")
+    config = load_checked(file)
+    echo(f"{file}: all right: {len(config.cameras)} cameras "
+         f"({', '.join(config.cameras) or 'none'}), recordings in "
+         f"{config.storage.directory}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from fieldrec.cli.out import echo
 from fieldrec.core.errors import CameraError, JobError, StoreError
 
 CLIP = "datasets/data/bigbuckbunny.mp4"
@@ -39,8 +40,8 @@ def demo_command(seconds: float, directory: Path, as_json: bool) -> None:
         print_json(RECORDINGS.dump_python(recordings, mode="json"))
         return
     print_table("", COLUMNS, [_row(recording) for recording in recordings])
-    click.echo(f"recordings and exports: {directory / 'recordings'}")
-    click.echo(f"verified copies:        {directory / 'copies'}")
+    echo(f"recordings and exports: {directory / 'recordings'}")
+    echo(f"verified copies:        {directory / 'copies'}")
 
 
 def make_folders(directory: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from fieldrec.cli.out import echo
 from fieldrec.cli.where import Where, where_options
 
 OWN_KEYS = frozenset({"fieldrec", "timezone", "acquisitionframerate", "acquisitionframerateenable"})
@@ -40,16 +41,14 @@ def status_command(where: Where, as_json: bool, watch: bool) -> None:
 
 
 def _print_status(values: dict[str, Any], as_json: bool) -> None:
-    from rich.console import Console
-
-    from fieldrec.cli.tables import print_json
+    from fieldrec.cli.tables import print_json, print_picture
     from fieldrec.status import terminal
     from fieldrec.status.board import snapshot_from_dict
 
     if as_json:
         print_json({"running": True, **values})
     else:
-        Console(highlight=False).print(terminal.render(snapshot_from_dict(values)))
+        print_picture(terminal.render(snapshot_from_dict(values)))
 
 
 def _status_without_daemon(config: Any, as_json: bool) -> None:
@@ -64,8 +63,8 @@ def _status_without_daemon(config: Any, as_json: bool) -> None:
         print_json({"running": False, "recordings": len(recordings),
                     "storage": dataclasses.asdict(storage)})
         return
-    click.echo(f"no fieldrec runs on {config.storage.directory}")
-    click.echo(f"{words.plural(len(recordings), 'recording')}, {words.describe_storage(storage)}")
+    echo(f"no fieldrec runs on {config.storage.directory}")
+    echo(f"{words.plural(len(recordings), 'recording')}, {words.describe_storage(storage)}")
 
 
 async def _watch(owner: Any) -> None:
@@ -97,7 +96,7 @@ def list_command(where: Where, as_json: bool) -> None:
     elif recordings:
         print_table("", RECORDING_COLUMNS, recording_rows(recordings))
     else:
-        click.echo(f"no recordings in {folder}")
+        echo(f"no recordings in {folder}")
 
 
 @click.command("show")
@@ -141,7 +140,7 @@ def show_command(where: Where, name: str, as_json: bool) -> None:
             rows[f"meta {key}"] = str(value)
     width = max(len(key) for key in rows)
     for key, value in rows.items():
-        click.echo(f"{words.safe_text(key):<{width}}  {words.safe_text(value)}")
+        echo(f"{words.safe_text(key):<{width}}  {words.safe_text(value)}")
 
 
 @click.command("jobs")
@@ -167,7 +166,7 @@ def jobs_command(where: Where, as_json: bool) -> None:
     elif jobs:
         print_table("", JOB_COLUMNS, job_rows(jobs))
     else:
-        click.echo("no jobs")
+        echo("no jobs")
 
 
 async def _jobs_in(folder: Path) -> Any:
@@ -202,13 +201,13 @@ def check_command(where: Where, as_json: bool, deep: bool) -> None:
         print_json([{"path": str(p.path), "invariant": p.invariant, "text": p.text}
                     for p in problems])
     for problem in problems if not as_json else ():
-        click.echo(f"{problem.invariant} {words.safe_text(str(problem.path), 500)}: "
-                   f"{words.safe_text(problem.text, 500)}")
+        echo(f"{problem.invariant} {words.safe_text(str(problem.path), 500)}: "
+             f"{words.safe_text(problem.text, 500)}")
     if problems:
         raise StoreDamaged(f"{words.plural(len(problems), 'problem')} in {folder}; "
                            "`fieldrec run` repairs interrupted recordings at its start")
     if not as_json:
-        click.echo(f"{folder}: all right")
+        echo(f"{folder}: all right")
 
 
 @click.command("recover")
@@ -227,4 +226,4 @@ def recover_command(where: Where) -> None:
     finally:
         lock.release()
     for line in said or ["nothing to recover"]:
-        click.echo(words.safe_text(line, 500))
+        echo(words.safe_text(line, 500))

@@ -8,6 +8,7 @@ argument · 5 not found · 6 not allowed now · 7 folder in use · 8 stop took t
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -17,6 +18,7 @@ from collections.abc import Mapping
 import click
 
 from fieldrec import __version__
+from fieldrec.cli import out
 from fieldrec.core.errors import FieldrecError, ShutdownStuck
 
 THREAD_PATIENCE_S = 2.0
@@ -52,7 +54,9 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"no such command {cmd_name!r}{hint}", ctx)
         module = importlib.import_module(f"fieldrec.cli.{COMMANDS[cmd_name][0]}")
         command = getattr(module, f"{cmd_name}_command")
         return command if isinstance(command, click.Command) else None
@@ -70,10 +74,12 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script. Never returns."""
+    out.prepare()
     try:
-        _run()
+        code = _run()
     finally:
         _leave_stuck_threads()
+    sys.exit(code)
 
 
 def _leave_stuck_threads() -> None:
@@ -89,28 +95,39 @@ def _leave_stuck_threads() -> None:
         os._exit(ShutdownStuck.exit_code)
 
 
-def _run() -> None:
+def _run() -> int:
+    """Run the command; its exit code."""
     try:
         cli(standalone_mode=False)
+        sys.stdout.flush()
     except FieldrecError as error:
-        complain(str(error), error.exit_code)
+        return complain(str(error), error.exit_code)
     except click.exceptions.Abort:
-        complain("interrupted", 130)
-    except click.ClickException as error:
+        return complain("interrupted", 130)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except click.ClickException as error:
+        return complain(_syntax(error), error.exit_code)
     except BrokenPipeError:
-        # The reader (head, less) has gone; say nothing more to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    sys.exit(0)
+        out.silence()
+    except SystemExit:  # click's answer to a reader (head, less) of --help that has gone
+        out.silence()
+    return 0
 
 
-def complain(message: str, exit_code: int) -> None:
-    """One line per problem on stderr, then exit."""
+def _syntax(error: click.ClickException) -> str:
+    """What is wrong with the command line, and where to read how it should be; one line."""
+    text = " ".join(error.format_message().split()).removesuffix(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{text}; see `{context.command_path if context else 'fieldrec'} --help`"
+
+
+def complain(message: str, exit_code: int) -> int:
+    """One line per problem on stderr; returns the exit code."""
     for line in message.splitlines() or ["failed"]:
         click.echo(f"fieldrec: {line}", err=True)
-    sys.exit(exit_code)
+    return exit_code
 
 
 if __name__ == "__main__":

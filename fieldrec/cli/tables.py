@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import click
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
 from rich.table import Table
 
+from fieldrec.cli.out import echo
 from fieldrec.core.model import Job, Recording
 from fieldrec.status import words
 
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table; columns whose name ends in "#" are figures (right-aligned, name without the "#").
     Wider than the terminal it folds; into a pipe it is as wide as it needs to be."""
-    width = None if sys.stdout.isatty() else 200
-    table = Table(title=title or None, title_justify="left", title_style="bold")
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for column in columns:
         table.add_column(column.removesuffix("#"), overflow="fold",
                          no_wrap=column == columns[0],  # a name that is cut cannot be copied
                          justify="right" if column.endswith("#") else "left")
     for row in rows:
         table.add_row(*(words.safe_text(cell) for cell in row))
-    Console(width=width, highlight=False).print(table)
+    print_picture(table, width=None if sys.stdout.isatty() else 200)
+
+
+def print_picture(picture: RenderableType, width: int | None = None) -> None:
+    """Something that rich draws, on stdout."""
+    drawn = io.StringIO()
+    Console(file=drawn, force_terminal=sys.stdout.isatty(), width=width, highlight=False).print(
+        picture)
+    echo(drawn.getvalue(), nl=False)
 
 
 def recording_rows(recordings: Iterable[Recording]) -> list[list[str]]:

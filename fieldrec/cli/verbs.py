@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
+from fieldrec.cli.out import echo
 from fieldrec.cli.where import Where, where_options
 from fieldrec.core.errors import UsageError
 
@@ -45,7 +47,7 @@ def _jobs_of(where: Where, verb: str, as_json: bool, no_wait: bool, **arguments:
     elif jobs:
         print_table("", JOB_COLUMNS, job_rows(jobs))
     else:
-        click.echo("nothing to do")
+        echo("nothing to do")
     if not no_wait:
         fail_on(jobs)
 
@@ -65,6 +67,17 @@ def export_command(where: Where, names: tuple[str, ...], all_: bool, preset: str
              allow_battery=allow_battery)
 
 
+def _destination(text: str) -> str:
+    """A folder's path made absolute here: the daemon has another working directory and home. A
+    word without a slash is the name of a destination or a drive."""
+    if "/" not in text and not text.startswith((".", "~")):
+        return text
+    try:
+        return str(Path(text).expanduser().resolve())
+    except (OSError, RuntimeError) as error:  # unknown ~user, a loop of links
+        raise UsageError(f"--destination {text!r} cannot be used as a path: {error}") from error
+
+
 @click.command("copy")
 @click.argument("names", nargs=-1)
 @all_option
@@ -77,7 +90,7 @@ def copy_command(where: Where, names: tuple[str, ...], all_: bool, destination: 
                  as_json: bool, no_wait: bool) -> None:
     """Copy recordings, raw and exported, verified; what is already there is left out."""
     _jobs_of(where, "copy", as_json, no_wait, names=_selected(names, all_),
-             destination=destination)
+             destination=_destination(destination))
 
 
 @click.command("move")
@@ -92,7 +105,7 @@ def move_command(where: Where, names: tuple[str, ...], all_: bool, destination: 
                  as_json: bool, no_wait: bool) -> None:
     """Copy recordings, verify, then delete them here."""
     _jobs_of(where, "move", as_json, no_wait, names=_selected(names, all_),
-             destination=destination)
+             destination=_destination(destination))
 
 
 @click.command("delete")
@@ -155,7 +168,7 @@ def start_command(where: Where, name: str | None, duration_s: float | None,
     names = _with_daemon(where, lambda link: link.call(
         "start", name=name, duration_s=duration_s, cameras=list(cameras) or None,
         metadata=parse_metadata(meta)))
-    print_json(names) if as_json else click.echo("recording " + " ".join(names))
+    print_json(names) if as_json else echo("recording " + " ".join(names))
 
 
 @click.command("stop")
@@ -169,7 +182,7 @@ def stop_command(where: Where, as_json: bool) -> None:
     if as_json:
         print_json(names)
     else:
-        click.echo("stopped " + " ".join(names) if names else "nothing was recording")
+        echo("stopped " + " ".join(names) if names else "nothing was recording")
 
 
 @click.command("eject")
@@ -177,7 +190,7 @@ def stop_command(where: Where, as_json: bool) -> None:
 @where_options
 def eject_command(where: Where, drive: str | None) -> None:
     """Make a drive (label, UUID or device) safe to remove."""
-    click.echo(_with_daemon(where, lambda link: link.call("eject", drive=drive)))
+    echo(_with_daemon(where, lambda link: link.call("eject", drive=drive)))
 
 
 @click.command("cancel")
@@ -207,6 +220,6 @@ def _job_verb(where: Where, verb: str, job_id: int) -> None:
         async with open_link(config) as link:
             return JOB.validate_python(await link.call(verb, job_id=job_id))
 
-    click.echo(words.describe_job(run(act)))
+    echo(words.describe_job(run(act)))
 
 

@@ -27,8 +27,8 @@ class Where:
 
     def load(self) -> Any:
         """The :class:`Config` to work with; its recordings folder is absolute. Blocking."""
-        from fieldrec.camera.configured import check_cameras, with_absolute_paths
-        from fieldrec.config import Config, StorageConfig, load_document
+        from fieldrec.camera.configured import with_absolute_paths
+        from fieldrec.config import Config, StorageConfig
 
         if self.config_file is not None and self.recordings is not None:
             raise UsageError("give --config or --recordings, not both")
@@ -37,9 +37,7 @@ class Where:
             return Config(storage=StorageConfig(directory=folder))
         if self.config_file is not None or SYSTEM_CONFIG.exists():
             path = self.config_file or SYSTEM_CONFIG
-            document, config = load_document(path)
-            check_cameras(document, config)
-            return with_absolute_paths(config, path.absolute().parent)
+            return with_absolute_paths(load_checked(path), path.absolute().parent)
         return Config(storage=StorageConfig(directory=Path("recordings").resolve()))
 
     def folder(self) -> Path:
@@ -49,6 +47,22 @@ class Where:
             raise StoreError(f"no recordings folder {directory}; make it, or name another with "
                              "--recordings or --config")
         return directory
+
+
+def load_checked(path: Path) -> Any:
+    """The :class:`Config` in `path`, also checked against the cameras' backends and the presets;
+    ConfigError names file, line and key. Needs no hardware. Blocking."""
+    from fieldrec.camera.configured import check_cameras
+    from fieldrec.config import load_document
+    from fieldrec.export.presets import preset
+
+    document, config = load_document(path)
+    check_cameras(document, config)
+    try:
+        preset(config.export.preset)
+    except UsageError as error:
+        raise document.error(("export", "preset"), str(error)) from error
+    return config
 
 
 def where_options(command: Callable[..., Any]) -> Callable[..., Any]:
