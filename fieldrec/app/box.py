@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fieldrec.app.conditions import conditions_of, destinations_of
 from fieldrec.app.events import Events
+from fieldrec.app.health import Progress
 from fieldrec.app.offload import Offload
 from fieldrec.app.recovery import recover_folder
 from fieldrec.camera.configured import configured_camera
@@ -35,9 +37,9 @@ from fieldrec.jobs.perform import DestinationFactory
 from fieldrec.jobs.runner import JobRunner
 from fieldrec.power import watcher as power_watcher
 from fieldrec.record.recorder import Recorder
-from fieldrec.record.session import Session
+from fieldrec.record.session import Asked, Session
 from fieldrec.record.storage import StorageGuard
-from fieldrec.status import console, control_socket, systemd
+from fieldrec.status import console, control_socket, systemd, words
 from fieldrec.status.board import Board
 
 log = logging.getLogger(__name__)
@@ -109,10 +111,15 @@ class App:
         self._tasks: list[asyncio.Task[None]] = []
         self._exit = contextlib.AsyncExitStack()
         self._power = PowerState(PowerLevel.UNKNOWN if parts.power else PowerLevel.MAINS)
-        self._held_back_by_power = False
+        self._held_back: Asked | None = None
+        """The recording that CRITICAL power cut, to go on when power is back."""
+        self._following_power = asyncio.Lock()
         self._storage = StorageStatus()
         self._lag_ms = 0.0
         self._version = 0
+        self._progress = Progress()
+        self._watchdog_fed_s = -math.inf
+        self._status_line = ""
         self._stopping = False
         self._under_way: tuple[tuple[str, CameraState], ...] = ()
         self._session: Session | None = None
@@ -153,7 +160,7 @@ class App:
         self._supervise_all()
         self.publish()
         if self._session is not None and self.config.record.autostart:
-            await self._autostart()
+            await self._start_recording(Asked())
         systemd.ready()
 
     def _take_folder(self) -> FolderLock:
@@ -174,12 +181,13 @@ class App:
             recordings=self.folder, session=self._session, queue=self._queue, drives=self._drives,
             scan=self.recordings, snapshot=lambda: self.board.latest,
             destinations=tuple(config.destinations), default_preset=config.export.preset,
-            changed=self.changed)
+            changed=self.changed, stopped=self._forget_held_back)
         self._runner = JobRunner(
             self._queue, catalogue=self.recordings, recordings=self.folder,
             destinations=self._destinations, make_encoder=Encoder, conditions=self.conditions,
             on_event=self.say)
-        self._offload = Offload(config, self._queue, say=self.say, eject=self._eject)
+        self._offload = Offload(config, self._queue, say=self.say, eject=self._eject,
+                                again=self._replan.set)
 
     def _recorder(self, key: str) -> Recorder:
         camera = self.config.cameras[key]
@@ -211,12 +219,13 @@ class App:
                           on_problem=lambda problem: self._part_changed(name, problem))
 
     def _spawn(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
+        self._tasks = [task for task in self._tasks if not task.done()]
         self._tasks.append(asyncio.create_task(
             supervise(name, part, on_change=self._part_changed), name=name))
 
-    async def _autostart(self) -> None:
+    async def _start_recording(self, asked: Asked) -> None:
         try:
-            await self.control.start()
+            await self.control.start(asked.name, asked.metadata, asked.duration_s, asked.cameras)
         except FieldrecError as error:
             self.say(f"recording not started: {error}", "error")
 
@@ -321,9 +330,13 @@ class App:
         self._runner.wake()
         self.changed()
 
-    async def _eject(self, fs_uuid: str) -> None:
+    async def _eject(self, device: str) -> None:
         if self._drives is not None:
-            await self._drives.eject(fs_uuid)
+            await self._drives.eject(device)
+
+    def _forget_held_back(self) -> None:
+        """The operator stopped: what power had cut does not come back by itself."""
+        self._held_back = None
 
     def _power_changed(self, power: PowerState) -> None:
         before, self._power = self._power, power
@@ -339,19 +352,21 @@ class App:
     async def _follow_power(self) -> None:
         """CRITICAL: close recordings in order, then stop the box if so configured; a recording
         that was cut by it goes on, as a new one, when power is back."""
-        session = self._session
-        if session is None:
+        if self._session is None:
             return
+        async with self._following_power:
+            await self._follow_power_now(self._session)
+
+    async def _follow_power_now(self, session: Session) -> None:
         if self._power.level is PowerLevel.CRITICAL:
-            if session.recording:
-                self._held_back_by_power = True
-                await session.stop("battery critical")
-            if self.config.power.poweroff_command:
+            self._held_back = await session.suspend("battery critical") or self._held_back
+            still = self._power.level is PowerLevel.CRITICAL
+            if still and self.config.power.poweroff_command:
                 self.poweroff_wanted = True
                 self.stop_requested.set()
-        elif self._held_back_by_power:
-            self._held_back_by_power = False
-            await self._autostart()
+        elif self._held_back is not None:
+            held_back, self._held_back = self._held_back, None
+            await self._start_recording(held_back)
 
     # -- supervised parts ------------------------------------------------------------------------
 
@@ -364,9 +379,27 @@ class App:
             self._lag_ms = max(0.0, (loop.time() - due) * 1000)
             if self._lag_ms >= LAG_REPORTED_MS:
                 log.warning("event loop was %.0f ms late", self._lag_ms)
-            systemd.watchdog()
+            self._tell_systemd(loop.time())
             if self._session is None or not self._session.recording:
                 self._storage = await self._storage_worker.run(lambda _stop: self._guard.status())
+
+    def _tell_systemd(self, now_s: float) -> None:
+        """Feed the watchdog only while frames reach the disk; keep the line of `systemctl status`
+        up to date."""
+        stuck = self._progress.problem(
+            () if self._session is None else self._session.status(), now_s)
+        if stuck != self._problems.get("storing", ""):
+            self._part_changed("storing", stuck)
+        if stuck:
+            return
+        interval_s = systemd.watchdog_interval_s()
+        if interval_s is not None and now_s - self._watchdog_fed_s >= interval_s / 2:
+            self._watchdog_fed_s = now_s
+            systemd.watchdog()
+        line = words.describe_briefly(self.board.latest)
+        if line != self._status_line:
+            self._status_line = line
+            systemd.status(line)
 
     async def _publish_on_change(self) -> None:
         while True:
@@ -379,18 +412,20 @@ class App:
             await asyncio.sleep(PUBLISH_PAUSE_S)
 
     async def _plan_on_change(self) -> None:
-        while True:
-            self._replan.clear()
-            await self._plan()
-            await self._replan.wait()
+        try:
+            while True:
+                self._replan.clear()
+                await self._plan()
+                await self._replan.wait()
+        finally:
+            await self._offload.close()
 
     async def _plan(self) -> None:
         if not self.parts.automatic_jobs:
             return
         recordings = await self.recordings()
         await self._offload.plan(recordings)
-        await self._offload.drives_changed(self.drives(), recordings)
-        await self._offload.end_visits(self.drives())
+        await self._offload.serve(self.drives(), recordings)
 
     def publish(self) -> None:
         """Make a new picture and show it on every channel."""

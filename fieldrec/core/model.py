@@ -232,6 +232,8 @@ class Drive:
     state: DriveState
     reason: str = ""
     leases: int = 0
+    insertion: int = 0
+    """Counts up with each insertion since the start: the same drive put in again has another."""
 
 
 @dataclass(frozen=True, slots=True)

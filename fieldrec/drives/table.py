@@ -88,6 +88,7 @@ class DriveTable:
         self._on_change = on_change
         self._lock = threading.Lock()
         self._entries: dict[Key, _Entry] = {}
+        self._insertions = 0
 
     def drives(self) -> tuple[Drive, ...]:
         """All drives, those that are gone included until newer ones take their place."""
@@ -134,7 +135,9 @@ class DriveTable:
             twins = [e.drive for k, e in self._entries.items()
                      if k[0] == drive.fs_uuid and drive.fs_uuid and e.drive.state in _IN_USE]
             self._forget(drive.fs_uuid)
-            self._entries[key] = _Entry(replace(drive, state=DriveState.SEEN, reason="", leases=0))
+            self._insertions += 1
+            self._entries[key] = _Entry(replace(drive, state=DriveState.SEEN, reason="", leases=0,
+                                                insertion=self._insertions))
         self._on_change()
         if twins:
             reason = (f"same file-system id as {twins[0].device}; remove one of the two drives, "

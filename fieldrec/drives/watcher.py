@@ -155,11 +155,15 @@ class DriveWatcher:
     async def _close_one(self, key: Key, give_back_s: float) -> None:
         drive = self._drive(key)
         try:
+            if drive.state is DriveState.EJECTING:  # somebody's eject is under way: let it end
+                await self._until(lambda: self._drive(key).state is not DriveState.EJECTING,
+                                  GIVE_BACK_S, f"drive {name_of(drive)} is still being ejected")
+                drive = self._drive(key)
             if drive.state is DriveState.READY:
                 await self.eject(drive.device, give_back_s)
             elif drive.state is DriveState.ABSENT:
                 await self._let_go(key)
-            elif drive.state is not DriveState.EJECTING:
+            elif drive.state is not DriveState.SAFE:
                 await self._take_down(key)
         except (DriveError, SyncFailed, OSError) as error:
             self._on_event(f"drive {name_of(drive)} stays mounted: {error}", "error")

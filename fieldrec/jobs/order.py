@@ -1,15 +1,17 @@
 """Which jobs go first: pure, any thread. Admission says whether a job may run, this says when.
 
 Two lanes, one job at a time in each: offload (copy, move, delete) and export. Never two jobs on one
-recording. Offload goes before export, because a drive may leave; a move waits for exports of its
-recording that were asked for earlier, because it takes the raw away.
+recording; but a copy does not wait for an export that is held, or a drive would wait for mains or
+for the end of a recording (both only read the raw). Offload goes before export, because a drive may
+leave; a move waits for exports of its recording that were asked for earlier, because it takes the
+raw away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fieldrec.core.model import Job, JobKind
+from fieldrec.core.model import Job, JobKind, JobState
 from fieldrec.jobs.admission import Wait
 
 OFFLOAD = "offload"
@@ -37,7 +39,7 @@ def behind(job: Job, running: Sequence[Job], runnable: Sequence[Job], unfinished
            ) -> Wait | None:
     """What an admitted job has to wait for, None if nothing but its lane."""
     for other in running:
-        if other.item_uuid == job.item_uuid:
+        if other.item_uuid == job.item_uuid and not _beside(job, other):
             return Wait(f"job {other.id} ({other.kind.value}) works on this recording first")
     if job.kind is JobKind.MOVE:
         for other in unfinished:
@@ -49,3 +51,9 @@ def behind(job: Job, running: Sequence[Job], runnable: Sequence[Job], unfinished
             if lane(other) == OFFLOAD:
                 return Wait(f"job {other.id} ({other.kind.value}) goes first")
     return None
+
+
+def _beside(job: Job, other: Job) -> bool:
+    """Whether a job may start while this other one on its recording is held."""
+    return (job.kind is JobKind.COPY and other.kind is JobKind.EXPORT
+            and other.state is JobState.WAITING and not other.delete_source)

@@ -70,6 +70,16 @@ class _Active:
     """Recordings that were closed, with at least one frame."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What :meth:`Session.start` was asked for: enough to ask again."""
+
+    name: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    duration_s: float | None = None
+    cameras: Sequence[str] | None = None
+
+
 class Session:
     """All cameras of the box. Every method is called on the event loop."""
 
@@ -164,6 +174,19 @@ class Session:
         """End the session in order; returns the names of all recordings it made. [] when idle."""
         async with self._control:
             return await self._end(reason)
+
+    async def suspend(self, reason: str) -> Asked | None:
+        """As :meth:`stop`; returns what to start again with, None when nothing was under way."""
+        async with self._control:
+            active = self._active
+            wanted = [] if active is None else [key for key in self._recorders
+                                                if key in active.wanted]
+            await self._end(reason)
+            if active is None or not wanted:
+                return None
+            left_s = None if active.deadline_ns is None else max(
+                0.1, (active.deadline_ns - self._clock.monotonic_ns()) / 1e9)
+            return Asked(active.base, active.metadata, left_s, wanted)
 
     async def wait_stopped(self) -> None:
         """Until no session is under way (at once when none is); needs :meth:`run`."""

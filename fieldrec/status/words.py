@@ -196,3 +196,13 @@ def describe_snapshot(snapshot: Snapshot) -> str:
             f"{count(sum(r.dropped for r in snapshot.recorders))} dropped, "
             f"{count(sum(r.lost for r in snapshot.recorders))} lost, "
             f"disk {describe_storage(snapshot.storage)}, {describe_power(snapshot.power)}")
+
+
+def describe_briefly(snapshot: Snapshot) -> str:
+    """The box in a few words that change seldom: "recording, 2 of 2 cameras well, 3 jobs"."""
+    working = [r for r in snapshot.recorders
+               if r.state in (CameraState.READY, CameraState.RECORDING)]
+    jobs = sum(not job.state.finished for job in snapshot.jobs)
+    return (f"{'stopping, ' if snapshot.stopping else ''}"
+            f"{'recording' if snapshot.recording else 'not recording'}, {len(working)} of "
+            f"{plural(len(snapshot.recorders), 'camera')} well, {plural(jobs, 'job')}")

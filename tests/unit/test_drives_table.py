@@ -53,7 +53,8 @@ def box() -> Box:
 def test_the_whole_life(box: Box) -> None:
     key = box.ready()
     assert box.table.drives() == (
-        Drive("A", "FIELD", "/dev/sda1", POINT, "ext4", 5000, 1000, 900, DriveState.READY),)
+        Drive("A", "FIELD", "/dev/sda1", POINT, "ext4", 5000, 1000, 900, DriveState.READY,
+              insertion=1),)
     box.table.ejecting(key)
     box.table.safe(key, "advice")
     drive = box.table.get(key)

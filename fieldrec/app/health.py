@@ -1,0 +1,38 @@
+"""Whether frames reach the disk: what feeds the watchdog. Pure; called by the beat, on the loop.
+
+A turning event loop proves little: the store threads do the work. Where one of them has frames
+waiting in its ring and has stored none for STALL_S, something is stuck (I8 cannot be kept), and
+systemd may start fieldrec anew; a disk that is only slow catches up long before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fieldrec.core.model import CameraState
+from fieldrec.core.snapshot import RecorderStatus
+
+STALL_S = 60.0
+"""Cards stall for seconds, sync of a slow disk for tens of seconds."""
+
+
+class Progress:
+    """Looks at the recorders again and again."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[tuple[str, int], float]] = {}
+        """Per camera: (recording, frames stored), and when that was new."""
+
+    def problem(self, recorders: Sequence[RecorderStatus], monotonic_s: float) -> str:
+        """What is stuck, in words; "" while all is well."""
+        for recorder in recorders:
+            now = (recorder.recording, recorder.frame_count)
+            waiting = recorder.state is CameraState.RECORDING and recorder.ring_used > 0
+            before, since_s = self._last.get(recorder.key, (now, monotonic_s))
+            if not waiting or before != now:
+                before, since_s = now, monotonic_s
+            self._last[recorder.key] = (before, since_s)
+            if monotonic_s - since_s >= STALL_S:
+                return (f"camera {recorder.key}: frames wait, but none was stored for "
+                        f"{STALL_S:.0f} s; check the disk")
+        return ""
