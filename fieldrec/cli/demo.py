@@ -90,10 +90,11 @@ async def _demo(config: Any, seconds: float) -> Any:
     from fieldrec.app import DAEMON, App
     from fieldrec.cli.watching import fail_on, shown
 
-    async with App(config, DAEMON) as app, shown(app.board):
+    async with App(config, DAEMON) as app:
         await app.control.start("demo", {"purpose": "demonstration"}, seconds)
-        names = await app.recording_ended()
-        await app.settled()
+        async with shown(app.board, app.publish):
+            names = await app.recording_ended()
+            await app.settled()
         made = tuple(r for r in await app.recordings() if r.name in names)
         if len(made) < len(config.cameras):
             raise CameraError(f"only {len(made)} of {len(config.cameras)} cameras recorded")

@@ -36,6 +36,10 @@ class Link(Protocol):
     daemon: bool
     """Whether another process does the work."""
 
+    def refresh(self) -> None:
+        """Bring the board up to date, where that is ours to do."""
+        ...
+
     async def call(self, verb: str, **arguments: Any) -> Any:
         """One verb; its result as JSON-ready values. Raises what the verb raises."""
         ...
@@ -48,6 +52,7 @@ class LocalLink:
 
     def __init__(self, app: App) -> None:
         self.board = app.board
+        self.refresh = app.publish
         self._control = app.control
 
     async def call(self, verb: str, **arguments: Any) -> Any:
@@ -62,6 +67,9 @@ class RemoteLink:
     def __init__(self, socket_path: Path) -> None:
         self.board = Board()
         self._path = socket_path
+
+    def refresh(self) -> None:
+        """The other side publishes."""
 
     async def call(self, verb: str, **arguments: Any) -> Any:
         async with self._connection() as (reader, writer):

@@ -9,6 +9,7 @@ import click
 
 from fieldrec.cli.verbs import parse_metadata
 from fieldrec.cli.where import Where, where_options
+from fieldrec.core.errors import CameraError
 
 
 @click.command("record")
@@ -36,11 +37,13 @@ def record_command(where: Where, specs: tuple[str, ...], duration_s: float, outp
     if output is not None:
         where = Where(where.config_file, None) if where.config_file else Where(None, output)
     config = with_cameras(where.load(), specs, output)
-    recordings = run(lambda: _record(config, name, metadata, duration_s))
+    recordings, silent = run(lambda: _record(config, name, metadata, duration_s))
     if as_json:
         print_json(RECORDINGS.dump_python(recordings, mode="json"))
     else:
         print_table("", RECORDING_COLUMNS, recording_rows(recordings))
+    if silent:
+        raise CameraError("; ".join(silent))
 
 
 def with_cameras(config: Any, specs: tuple[str, ...], output: Path | None) -> Any:
@@ -61,12 +64,16 @@ def with_cameras(config: Any, specs: tuple[str, ...], output: Path | None) -> An
 
 
 async def _record(config: Any, name: str | None, metadata: dict[str, str], duration_s: float
-                  ) -> Any:
+                  ) -> tuple[Any, list[str]]:
+    """What was recorded, and which cameras recorded nothing."""
     from fieldrec.app import ONE_RECORDING, App
     from fieldrec.cli.watching import shown
 
-    async with App(config, ONE_RECORDING) as app, shown(app.board):
-        await app.control.start(name, metadata, duration_s)
-        names = await app.recording_ended()
+    async with App(config, ONE_RECORDING) as app:
+        await app.control.start(name, metadata, duration_s)  # refused: said once, by the command
+        async with shown(app.board, app.publish):
+            names = await app.recording_ended()
         found = {recording.name: recording for recording in await app.recordings()}
-        return tuple(found[n] for n in names if n in found)
+        silent = [f"camera {status.key} did not record: {status.problem}"
+                  for status in app.board.latest.recorders if status.recording not in found]
+        return tuple(found[n] for n in names if n in found), silent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from rich.console import Console
 
@@ -16,11 +16,9 @@ from fieldrec.status.board import Board
 
 
 @contextlib.asynccontextmanager
-async def shown(board: Board, *, quiet: bool = False) -> AsyncIterator[None]:
-    """Show the board on stderr for as long as the block lasts: stdout is for results."""
-    if quiet:
-        yield
-        return
+async def shown(board: Board, refresh: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
+    """Show the board on stderr for as long as the block lasts: stdout is for results. `refresh` is
+    called at the end, to publish what has happened since the last picture."""
     until = asyncio.Event()
     if sys.stderr.isatty():
         showing = terminal.live(board, Console(stderr=True), until)
@@ -30,6 +28,7 @@ async def shown(board: Board, *, quiet: bool = False) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        refresh()
         until.set()
         await asyncio.wait([task])
         task.result()

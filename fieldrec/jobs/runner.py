@@ -61,7 +61,7 @@ class JobRunner:
         """Jobs that are tried again after a while: when, and what is said meanwhile."""
         self._not_yet: dict[int, str] = {}
         """Jobs whose recording was not ready at the last look, until the next :meth:`wake`."""
-        queue.subscribe(lambda _job: self._changed.set())
+        queue.subscribe(self._on_job)
 
     def wake(self) -> None:
         """The conditions changed (power, recording, drives, recordings): decide again at once."""
@@ -162,7 +162,7 @@ class JobRunner:
         try:
             await self._queue.set_state(job.id, JobState.RUNNING)
             await self._performer.perform(job, held)
-            await self._finish(job)
+            await self._queue.set_state(job.id, JobState.DONE)
         except asyncio.CancelledError:
             await self._interrupted(job)
             raise
@@ -179,9 +179,13 @@ class JobRunner:
             log.exception("job %d failed", job.id)
             await self._fail(job, f"{type(error).__name__}: {error}; please report this")
 
-    async def _finish(self, job: Job) -> None:
-        await self._queue.set_state(job.id, JobState.DONE)
-        self._on_event(f"{_title(job)}: done", "info")
+    def _on_job(self, job: Job) -> None:
+        """A job has changed. Its end is said here, before anybody can see it without that."""
+        self._changed.set()
+        if job.state is JobState.DONE:
+            self._on_event(f"{_title(job)}: done", "info")
+        elif job.state is JobState.FAILED:
+            self._on_event(f"{_title(job)} failed: {job.reason}", "error")
 
     async def _interrupted(self, job: Job) -> None:
         """Stopped at a slice: queued again, unless the operator cancelled it."""
@@ -218,7 +222,6 @@ class JobRunner:
     async def _fail(self, job: Job, reason: str) -> None:
         if not self._queue.job(job.id).state.finished:
             await self._queue.set_state(job.id, JobState.FAILED, reason)
-            self._on_event(f"{_title(job)} failed: {reason}", "error")
 
     async def _stop_all(self) -> None:
         """Stop what runs, at a slice; the rows say QUEUED afterwards."""
