@@ -1,0 +1,52 @@
+"""`scripts/bench WHAT`: chooses the measurement, makes its folder, removes it at the very end."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import table
+
+NEEDED_BYTES = 25_000_000_000
+WHAT = {
+    "lag": "lag of the event loop while two cameras record and a copy runs",
+    "capture": "recorder against imgstore's writer and one big file: MB/s, CPU, frames lost",
+    "export": "export against the ffmpeg command with the same settings",
+    "start": "how long commands take, also in a folder of 200 recordings",
+    "idle": "processor time and wake-ups of a daemon that has nothing to do",
+}
+
+
+def main() -> int:
+    """Parse, measure, print; exit code 1 when the disk has no room."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description="Measure fieldrec beside its peers.",
+        epilog="\n".join(f"  {name:8} {text}" for name, text in WHAT.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=WHAT)
+    parser.add_argument("--quick", action="store_true", help="a short run: rougher figures")
+    parser.add_argument("--repetitions", type=int, help="default: 5, or 2 with --quick")
+    parser.add_argument("--directory", type=Path, default=Path("/var/tmp"),
+                        help="folder on the disk to measure (default: /var/tmp)")
+    options = parser.parse_args()
+    if shutil.disk_usage(options.directory).free < NEEDED_BYTES:
+        print(f"bench: {options.directory}: {NEEDED_BYTES // 10**9} GB must be free: nothing that "
+              "was recorded is deleted before the end, because deleting changes what is measured",
+              file=sys.stderr)
+        return 1
+    folder = Path(tempfile.mkdtemp(prefix="fieldrec-bench-", dir=options.directory))
+    try:
+        print(table.machine_line(folder), flush=True)
+        importlib.import_module(options.what).measure(
+            folder, options.quick, options.repetitions or (2 if options.quick else 5))
+    finally:
+        shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
