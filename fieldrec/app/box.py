@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
@@ -49,6 +50,9 @@ PUBLISH_PAUSE_S = 0.1
 PUBLISH_IDLE_S = 5.0
 """A snapshot at least this often while nothing changes (one a second while something runs)."""
 BEAT_S = 1.0
+DISK_BEATS = 5
+"""A process without cameras looks at its disk at every fifth beat; with cameras the session does.
+An idle box sleeps: every look is three wake-ups (loop, thread, loop)."""
 LAG_REPORTED_MS = 100.0
 """A loop that was late by this much is reported (design: who runs where)."""
 
@@ -371,16 +375,16 @@ class App:
     # -- supervised parts ------------------------------------------------------------------------
 
     async def _beat(self) -> None:
-        """Measure the loop's lag; feed the watchdog; look at the disk once a second or so."""
+        """Measure the loop's lag; feed the watchdog; look at the disk where no session does."""
         loop = asyncio.get_running_loop()
-        while True:
+        for beat in itertools.count(1):
             due = loop.time() + BEAT_S
             await asyncio.sleep(BEAT_S)
             self._lag_ms = max(0.0, (loop.time() - due) * 1000)
             if self._lag_ms >= LAG_REPORTED_MS:
                 log.warning("event loop was %.0f ms late", self._lag_ms)
             self._tell_systemd(loop.time())
-            if self._session is None or not self._session.recording:
+            if self._session is None and beat % DISK_BEATS == 0:
                 self._storage = await self._storage_worker.run(lambda _stop: self._guard.status())
 
     def _tell_systemd(self, now_s: float) -> None:
@@ -430,7 +434,7 @@ class App:
     def publish(self) -> None:
         """Make a new picture and show it on every channel."""
         session = self._session
-        if session is not None and session.recording:
+        if session is not None:
             self._storage = session.storage_status()
         recorders = () if session is None else session.status()
         under_way = tuple((r.recording, r.state) for r in recorders)

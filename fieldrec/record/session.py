@@ -1,8 +1,9 @@
 """The session: cameras that record together, when they may, and for how long. On the event loop.
 
-:meth:`Session.run` is supervised by the app: once a second (and when something ended) it looks at
-the disk and the clock, and per camera it mends what failed: opens the camera again with growing
-delays and, while the session still records, begins a new recording. Commands do not wait for it.
+:meth:`Session.run` is supervised by the app: once a second while recording (and when something
+ended) it looks at the disk and the clock, and per camera it mends what failed: opens the camera
+again with growing delays and, while the session still records, begins a new recording. Commands do
+not wait for it.
 One camera's failure never stops another (I9); a full disk stops all of them in order.
 """
 
@@ -40,7 +41,9 @@ from fieldrec.record.storing import Cause, Outcome
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-"""Between two looks at disk and clock."""
+"""Between two looks at disk and clock while recording."""
+IDLE_LOOK_S = 5.0
+"""The same while nothing is recorded: each look wakes the box from its sleep three times."""
 MEND_DELAYS_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Before each try to bring a camera back; the last one for ever."""
 GOOD_NS = 60_000_000_000
@@ -123,7 +126,8 @@ class Session:
         return tuple(recorder.status() for recorder in self._recorders.values())
 
     def storage_status(self) -> StorageStatus:
-        """The disk as of the last look, at most about a second old while :meth:`run` runs."""
+        """The disk as of the last look; while :meth:`run` runs, about a second old at most when
+        recording, five when not."""
         return self._storage
 
     # -- verbs -------------------------------------------------------------------------------------
@@ -321,7 +325,9 @@ class Session:
                     await self._wake.wait()
 
     def _pause_s(self) -> float:
-        deadline_ns = self._active.deadline_ns if self._active is not None else None
+        if self._active is None:
+            return IDLE_LOOK_S
+        deadline_ns = self._active.deadline_ns
         if deadline_ns is None:
             return LOOK_S
         return max(0.0, min(LOOK_S, (deadline_ns - self._clock.monotonic_ns()) / 1e9))
