@@ -26,27 +26,24 @@ need_room() {
     [ "$free_mb" -ge "$1" ] || fail "the disk of $root is full: $free_mb MB free, $1 MB needed to set up"
 }
 
+# pip is what every machine has configured; uv serves where Python came without venv.
 make_venv() {
     local python=$1
+    "$python" -m venv "$venv" >"$log" 2>&1 && return
     if command -v uv >/dev/null; then
-        uv venv --quiet --allow-existing --python "$python" "$venv" || fail "uv could not make $venv"
-    elif ! "$python" -m venv "$venv" >"$log" 2>&1; then
-        if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-            { apt-get update -q && apt-get install -y -q python3-venv; } >>"$log" 2>&1 ||
-                fail "cannot install python3-venv; is there a network? (log: $log)"
-            "$python" -m venv "$venv" >>"$log" 2>&1 || fail "cannot make $venv (log: $log)"
-        else
-            fail "this Python has no venv module; install it first: sudo apt install python3-venv"
-        fi
+        uv venv --quiet --allow-existing --seed --python "$python" "$venv" >>"$log" 2>&1 ||
+            fail "uv could not make $venv (log: $log)"
+    elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        { apt-get update -q && apt-get install -y -q python3-venv; } >>"$log" 2>&1 ||
+            fail "cannot install python3-venv; is there a network? (log: $log)"
+        "$python" -m venv "$venv" >>"$log" 2>&1 || fail "cannot make $venv (log: $log)"
+    else
+        fail "this Python has no venv module; install it first: sudo apt install python3-venv"
     fi
 }
 
 install() {
-    if command -v uv >/dev/null; then
-        uv pip install --quiet --python "$venv/bin/python" "$@" >>"$log" 2>&1
-    else
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >>"$log" 2>&1
-    fi
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >>"$log" 2>&1
 }
 
 explain_install_failure() {
