@@ -156,11 +156,13 @@ class App:
         self._queue.subscribe(lambda _job: self._replan.set())
         await self._queue.open()
         self._build()
+        if self._session is not None:
+            self._tasks.append(asyncio.create_task(self._session.open_all(), name="opening"))
         await self._exit.enter_async_context(
             control_socket.serve(lock.private, self.control, self.board))
         self._storage = await self._storage_worker.run(lambda _stop: self._guard.status())
         if self._session is not None:
-            await self._session.open_all()
+            await self._session.opened()
         self._supervise_all()
         self.publish()
         if self._session is not None and self.config.record.autostart:
@@ -252,7 +254,7 @@ class App:
             self.control.refuse_from_now("fieldrec is stopping")
         if self._session is not None:
             await self._session.stop("fieldrec stopped")
-            await self._cancel("recording")
+            await self._cancel("opening", "recording")
             await self._session.close()
         await self._cancel("jobs", "automatic jobs")
         if self._drives is not None:

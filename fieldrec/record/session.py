@@ -44,10 +44,13 @@ LOOK_S = 1.0
 """Between two looks at disk and clock while recording."""
 IDLE_LOOK_S = 5.0
 """The same while nothing is recorded: each look wakes the box from its sleep three times."""
+OPEN_PATIENCE_S = 10.0
+"""A start waits this long for cameras that are being opened just now; later ones join then."""
 MEND_DELAYS_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Before each try to bring a camera back; the last one for ever."""
 GOOD_NS = 60_000_000_000
 """A camera that ran this long since the last try begins with the shortest delay again."""
+_NOT_YET_OPEN = (CameraState.CLOSED, CameraState.OPENING)
 RESERVED = frozenset({"timezone", "acquisitionframerate", "acquisitionframerateenable", "fieldrec",
                       "__store"})
 """Metadata keys that fieldrec or the format writes itself."""
@@ -104,6 +107,8 @@ class Session:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._opened = asyncio.Event()
+        self._opened.set()
         self._faults = {key: asyncio.Event() for key in recorders}
         self._active: _Active | None = None
         self._storage = StorageStatus(stop_percent=storage.stop_percent)
@@ -133,11 +138,22 @@ class Session:
     # -- verbs -------------------------------------------------------------------------------------
 
     async def open_all(self) -> None:
-        """Open every camera at the same time; one that fails is FAILED, said and tried again."""
-        await self._look_at_disk()
-        async with asyncio.TaskGroup() as group:
-            for recorder in self._recorders.values():
-                group.create_task(self._open(recorder))
+        """Open every camera at the same time; one that fails is FAILED, said and tried again, one
+        that takes its time joins the recording that has begun meanwhile."""
+        self._opened.clear()
+        try:
+            await self._look_at_disk()
+            async with asyncio.TaskGroup() as group:
+                for recorder in self._recorders.values():
+                    group.create_task(self._open_and_join(recorder))
+        finally:
+            self._opened.set()
+
+    async def opened(self) -> None:
+        """Wait until every camera has been opened or has failed, OPEN_PATIENCE_S at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OPEN_PATIENCE_S):
+                await self._opened.wait()
 
     async def start(self, name: str | None = None, metadata: Mapping[str, Any] | None = None,
                     duration_s: float | None = None, cameras: Sequence[str] | None = None
@@ -149,14 +165,18 @@ class Session:
         folder, CameraError when no camera is ready, NotFoundError, UsageError. Cancelled, it stops
         what it began.
         """
+        chosen = self._choose(cameras)
+        if any(self._recorders[key].state in _NOT_YET_OPEN for key in chosen):
+            await self.opened()
         async with self._control:
             if self._active is not None:
                 raise StateError("already recording; stop it first")
-            active = self._plan(name, metadata, self._choose(cameras))
+            active = self._plan(name, metadata, chosen)
             length_s = _checked_duration(
                 self._record.duration_s if duration_s is None else duration_s)
             await self._worker.run(lambda _: self._check_room())
             ready = self._ready(active)
+            active.current = dict.fromkeys((recorder.key for recorder in ready), "")
             self._active = active
             self._idle.clear()
             try:
@@ -390,8 +410,16 @@ class Session:
         """Open a failed camera; record again if the session still wants it to."""
         if recorder.state is CameraState.FAILED:
             await self._open(recorder)
+        await self._join(recorder)
+
+    async def _open_and_join(self, recorder: Recorder) -> None:
+        await self._open(recorder)
+        await self._join(recorder)
+
+    async def _join(self, recorder: Recorder) -> None:
+        """Record with a camera that is ready, if the session wants it to and it does not yet."""
         active = self._active
-        if active is None or recorder.key not in active.wanted \
+        if active is None or recorder.key not in active.wanted - active.current.keys() \
                 or recorder.state is not CameraState.READY:
             return
         if await self._start_one(active, recorder, self._clock.epoch_ns()) is not None:

@@ -427,3 +427,30 @@ async def test_close_while_recording_closes_every_store(tmp_path: Path) -> None:
         await rig.rigs["right"].give(0, 1)
     check_complete(tmp_path / names[0], [0])
     check_complete(tmp_path / names[1], [0, 1])
+
+
+async def test_a_start_waits_for_cameras_that_are_being_opened(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        rig.camera("right").may_open.clear()
+        opening = asyncio.create_task(rig.session.open_all())
+        await rig.watching.until(lambda: rig.recorder("left").state is CameraState.READY)
+        starting = asyncio.create_task(rig.session.start())
+        rig.camera("right").may_open.set()
+        assert len(await starting) == 2
+        await opening
+        assert all(rig.recorder(key).state is CameraState.RECORDING for key in rig.rigs)
+        assert len(rig.stores()) == 2
+
+
+async def test_a_camera_that_opens_late_joins_the_recording(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fieldrec.record.session.OPEN_PATIENCE_S", 0.0)
+    async with session_rig(tmp_path) as rig:
+        rig.camera("right").may_open.clear()
+        opening = asyncio.create_task(rig.session.open_all())
+        await rig.watching.until(lambda: rig.recorder("left").state is CameraState.READY)
+        assert len(await rig.session.start()) == 1
+        rig.camera("right").may_open.set()
+        await rig.until_recording("right")
+        await opening
+        assert len(await rig.session.stop()) == 0  # no frame was given
