@@ -39,7 +39,7 @@ def demo_command(seconds: float, directory: Path, as_json: bool) -> None:
     if as_json:
         print_json(RECORDINGS.dump_python(recordings, mode="json"))
         return
-    print_table("", COLUMNS, [_row(recording) for recording in recordings])
+    print_table("", COLUMNS, [_row(recording, directory) for recording in recordings])
     echo(f"recordings and exports: {directory / 'recordings'}")
     echo(f"verified copies:        {directory / 'copies'}")
 
@@ -108,8 +108,8 @@ async def _demo(config: Any, seconds: float) -> Any:
 COLUMNS = ("recording", "frames#", "dropped#", "lost#", "raw MB#", "exported MB#", "where")
 
 
-def _row(recording: Any) -> list[str]:
+def _row(recording: Any, directory: Path) -> list[str]:
     exported = sum(export.size_bytes for export in recording.exports)
     return [recording.name, str(recording.frame_count), str(recording.dropped),
             str(recording.lost), f"{recording.size_bytes / 1e6:.1f}", f"{exported / 1e6:.1f}",
-            "recordings, copies"]
+            f"{directory.name}/"]
