@@ -14,16 +14,18 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
-from fieldrec.app import FOLDER_ONLY, App
 from fieldrec.config import Config
 from fieldrec.core.errors import FieldrecError, ShutdownStuck, StateError
 from fieldrec.core.folder import PRIVATE_NAME
 from fieldrec.status.board import Board, snapshot_from_dict
 from fieldrec.status.control_socket import SOCKET_NAME, dispatch, error_from, short_path
+
+if TYPE_CHECKING:
+    from fieldrec.app import App
 
 T = TypeVar("T")
 REPLY_LIMIT_BYTES = 1 << 28
@@ -128,6 +130,8 @@ async def open_link(config: Config) -> AsyncIterator[Link]:
     """A link to the owner of the configured folder, else a local one under the folder's lock."""
     owner = await find_owner(config.storage.directory)
     if owner is None:
+        from fieldrec.app import FOLDER_ONLY, App  # slow to load, and not needed beside a daemon
+
         async with App(config, FOLDER_ONLY) as app:
             yield LocalLink(app)
         return

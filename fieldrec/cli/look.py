@@ -87,11 +87,12 @@ def list_command(where: Where, as_json: bool) -> None:
     """List the recordings in the folder."""
     from fieldrec.catalogue.scan import scan
     from fieldrec.cli.tables import RECORDING_COLUMNS, print_json, print_table, recording_rows
-    from fieldrec.status.control_socket import RECORDINGS
 
     folder = where.folder()
     recordings = tuple(scan(folder))
     if as_json:
+        from fieldrec.status.control_socket import RECORDINGS
+
         print_json(RECORDINGS.dump_python(recordings, mode="json"))
     elif recordings:
         print_table("", RECORDING_COLUMNS, recording_rows(recordings))

@@ -16,16 +16,18 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from fieldrec.control import Control
 from fieldrec.core import durable, errors
 from fieldrec.core.errors import FieldrecError, UsageError
 from fieldrec.core.model import Job, Recording
 from fieldrec.core.workers import Worker
 from fieldrec.status.board import Board, snapshot_as_dict
+
+if TYPE_CHECKING:  # a command that only asks a daemon does without all that the daemon is made of
+    from fieldrec.control import Control
 
 SOCKET_NAME = "control.sock"
 LINE_LIMIT_BYTES = 1 << 20
@@ -37,7 +39,7 @@ HANGUP_CHECK_S = 10.0
 """A watcher that has gone is noticed at the next change, or after this long."""
 
 Arguments = Mapping[str, Any]
-Verb = Callable[[Control, dict[str, Any]], Awaitable[Any]]
+Verb = Callable[["Control", dict[str, Any]], Awaitable[Any]]
 
 RECORDINGS = TypeAdapter(tuple[Recording, ...])
 RECORDING = TypeAdapter(Recording)
