@@ -30,11 +30,25 @@ class DriveDestination(FolderDestination):
     """The folder `folder` on the drive mounted at `mount_point`, made where missing."""
 
     def __init__(self, name: str, mount_point: Path, folder: str, *, device: Path | None,
-                 gone: Callable[[], bool], keep_free_bytes: int = 0) -> None:
-        """`gone` is asked, in the copy thread, after an error: has the drive been pulled out?"""
+                 gone: Callable[[], bool], keep_free_bytes: int = 0,
+                 must_be_mounted: bool = True) -> None:
+        """`gone` is asked, in the copy thread, after an error and when the folder was opened: has
+        the drive been pulled out? `must_be_mounted` is False only in tests without root."""
+        def check_opened(descriptor: int) -> None:
+            if gone() or (must_be_mounted and not is_mount(descriptor)):
+                raise OSError(errno.ENODEV, "nothing is mounted there", str(mount_point))
+
         super().__init__(name, mount_point, subfolder=folder, keep_free_bytes=keep_free_bytes,
                          failure=lambda error: drive_failure(name, error, gone),
-                         after_sync=lambda: flush_buffers(device))
+                         after_sync=lambda: flush_buffers(device), check_opened=check_opened)
+
+
+def is_mount(descriptor: int) -> bool:
+    """Whether an open directory is the root of a mount. Without this, a drive that was pulled out
+    and let go of just before it was opened would leave us writing to the folder below: copies on
+    the system's disk, verified, and for a move the source deleted."""
+    above = os.stat("..", dir_fd=descriptor)
+    return above.st_dev != os.fstat(descriptor).st_dev
 
 
 def drive_failure(name: str, error: BaseException, gone: Callable[[], bool]) -> FieldrecError:

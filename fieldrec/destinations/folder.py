@@ -31,11 +31,13 @@ class FolderDestination:
 
     def __init__(self, name: str, path: Path, *, keep_free_bytes: int = 0, subfolder: str = "",
                  failure: Failure | None = None,
-                 after_sync: Callable[[], None] | None = None) -> None:
+                 after_sync: Callable[[], None] | None = None,
+                 check_opened: Callable[[int], None] | None = None) -> None:
         """`path` is trusted (an operator named it) and may be a symlink; everything below is not.
 
-        `subfolder` is made where missing and receives the items. `failure` and `after_sync` are for
-        kinds of folders that know more about their errors and their medium (drive.py).
+        `subfolder` is made where missing and receives the items. `failure`, `after_sync` and
+        `check_opened` (OSError unless the open descriptor of `path` is the right one) are for kinds
+        of folders that know more about their errors and their medium (drive.py).
         """
         self.name = name
         self.path = path / subfolder if subfolder else path
@@ -44,6 +46,7 @@ class FolderDestination:
         self._keep_free_bytes = keep_free_bytes
         self._failure = failure or (lambda error: folder_failure(name, error))
         self._after_sync = after_sync
+        self._check_opened = check_opened or (lambda _descriptor: None)
         self._descriptor: int | None = None
         self._sync_files = False
         self._to_sync: list[str] = []
@@ -196,6 +199,7 @@ class FolderDestination:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
             outer = os.open(self._outer, flags)
             try:
+                self._check_opened(outer)
                 if os.fstatvfs(outer).f_flag & os.ST_RDONLY:
                     raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self._outer))
                 self._sync_files = _is_fuse(outer)

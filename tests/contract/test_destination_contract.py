@@ -16,7 +16,7 @@ from fieldrec.destinations.folder import FolderDestination
 KINDS: dict[str, Callable[[Path], Destination]] = {
     "folder": lambda path: FolderDestination("nas", path),
     "drive": lambda path: DriveDestination("stick", path, "fieldrec", device=None,
-                                           gone=lambda: False),
+                                           gone=lambda: False, must_be_mounted=False),
 }
 ROOT_OF: dict[str, Callable[[Path], Path]] = {
     "folder": lambda path: path,

@@ -37,11 +37,22 @@ def test_a_planted_link_at_our_folder_is_refused(tmp_path: Path) -> None:
     mount = tmp_path / "mount"
     mount.mkdir()
     (mount / "fieldrec").symlink_to(target)
-    with closing(DriveDestination("d", mount, "fieldrec", device=None,
-                                  gone=lambda: False)) as place, \
+    with closing(DriveDestination("d", mount, "fieldrec", device=None, gone=lambda: False,
+                                  must_be_mounted=False)) as place, \
             pytest.raises(JobRefused, match="in the way"):
         place.begin("bees")
     assert list(target.iterdir()) == []
+
+
+@pytest.mark.parametrize(("gone", "must_be_mounted"), [(True, False), (False, True)])
+def test_the_folder_below_a_drive_that_left_is_not_written_to(tmp_path: Path, gone: bool,
+                                                              must_be_mounted: bool) -> None:
+    """Pulled out and let go of just before the copy begins, or unmounted by somebody."""
+    with closing(DriveDestination("d", tmp_path, "fieldrec", device=None, gone=lambda: gone,
+                                  must_be_mounted=must_be_mounted)) as place, \
+            pytest.raises(DriveGone, match="d was pulled out"):
+        place.begin("bees")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_flushing_without_a_device_or_rights_is_no_error(tmp_path: Path) -> None:
@@ -75,13 +86,15 @@ def test_flushing_drops_what_the_block_device_has_cached(loop_ext4: tuple[Path, 
 @pytest.mark.root
 def test_a_drive_pulled_out_in_the_middle_is_gone(loop_ext4: tuple[Path, Path, Path]) -> None:
     mount, image, device = loop_ext4
+    pulled: list[bool] = []
     with closing(DriveDestination("d", mount, "fieldrec", device=device,
-                                  gone=lambda: True)) as place:
+                                  gone=lambda: bool(pulled))) as place:
         place.begin("bees")
         place.put("bees", "a", [b"x" * 100_000])
         place.sync("bees")
         os.truncate(image, 0)
         subprocess.run(["losetup", "-c", device], check=True)
+        pulled.append(True)
         place.put("bees", "b", [b"x" * 100_000])
         with pytest.raises(DriveGone, match="pulled out"):
             place.sync("bees")
