@@ -7,11 +7,11 @@
         device = udevd.insert(image)                    # the same drive again, contents kept
         udevd.take_out(device)                          # after eject: the device is let go
 
-Give ``udevd.match`` to ``drives.match``: it matches the loop devices of this test session alone, so
-sessions beside each other, and the machine's own drives, are left in peace. Import the fixture
-``udevd`` into the test module (pytest finds it there). Where a udevd runs already it is used, after
-a reload of its rules; otherwise one is started by hand and ended with the session. Every device
-still in at the end of a test is pulled.
+Give ``udevd.match`` to ``drives.match``: it matches the loop devices of this test session alone, and
+the default (ID_BUS=usb) none of them, so sessions beside each other, other fieldrecs and the
+machine's own drives are left in peace. Import the fixture ``udevd`` into the test module (pytest
+finds it there). Where a udevd runs already it is used, after a reload of its rules; otherwise one is
+started by hand and ended with the session. Every device still in at the end of a test is pulled.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def udevd_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
     rule = RULES / f"99-fieldrec-test-{token}.rules"
     rule.write_text(
         f'SUBSYSTEM=="block", KERNEL=="loop*", ATTR{{loop/backing_file}}=="{folder}/*", '
-        f'ENV{{ID_BUS}}="usb", ENV{{FIELDREC_TEST}}="{token}", ENV{{UDISKS_IGNORE}}="1"\n')
+        f'ENV{{FIELDREC_TEST}}="{token}", ENV{{UDISKS_IGNORE}}="1"\n')
     try:
         with _daemon(folder.parent / "udevd.log"):
             yield token, folder
@@ -204,6 +204,6 @@ def udevd_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
 def udevd(udevd_session: tuple[str, Path]) -> Iterator[Udevd]:
     """udev and drives for one test; what is still in at its end is pulled."""
     token, folder = udevd_session
-    drives = Udevd(token, folder, {"ID_BUS": "usb", "FIELDREC_TEST": token})
+    drives = Udevd(token, folder, {"FIELDREC_TEST": token})
     yield drives
     drives.clear()
