@@ -7,11 +7,11 @@
         device = udevd.insert(image)                    # the same drive again, contents kept
         udevd.take_out(device)                          # after eject: the device is let go
 
-Give ``udevd.match`` to ``drives.match``: it matches the loop devices of this test session alone, and
-the default (ID_BUS=usb) none of them, so sessions beside each other, other fieldrecs and the
+Give ``udevd.match`` to ``drives.match``: it matches the loop devices of this test session alone,
+and the default (ID_BUS=usb) none of them, so sessions beside each other, other fieldrecs and the
 machine's own drives are left in peace. Import the fixture ``udevd`` into the test module (pytest
-finds it there). Where a udevd runs already it is used, after a reload of its rules; otherwise one is
-started by hand and ended with the session. Every device still in at the end of a test is pulled.
+finds it there). Where a udevd runs already it is used, after a reload of its rules; otherwise one
+is started by hand and ended with the session. Every device still in at the end of a test is pulled.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from fieldrec.core.model import Job, JobKind
+from fieldrec.core.model import Job, JobKind, JobState
 from fieldrec.jobs.admission import Wait
 from fieldrec.jobs.order import EXPORT, OFFLOAD, behind, first, judging_order, lane
 
@@ -42,6 +42,17 @@ def test_never_two_jobs_on_one_recording() -> None:
     assert behind(numbered(2, JobKind.DELETE, "same"), running, [], []) == Wait(
         "job 1 (export) works on this recording first")
     assert behind(numbered(2, JobKind.DELETE, "other"), running, [], []) is None
+
+
+def test_a_copy_does_not_wait_for_an_export_that_is_held() -> None:
+    held = dataclasses.replace(numbered(1, JobKind.EXPORT, "same"), state=JobState.WAITING)
+    assert behind(numbered(2, JobKind.COPY, "same"), [held], [], []) is None
+    assert behind(numbered(2, JobKind.MOVE, "same"), [held], [], []) is not None
+    assert behind(numbered(2, JobKind.DELETE, "same"), [held], [], []) is not None
+    runs = dataclasses.replace(held, state=JobState.RUNNING)
+    assert behind(numbered(2, JobKind.COPY, "same"), [runs], [], []) is not None
+    takes_the_raw = dataclasses.replace(held, delete_source=True)
+    assert behind(numbered(2, JobKind.COPY, "same"), [takes_the_raw], [], []) is not None
 
 
 def test_an_export_waits_while_offload_runs_or_may_run() -> None:

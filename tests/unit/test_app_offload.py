@@ -1,0 +1,212 @@
+"""Jobs that the box gives itself, and visits of drives: real queue, no drive, no disk but rows."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from fieldrec.app.offload import Offload
+from fieldrec.config import Config
+from fieldrec.core.errors import DriveBusy
+from fieldrec.core.model import (
+    Drive,
+    DriveState,
+    Export,
+    Job,
+    JobKind,
+    JobState,
+    Recording,
+    RecordingState,
+)
+from fieldrec.jobs import job_queue
+from fieldrec.jobs.job_queue import JobQueue
+
+pytestmark = pytest.mark.asyncio
+GUARD_S = 10
+
+
+def recording(name: str, state: RecordingState = RecordingState.COMPLETE,
+              exports: tuple[Export, ...] = ()) -> Recording:
+    return Recording(name, f"uuid-{name}", "C1", Path("/r") / name, state, None, 10, 0, 1, 0, 0,
+                     100, "", "UTC", exports=exports)
+
+
+def drive(fs_uuid: str = "A", insertion: int = 1, state: DriveState = DriveState.READY) -> Drive:
+    return Drive(fs_uuid, f"L-{fs_uuid}", f"/dev/sd{fs_uuid}", Path("/m"), "ext4", None, 1, 1,
+                 state, insertion=insertion)
+
+
+class Rig:
+    """An Offload, what it said and ejected."""
+
+    def __init__(self, queue: JobQueue, **config: Any) -> None:
+        self.queue = queue
+        self.said: list[str] = []
+        self.ejected: list[str] = []
+        self.refusals: list[str] = []
+        self.again = asyncio.Event()
+        self.offload = Offload(
+            Config.model_validate({"export": {"automatic": False}} | config), queue,
+            say=lambda text, _severity: self.said.append(text), eject=self.eject,
+            again=self.again.set, eject_again_s=0.01)
+
+    async def eject(self, device: str) -> None:
+        self.ejected.append(device)
+        if self.refusals:
+            raise DriveBusy(self.refusals.pop(0))
+
+    async def ended(self) -> None:
+        """An ejection has ended, or asks to be tried again."""
+        async with asyncio.timeout(GUARD_S):
+            await self.again.wait()
+        self.again.clear()
+
+    async def finish(self, state: JobState = JobState.DONE, reason: str = "") -> int:
+        """End every unfinished job; how many there were."""
+        jobs = self.unfinished()
+        for job in jobs:
+            await self.queue.set_state(job.id, state, reason)
+        return len(jobs)
+
+    def unfinished(self) -> list[Job]:
+        return [job for job in self.queue.jobs() if not job.state.finished]
+
+
+@pytest_asyncio.fixture
+async def queue(tmp_path: Path) -> AsyncIterator[JobQueue]:
+    queue = JobQueue(tmp_path / "jobs.sqlite")
+    await queue.open()
+    yield queue
+    await queue.close()
+
+
+async def test_a_visit_from_insertion_to_eject(queue: JobQueue) -> None:
+    rig, here = Rig(queue), [recording("a"), recording("b")]
+    await rig.offload.serve([drive(state=DriveState.MOUNTING)], here)
+    assert queue.jobs() == ()
+    await rig.offload.serve([drive()], here)
+    await rig.offload.serve([drive()], here)
+    assert await rig.finish() == 2
+    assert rig.ejected == []
+    await rig.offload.serve([drive()], here)
+    await rig.ended()
+    assert rig.ejected == ["/dev/sdA"]
+    await rig.offload.serve([drive(state=DriveState.SAFE)], here)
+    assert rig.unfinished() == []
+    assert rig.said == ["drive L-A: looking at 2 recordings"]
+
+
+async def test_put_in_again_it_is_served_again_even_if_it_was_never_seen_to_leave(
+        queue: JobQueue) -> None:
+    """A drive that was switched off after SAFE stays SAFE until it is put in again."""
+    rig, here = Rig(queue), [recording("a")]
+    await rig.offload.serve([drive()], here)
+    await rig.finish()
+    await rig.offload.serve([drive()], here)
+    await rig.ended()
+    await rig.offload.serve([drive(insertion=2)], [*here, recording("b")])
+    assert [job.item for job in rig.unfinished()] == ["a", "b"]
+    await rig.finish()
+    await rig.offload.serve([drive(insertion=2)], here)
+    await rig.ended()
+    assert len(rig.ejected) == 2
+
+
+async def test_two_drives_and_a_refused_eject(queue: JobQueue) -> None:
+    rig = Rig(queue)
+    rig.refusals = ["held by less (7)", "held by less (7)"]
+    for _ in range(3):
+        await rig.offload.serve([drive()], [])
+        await rig.ended()
+    assert rig.ejected == ["/dev/sdA"] * 3
+    assert [text for text in rig.said if "not safe" in text] == [
+        "drive L-A is not safe yet: held by less (7)"]
+    await rig.offload.serve([drive(state=DriveState.SAFE), drive("B", 2)], [recording("a")])
+    assert [job.destination for job in rig.unfinished()] == ["drive:B"]
+
+
+async def test_an_eject_in_hand_keeps_nobody_waiting_and_ends_with_us(queue: JobQueue) -> None:
+    rig = Rig(queue)
+    hangs = asyncio.Event()
+
+    async def hang(_device: str) -> None:
+        hangs.set()
+        await asyncio.Event().wait()
+
+    rig.offload._eject = hang
+    await rig.offload.serve([drive()], [])
+    async with asyncio.timeout(GUARD_S):
+        await hangs.wait()
+    await rig.offload.serve([drive(), drive("B", 2)], [recording("a")])
+    assert [job.destination for job in rig.unfinished()] == ["drive:B"]
+    await rig.offload.close()
+
+
+async def test_what_ends_during_the_visit_goes_along_what_begins_does_not(queue: JobQueue
+                                                                         ) -> None:
+    rig = Rig(queue)
+    under_way = recording("under-way", RecordingState.RECORDING)
+    await rig.offload.serve([drive()], [recording("a"), under_way])
+    ended = dataclasses.replace(under_way, state=RecordingState.COMPLETE)
+    await rig.offload.serve([drive()], [recording("a"), ended, recording("later")])
+    assert [job.item for job in rig.unfinished()] == ["a", "under-way"]
+
+
+async def test_only_failures_of_this_visit_are_told(queue: JobQueue) -> None:
+    rig, here = Rig(queue), [recording("a")]
+    await rig.offload.serve([drive()], here)
+    await rig.finish(JobState.FAILED, "full")
+    await rig.offload.serve([drive()], here)
+    await rig.ended()
+    assert "drive L-A: a not copied: full" in rig.said
+    rig.said.clear()
+    await rig.offload.serve([drive(insertion=2)], here)
+    await rig.finish()
+    await rig.offload.serve([drive(insertion=2)], here)
+    await rig.ended()
+    assert rig.said == ["drive L-A: looking at 1 recording"]
+
+
+async def test_a_pulled_drive_is_forgotten_its_jobs_are_not(queue: JobQueue) -> None:
+    rig, here = Rig(queue), [recording("a")]
+    await rig.offload.serve([drive()], here)
+    await rig.offload.serve([drive(state=DriveState.ABSENT)], here)
+    await rig.offload.serve([drive(state=DriveState.ABSENT), drive("B", 2)], here)
+    assert [job.destination for job in rig.unfinished()] == ["drive:A", "drive:B"]
+    await rig.offload.serve([drive(insertion=3)], here)
+    assert len(rig.unfinished()) == 2
+    assert rig.ejected == []
+
+
+async def test_nothing_on_insert(queue: JobQueue) -> None:
+    rig = Rig(queue, drives={"on_insert": "nothing"})
+    await rig.offload.serve([drive()], [recording("a")])
+    assert queue.jobs() == ()
+
+
+async def test_more_recordings_than_the_queue_remembers_are_asked_for_once(
+        queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_queue, "HISTORY", 3)
+    rig = Rig(queue, destinations={"nas": {"path": "/nas", "automatic": True}})
+    here = [recording(f"r{number}") for number in range(6)]
+    await rig.offload.plan(here)
+    assert await rig.finish() == 6
+    await rig.offload.plan(here)
+    assert rig.unfinished() == []
+
+
+async def test_the_raw_travels_when_the_export_failed_or_is_there(queue: JobQueue) -> None:
+    rig = Rig(queue, destinations={"nas": {"path": "/nas", "automatic": True}},
+              export={"automatic": True})
+    await rig.offload.plan([recording("a")])
+    assert [job.kind for job in rig.unfinished()] == [JobKind.EXPORT]
+    await rig.finish(JobState.FAILED, "no memory")
+    exported = recording("b", exports=(Export(Path("/r/b.mp4"), "High", 10, 1, "", 0),))
+    await rig.offload.plan([recording("a"), exported])
+    assert {(job.kind, job.item) for job in rig.unfinished()} == {
+        (JobKind.COPY, "a"), (JobKind.COPY, "b")}
