@@ -11,7 +11,7 @@ from pathlib import Path
 
 import table
 
-NEEDED_BYTES = 25_000_000_000
+NEEDED_BYTES = 32_000_000_000
 WHAT = {
     "lag": "lag of the event loop while two cameras record and a copy runs",
     "capture": "recorder against imgstore's writer and one big file: MB/s, CPU, frames lost",
