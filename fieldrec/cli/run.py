@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import logging
 import os
 import subprocess
@@ -12,6 +13,8 @@ from typing import Any
 import click
 
 from fieldrec.cli.where import Where, where_options
+
+log = logging.getLogger(__name__)
 
 
 @click.command("run")
@@ -23,11 +26,15 @@ def run_command(where: Where, verbose: bool) -> None:
 
     config = where.load()
     log_to_stderr(verbose)
+    faulthandler.enable()  # systemd's watchdog sends SIGABRT: the log shows where it hung
     poweroff: list[bool] = []
     with contextlib.suppress(Interrupted):  # the signal was the order to end: done, exit 0
         run(lambda: _serve(config, poweroff))
     if poweroff:
-        subprocess.run(config.power.poweroff_command, check=False)
+        try:
+            subprocess.run(config.power.poweroff_command, check=False)
+        except OSError as error:
+            log.error("power.poweroff_command: %s", error)
 
 
 async def _serve(config: Any, poweroff: list[bool]) -> None:

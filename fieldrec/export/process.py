@@ -64,8 +64,10 @@ def die_with_parent(parent: int) -> bool:
 
 
 def be_idle() -> None:
-    """Take only processor and disk time that nobody else wants; best effort, also for threads
-    started later."""
+    """Take only processor and disk time that nobody else wants, and be the first to go when memory
+    runs out; best effort, also for threads started later."""
+    with contextlib.suppress(OSError):  # a service's own protection is inherited otherwise
+        Path("/proc/self/oom_score_adj").write_text("500")
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     number = _SYS_IOPRIO_SET.get(platform.machine())

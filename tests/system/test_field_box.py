@@ -252,6 +252,24 @@ def test_a_stop_at_critical_is_kept_and_low_makes_jobs_wait(
         assert not box.ask("snapshot")["recording"]
 
 
+def test_power_off_after_the_orderly_stop(tmp_path: Path, console: Console, battery: Battery
+                                          ) -> None:
+    """At CRITICAL, where it is configured: recordings closed, fieldrec ended, then the command."""
+    off = tmp_path / "off"
+    power = watched(battery) | {"poweroff_command": ["cp", "-r", str(tmp_path / "recordings"),
+                                                     str(off)]}
+    with Box(tmp_path, console, cameras=TWO, export=NO_EXPORT, power=power) as box:
+        console.type("start last")
+        names = console.until("OK recording last_").split()[2:]
+        box.until(lambda now: all(r["frame_count"] >= 5 for r in now["recorders"]), "frames come")
+        battery.drains(5)
+        assert box.process is not None
+        assert box.process.wait(GUARD_S) == 0
+        assert any(",stop=1," in line for line in console.texts())
+    assert_recorded_without_gap(off, names)
+    assert not list(off.glob("*/.lock"))
+
+
 def test_exports_wait_on_battery(tmp_path: Path, console: Console, battery: Battery) -> None:
     """They say what for, and go on at mains."""
     battery.drains(80)

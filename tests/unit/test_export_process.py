@@ -86,8 +86,10 @@ def test_it_takes_only_idle_time(store: Path) -> None:
         policies = {os.sched_getscheduler(thread) for thread in threads}
         disk = subprocess.run(["ionice", "-p", str(child.pid)], capture_output=True, text=True,
                               check=True).stdout
+        memory = Path(f"/proc/{child.pid}/oom_score_adj").read_text()
         child.kill()
         child.communicate()
+    assert int(memory) == 500
     assert len(threads) > 1
     assert policies == {os.SCHED_IDLE}
     assert disk.strip() == "idle"
