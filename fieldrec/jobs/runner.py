@@ -228,9 +228,9 @@ class JobRunner:
         for timer, _ in self._later.values():
             timer.cancel()
         self._later.clear()
+        for running in self._lanes.values():
+            _stop(running)
         tasks = [running.task for running in self._lanes.values()]
-        for task in tasks:
-            task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 
