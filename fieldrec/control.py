@@ -215,7 +215,10 @@ class Control:
                             "a path with a '/', or the label of a drive that is present")
 
     def _folder(self, path: Path) -> Path:
-        folder = path.resolve()
+        try:
+            folder = path.resolve()
+        except (OSError, ValueError, RuntimeError) as error:  # a loop of links, a NUL
+            raise UsageError(f"destination {str(path)!r} cannot be used: {error}") from error
         recordings = self._recordings.resolve()
         if folder.is_relative_to(recordings) or recordings.is_relative_to(folder):
             raise UsageError(f"destination {folder} is inside or around the recordings folder "

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
+import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from fieldrec.core import durable, errors
 from fieldrec.core.errors import FieldrecError, UsageError
@@ -29,6 +32,8 @@ from fieldrec.status.board import Board, snapshot_as_dict
 if TYPE_CHECKING:  # a command that only asks a daemon does without all that the daemon is made of
     from fieldrec.control import Control
 
+log = logging.getLogger(__name__)
+
 SOCKET_NAME = "control.sock"
 LINE_LIMIT_BYTES = 1 << 20
 """Longest request; replies (a catalogue of many recordings) may be longer."""
@@ -38,76 +43,102 @@ REPLY_TIMEOUT_S = 10.0
 HANGUP_CHECK_S = 10.0
 """A watcher that has gone is noticed at the next change, or after this long."""
 
-Arguments = Mapping[str, Any]
-Verb = Callable[["Control", dict[str, Any]], Awaitable[Any]]
-
 RECORDINGS = TypeAdapter(tuple[Recording, ...])
 RECORDING = TypeAdapter(Recording)
 JOBS = TypeAdapter(tuple[Job, ...])
 JOB = TypeAdapter(Job)
 
 
-async def _snapshot(control: Control, _: dict[str, Any]) -> Any:
-    return snapshot_as_dict(control.snapshot())
+class _Arguments(BaseModel):
+    """What a verb takes: nothing, unless a class below says so."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
-async def _recordings(control: Control, _: dict[str, Any]) -> Any:
-    return RECORDINGS.dump_python(await control.recordings(), mode="json")
+class _Recording(_Arguments):
+    name: str
 
 
-async def _recording(control: Control, arguments: dict[str, Any]) -> Any:
-    return RECORDING.dump_python(await control.recording(**arguments), mode="json")
+class _Start(_Arguments):
+    name: str | None = None
+    metadata: dict[str, Any] | None = None
+    duration_s: float | None = None
+    cameras: list[str] | None = None
 
 
-async def _jobs(control: Control, _: dict[str, Any]) -> Any:
-    return JOBS.dump_python(control.jobs(), mode="json")
+class _Stop(_Arguments):
+    reason: str = "stopped"
 
 
-def _job_list(name: str) -> Verb:
-    async def verb(control: Control, arguments: dict[str, Any]) -> Any:
-        return JOBS.dump_python(tuple(await getattr(control, name)(**arguments)), mode="json")
-    return verb
+class _Eject(_Arguments):
+    drive: str | None = None
 
 
-def _one_job(name: str) -> Verb:
-    async def verb(control: Control, arguments: dict[str, Any]) -> Any:
-        return JOB.dump_python(await getattr(control, name)(**arguments), mode="json")
-    return verb
+class _Export(_Arguments):
+    names: list[str] | None
+    preset: str | None = None
+    allow_battery: bool = False
 
 
-def _plain(name: str) -> Verb:
-    async def verb(control: Control, arguments: dict[str, Any]) -> Any:
-        return await getattr(control, name)(**arguments)
-    return verb
+class _Offload(_Arguments):
+    names: list[str] | None
+    destination: str
 
 
-VERBS: Mapping[str, Verb] = {
-    "snapshot": _snapshot,
-    "recordings": _recordings,
-    "recording": _recording,
-    "jobs": _jobs,
-    "start": _plain("start"),
-    "stop": _plain("stop"),
-    "eject": _plain("eject"),
-    "export": _job_list("export"),
-    "copy": _job_list("copy"),
-    "move": _job_list("move"),
-    "delete": _job_list("delete"),
-    "cancel": _one_job("cancel"),
-    "retry": _one_job("retry"),
+class _Delete(_Arguments):
+    names: list[str]
+
+
+class _Job(_Arguments):
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Verb:
+    """How a verb of the control is called, and how its result is written."""
+
+    arguments: type[_Arguments] = _Arguments
+    result: TypeAdapter[Any] | None = None
+
+
+VERBS: Mapping[str, _Verb] = {
+    "snapshot": _Verb(),
+    "recordings": _Verb(result=RECORDINGS),
+    "recording": _Verb(_Recording, RECORDING),
+    "jobs": _Verb(result=JOBS),
+    "start": _Verb(_Start),
+    "stop": _Verb(_Stop),
+    "eject": _Verb(_Eject),
+    "export": _Verb(_Export, JOBS),
+    "copy": _Verb(_Offload, JOBS),
+    "move": _Verb(_Offload, JOBS),
+    "delete": _Verb(_Delete, JOBS),
+    "cancel": _Verb(_Job, JOB),
+    "retry": _Verb(_Job, JOB),
 }
 
 
 async def dispatch(control: Control, verb: str, arguments: dict[str, Any]) -> Any:
     """Run one verb and return its result as JSON-ready values. UsageError for an unknown verb or
     wrong arguments; otherwise what the verb raises."""
-    call = VERBS.get(verb)
-    if call is None:
+    known = VERBS.get(verb)
+    if known is None:
         raise UsageError(f"unknown verb {verb!r}; known: {', '.join(VERBS)}")
     try:
-        return await call(control, arguments)
-    except TypeError as error:
-        raise UsageError(f"{verb}: wrong arguments: {error}") from error
+        checked = known.arguments.model_validate(arguments)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "arguments"
+        raise UsageError(f"{verb}: {where}: {first['msg']}") from error
+    result = getattr(control, verb)(**dict(checked))
+    if inspect.isawaitable(result):
+        result = await result
+    if verb == "snapshot":
+        return snapshot_as_dict(result)
+    if known.result is None:
+        return result
+    return known.result.dump_python(tuple(result) if isinstance(result, list) else result,
+                                    mode="json")
 
 
 @contextlib.asynccontextmanager
@@ -190,10 +221,18 @@ async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cont
                 return
             reply = {"ok": True, "result": await dispatch(control, verb, arguments)}
         except FieldrecError as error:
-            reply = {"ok": False, "error": {"type": type(error).__name__, "message": str(error),
-                                            "exit_code": error.exit_code}}
+            reply = _error_reply(error)
+        except Exception as error:  # a bug in one verb must not cost its client the answer
+            log.exception("a command over the socket failed")
+            reply = _error_reply(FieldrecError(
+                f"{type(error).__name__}: {error}; please report this"))
         if not await _send(writer, reply):
             return
+
+
+def _error_reply(error: FieldrecError) -> dict[str, Any]:
+    return {"ok": False, "error": {"type": type(error).__name__, "message": str(error),
+                                   "exit_code": error.exit_code}}
 
 
 def _parse(line: bytes) -> tuple[str, dict[str, Any]]:
