@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fieldrec.app.conditions import conditions_of, destinations_of
+from fieldrec.app.console_verbs import ConsoleVerbs
 from fieldrec.app.events import Events
 from fieldrec.app.health import Progress
 from fieldrec.app.offload import Offload
@@ -75,23 +76,6 @@ ONE_RECORDING = Parts(cameras=True, drives=False, consoles=False, power=False,
 FOLDER_ONLY = Parts(cameras=False, drives=False, consoles=False, power=True,
                     automatic_jobs=False)
 """A command on a folder where no daemon runs."""
-
-
-class ConsoleVerbs:
-    """The control's verbs as the serial console wants them: one line each."""
-
-    def __init__(self, control: Control) -> None:
-        self._control = control
-
-    async def start(self, name: str | None) -> str:
-        return "recording " + " ".join(await self._control.start(name))
-
-    async def stop(self) -> str:
-        names = await self._control.stop("stopped on the console")
-        return "stopped " + " ".join(names) if names else "nothing was recording"
-
-    async def eject(self, name: str | None) -> str:
-        return await self._control.eject(name)
 
 
 class App:
@@ -156,6 +140,7 @@ class App:
         self._queue.subscribe(lambda _job: self._replan.set())
         await self._queue.open()
         self._build()
+        self.publish()
         if self._session is not None:
             self._tasks.append(asyncio.create_task(self._session.open_all(), name="opening"))
         await self._exit.enter_async_context(

@@ -126,9 +126,11 @@ class Daemon:
 
     def recorded(self, frames: int) -> None:
         """Wait until every camera has handed this many frames to its store."""
-        self.wait(lambda: all(r["frame_count"] >= frames and r["state"] == "recording"
-                              for r in self.ask("snapshot")["recorders"]),
-                  f"{frames} frames of each camera")
+        def all_have() -> bool:
+            recorders = self.ask("snapshot")["recorders"]
+            return bool(recorders) and all(
+                r["frame_count"] >= frames and r["state"] == "recording" for r in recorders)
+        self.wait(all_have, f"{frames} frames of each camera")
 
     def wait_jobs(self, *ids: int, state: str = "done") -> None:
         """Wait until these jobs are in `state`."""
