@@ -73,6 +73,8 @@ class StandInEncoder:
             await self._box.encode_gate.wait()
         except asyncio.CancelledError:
             self.calls.append("cancelled")
+            await self._box.leave_gate.wait()
+            self.calls.append("gone")
             raise
         if self._box.encode_errors:
             raise self._box.encode_errors.pop(0)
@@ -109,6 +111,8 @@ class Box:
         self.encode_gate = asyncio.Event()
         self.encode_gate.set()
         self.encoding = asyncio.Event()
+        self.leave_gate = asyncio.Event()
+        self.leave_gate.set()
         self.encode_errors: list[FieldrecError] = []
         self.encodes_nothing = False
         self.on_read_back: Callable[[], None] = lambda: None
@@ -461,6 +465,19 @@ async def test_stopped_in_the_middle_every_job_is_queued_and_goes_on(tmp_path: P
         box.encode_gate.set()
         async with running(box):
             await box.until(job, J.DONE)
+
+
+async def test_the_end_lets_a_job_that_is_stopping_already_clear_up(tmp_path: Path) -> None:
+    async with a_box(tmp_path) as box:
+        box.encode_gate.clear()
+        box.leave_gate.clear()
+        await box.add(JobKind.EXPORT)
+        async with running(box):
+            await asyncio.wait_for(box.encoding.wait(), 30)
+            box.become(shutting_down=True)
+            await until_true(lambda: "cancelled" in box.encoders[0].calls)
+            asyncio.get_running_loop().call_later(0.05, box.leave_gate.set)
+        assert box.encoders[0].calls[-1] == "gone"
 
 
 async def test_a_recording_that_is_not_complete_is_waited_for(tmp_path: Path) -> None:
