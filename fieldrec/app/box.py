@@ -223,6 +223,7 @@ class App:
     async def _shutdown(self) -> None:
         """Top to bottom, within the budget; after it, names what is stuck and goes on."""
         self._stopping = True
+        self.changed()  # who looks sees it stop while it waits for a disk or a drive
         systemd.stopping()
         # A task of its own: a Worker that waits for a dead disk does not let a cancel through.
         stopping = asyncio.create_task(self._stop_in_order(), name="orderly stop")

@@ -168,6 +168,7 @@ class Box:
         }
         self.config.write_text(yaml.safe_dump(document))
         self.process: subprocess.Popen[bytes] | None = None
+        self._terminated = False
 
     def __enter__(self) -> Box:
         with self._stderr.open("ab") as stderr:
@@ -193,16 +194,22 @@ class Box:
 
     def stop(self) -> int:
         """SIGTERM, and the exit code; killed when it does not end. Idempotent."""
+        self.terminate()
         process = self.process
         assert process is not None
-        if process.poll() is None:
-            process.terminate()
         try:
             return process.wait(GUARD_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             raise AssertionError(f"the daemon did not stop\n{self.log()}") from None
+
+    def terminate(self) -> None:
+        """SIGTERM; once, because a second one ends it at once."""
+        assert self.process is not None
+        if not self._terminated and self.process.poll() is None:
+            self._terminated = True
+            self.process.terminate()
 
     def assert_nothing_is_left(self) -> None:
         """I7: no lock, nothing unfinished, no mount."""

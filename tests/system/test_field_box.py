@@ -252,6 +252,23 @@ def test_a_stop_at_critical_is_kept_and_low_makes_jobs_wait(
         assert not box.ask("snapshot")["recording"]
 
 
+def test_stopped_while_a_drive_is_ejected(udevd: Udevd, tmp_path: Path, console: Console) -> None:
+    """Somebody's eject waits for an open file; the stop waits for the eject, nothing stays
+    mounted."""
+    with Box(tmp_path, console, match=udevd.match, drives={"on_insert": "nothing"}) as box:
+        udevd.insert(udevd.image())
+        now = box.until(lambda now: state_of(now, "FIELD") == "ready", "mounted")
+        held = os.open(now["drives"][0]["mount_point"], os.O_RDONLY)
+        try:
+            console.type("eject")
+            box.until(lambda now: state_of(now, "FIELD") == "ejecting", "the eject waits")
+            box.terminate()
+            wait_until(lambda: any(",stop=1," in line for line in console.texts()), GUARD_S,
+                       "the stop has begun")
+        finally:
+            os.close(held)
+
+
 def test_power_off_after_the_orderly_stop(tmp_path: Path, console: Console, battery: Battery
                                           ) -> None:
     """At CRITICAL, where it is configured: recordings closed, fieldrec ended, then the command."""
