@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,8 +11,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from fieldrec.core import durable
-
-OURS = (tempfile.gettempdir(), "/dev/shm", "/run/fieldrec")
 
 
 def _descriptors() -> dict[str, str]:
@@ -28,25 +25,27 @@ def _descriptors() -> dict[str, str]:
     return found
 
 
-def _mounts() -> set[str]:
-    """Mount points that a test may have made; other people's drives come and go."""
+def _mounts(ours: str) -> set[str]:
+    """Mount points in this run's temporary folder: other people's drives, and those of tests that
+    run beside us, come and go."""
     points = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
-    return {point for point in points if point.startswith(OURS)}
+    return {point for point in points if point.startswith(ours)}
 
 
-def _loop_devices() -> set[str]:
+def _loop_devices(ours: str) -> set[str]:
     devices = {path.parent.parent.name: path.read_text().strip()
                for path in Path("/sys/block").glob("loop*/loop/backing_file")}
-    return {f"{name}: {image}" for name, image in devices.items() if image.startswith(OURS)}
+    return {f"{name}: {image}" for name, image in devices.items() if image.startswith(ours)}
 
 
 @pytest.fixture(autouse=True)
-def no_leftovers() -> Iterator[None]:
+def no_leftovers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Fail the test that leaves a thread, descriptor, mount, loop device or durable hook."""
     threads = set(threading.enumerate())
     descriptors = _descriptors()
-    mounts = _mounts()
-    loops = _loop_devices()
+    ours = str(tmp_path_factory.getbasetemp())
+    mounts = _mounts(ours)
+    loops = _loop_devices(ours)
     yield
     gc.collect()
     hook_left = durable._hook is not None
@@ -55,8 +54,8 @@ def no_leftovers() -> Iterator[None]:
         "threads": [t.name for t in threading.enumerate() if t not in threads and t.is_alive()],
         "descriptors": [f"{number} -> {target}" for number, target in _descriptors().items()
                         if descriptors.get(number) != target],
-        "mounts": sorted(_mounts() - mounts),
-        "loop devices": sorted(_loop_devices() - loops),
+        "mounts": sorted(_mounts(ours) - mounts),
+        "loop devices": sorted(_loop_devices(ours) - loops),
         "durable hook": [1] if hook_left else [],
     }
     left = {kind: items for kind, items in left.items() if items}

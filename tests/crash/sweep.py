@@ -115,7 +115,7 @@ def cut_at(mode: str, point: int, root: Path) -> dict[str, object] | None:
     drain(told[0])
     text = drain(report[0]).decode()
     found = json.loads(text) if text else {"kept": 0, "wrong": []}
-    wrong = found["wrong"]
+    wrong: list[str] = found["wrong"]
     if code != CUT:
         wrong.append(f"first life ended with {code}")
     if again != 0:
