@@ -20,6 +20,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fieldrec.core import durable
 from fieldrec.core.errors import FieldrecError
@@ -114,8 +115,8 @@ def cut_at(mode: str, point: int, root: Path) -> dict[str, object] | None:
     os.close(report[1])
     drain(told[0])
     text = drain(report[0]).decode()
-    found = json.loads(text) if text else {"kept": 0, "wrong": []}
-    wrong: list[str] = found["wrong"]
+    found: dict[str, Any] = json.loads(text) if text else {"kept": 0, "wrong": []}
+    wrong = found["wrong"]
     if code != CUT:
         wrong.append(f"first life ended with {code}")
     if again != 0:
