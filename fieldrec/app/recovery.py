@@ -28,6 +28,9 @@ def recover_folder(recordings: Path, say: Say) -> None:
                  *_sweep_uncommitted_exports(recordings)):
         say(f"removed unfinished {path.name}", "info")
     for recording in scan(recordings):
+        if recording.state is RecordingState.DAMAGED:
+            say(f"{recording.name} is damaged and left as it is; `fieldrec check` says why",
+                "error")
         if recording.state is not RecordingState.INTERRUPTED:
             continue
         try:

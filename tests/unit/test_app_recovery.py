@@ -1,0 +1,82 @@
+"""What is done before anything new begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fieldrec.app.recovery import recover_folder
+from fieldrec.catalogue.scan import scan
+from fieldrec.core.model import FrameSpec, RecordingState
+from fieldrec.store.writer import StoreWriter
+
+from tests.fakes.small_stores import contents, make_export, make_store
+
+
+class Said(list[str]):
+    def __call__(self, text: str, severity: str) -> None:
+        self.append(f"{severity}: {text}")
+
+
+def interrupted(path: Path, frames: int = 3) -> None:
+    """A store as a kill leaves it."""
+    store = StoreWriter(path, FrameSpec((4, 5), "uint8", "MONO8", 25.0), chunksize=10,
+                        user_metadata={}, timezone="UTC", created_epoch_ns=10**18)
+    for number in range(frames):
+        store.append(np.full((4, 5), number, np.uint8), number, 10**18 + number, None)
+    store.abandon()
+
+
+def test_what_was_cut_is_completed_and_what_was_unfinished_is_swept(tmp_path: Path) -> None:
+    interrupted(tmp_path / "bees_20260101_120000")
+    (tmp_path / ".part-ants").mkdir()
+    (tmp_path / ".trash-wasps").mkdir()
+    (tmp_path / "moths_20260101_120000").mkdir()  # cut before anything was in it
+    (tmp_path / "holiday").mkdir()  # somebody else's
+    said = Said()
+    recover_folder(tmp_path, said)
+    (found,) = scan(tmp_path)
+    assert (found.state, found.frame_count) == (RecordingState.COMPLETE, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bees_20260101_120000", "holiday"]
+    assert sorted(said) == [
+        "info: removed unfinished .part-ants", "info: removed unfinished .trash-wasps",
+        "info: removed unfinished moths_20260101_120000",
+        "warning: bees_20260101_120000: recovered, 3 frames kept"]
+
+
+def test_a_whole_folder_is_not_touched(tmp_path: Path) -> None:
+    uuid = make_store(tmp_path, "bees")
+    make_export(tmp_path, "bees", uuid)
+    before = contents(tmp_path)
+    said = Said()
+    recover_folder(tmp_path, said)
+    assert (contents(tmp_path), said) == (before, [])
+
+
+@pytest.mark.parametrize("lost", [".mp4", ".mp4.json"])
+def test_half_an_export_is_removed_while_the_raw_is_there(tmp_path: Path, lost: str) -> None:
+    uuid = make_store(tmp_path, "bees")
+    make_export(tmp_path, "bees", uuid)
+    (tmp_path / f"bees.high{lost}").unlink()
+    recover_folder(tmp_path, Said())
+    assert [path.name for path in tmp_path.iterdir()] == ["bees"]
+
+
+def test_a_video_without_its_raw_is_nobodys_to_remove(tmp_path: Path) -> None:
+    (tmp_path / "holiday.high.mp4").write_bytes(b"x")
+    recover_folder(tmp_path, Said())
+    assert (tmp_path / "holiday.high.mp4").exists()
+
+
+def test_one_that_cannot_be_recovered_is_named_and_does_not_stop_the_others(
+        tmp_path: Path) -> None:
+    interrupted(tmp_path / "ants_20260101_120000")
+    interrupted(tmp_path / "bees_20260101_120000")
+    (tmp_path / "ants_20260101_120000" / "metadata.yaml").write_text("{")
+    said = Said()
+    recover_folder(tmp_path, said)
+    states = {r.name: r.state for r in scan(tmp_path)}
+    assert states["bees_20260101_120000"] is RecordingState.COMPLETE
+    assert any("ants_20260101_120000" in line and line.startswith("error") for line in said), (
+        said, states)
