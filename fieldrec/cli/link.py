@@ -74,15 +74,19 @@ class RemoteLink:
         """The other side publishes."""
 
     async def call(self, verb: str, **arguments: Any) -> Any:
-        async with self._connection() as (reader, writer):
-            return await _ask(reader, writer, verb, arguments)
+        try:
+            async with self._connection() as (reader, writer):
+                return await _ask(reader, writer, verb, arguments)
+        except (ConnectionError, FileNotFoundError) as error:
+            raise StateError(f"fieldrec went away while it was asked for {verb!r}") from error
 
     async def watch(self) -> None:
         """Publish the other side's snapshots on our board until cancelled or it goes away."""
-        async with self._connection() as (reader, writer):
-            writer.write(b'{"verb": "watch"}\n')
-            while line := await reader.readline():
-                self.board.publish(snapshot_from_dict(json.loads(line)["result"]))
+        with contextlib.suppress(ConnectionError, FileNotFoundError):
+            async with self._connection() as (reader, writer):
+                writer.write(b'{"verb": "watch"}\n')
+                while line := await reader.readline():
+                    self.board.publish(snapshot_from_dict(json.loads(line)["result"]))
         raise StateError("fieldrec went away; what it had begun goes on when it is started again")
 
     @contextlib.asynccontextmanager
@@ -103,7 +107,7 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, verb:
     writer.write(json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n")
     line = await reader.readline()
     if not line:
-        raise StateError(f"fieldrec went away while it was asked for {verb!r}")
+        raise ConnectionResetError
     reply = json.loads(line)
     if not reply["ok"]:
         raise error_from(reply)
@@ -135,10 +139,33 @@ async def open_link(config: Config) -> AsyncIterator[Link]:
         async with App(config, FOLDER_ONLY) as app:
             yield LocalLink(app)
         return
-    watching = asyncio.create_task(owner.watch(), name="watch")
-    try:
+    async with _watched(owner):
         yield owner
+
+
+@contextlib.asynccontextmanager
+async def _watched(owner: RemoteLink) -> AsyncIterator[None]:
+    """Keep the owner's board up to date; what waits for it in the block gets StateError when the
+    owner goes away."""
+    waiting = asyncio.current_task()
+    gone: list[BaseException] = []
+
+    def ended(task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and waiting is not None:
+            gone.append(error)
+            waiting.cancel()
+
+    watching = asyncio.create_task(owner.watch(), name="watch")
+    watching.add_done_callback(ended)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if gone and waiting is not None and waiting.uncancel() == 0:
+            raise gone[0] from None
+        raise
     finally:
+        watching.remove_done_callback(ended)
         watching.cancel()
         await asyncio.wait([watching])
         if not watching.cancelled():

@@ -38,7 +38,7 @@ def _jobs_of(where: Where, verb: str, as_json: bool, no_wait: bool, **arguments:
             jobs = JOBS.validate_python(await link.call(verb, **arguments))
             if jobs and not (no_wait and link.daemon):
                 async with shown(link.board, link.refresh):
-                    jobs = tuple(await wait_for_jobs(link.board, [job.id for job in jobs]))
+                    jobs = tuple(await wait_for_jobs(link, [job.id for job in jobs]))
             return jobs
 
     jobs = run(act)

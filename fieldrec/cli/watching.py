@@ -9,10 +9,15 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 from rich.console import Console
 
+from fieldrec.cli.link import Link
 from fieldrec.core.errors import JobError
 from fieldrec.core.model import Job, JobState
 from fieldrec.status import terminal, words
 from fieldrec.status.board import Board
+from fieldrec.status.control_socket import JOBS
+
+ASK_S = 1.0
+"""Between two questions for all jobs while some go on."""
 
 
 @contextlib.asynccontextmanager
@@ -34,18 +39,25 @@ async def shown(board: Board, refresh: Callable[[], None] = lambda: None) -> Asy
         task.result()
 
 
-async def wait_for_jobs(board: Board, ids: Iterable[int]) -> list[Job]:
+async def wait_for_jobs(link: Link, ids: Iterable[int]) -> list[Job]:
     """Wait until all these jobs have ended; returns them. On a daemon they may wait for power or
-    for a recording to end: the picture says so."""
-    wanted = set(ids)
-    version = -2
+    for a recording to end: the picture says so. The picture holds but some of the jobs and the
+    queue forgets old ones, so the queue is asked, often enough to see each job's end."""
+    loop = asyncio.get_running_loop()
+    wanted = dict.fromkeys(ids)
+    seen: dict[int, Job] = {}
+    version, asked_s = -2, -ASK_S
     while True:
-        snapshot = await board.wait_changed(version, None)
+        snapshot = await link.board.wait_changed(version, None)
         version = snapshot.version
-        found = [job for job in snapshot.jobs if job.id in wanted]
-        if snapshot.version >= 0 and all(job.state.finished for job in found) \
-                and len(found) == len(wanted):
-            return found
+        busy = any(job.id in wanted and not job.state.finished for job in snapshot.jobs)
+        if busy and loop.time() - asked_s < ASK_S:
+            continue
+        asked_s = loop.time()
+        now = {job.id: job for job in JOBS.validate_python(await link.call("jobs"))}
+        seen.update({number: now[number] for number in wanted if number in now})
+        if all(now[number].state.finished for number in wanted if number in now):
+            return [seen[number] for number in wanted if number in seen]
 
 
 def fail_on(jobs: Iterable[Job]) -> None:
