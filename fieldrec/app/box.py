@@ -28,7 +28,15 @@ from fieldrec.control import Control
 from fieldrec.core.clock import Clock, SystemClock
 from fieldrec.core.errors import FieldrecError, ShutdownStuck
 from fieldrec.core.folder import FolderLock
-from fieldrec.core.model import CameraState, Conditions, Drive, PowerLevel, PowerState, Recording
+from fieldrec.core.model import (
+    CameraState,
+    Conditions,
+    Drive,
+    Job,
+    PowerLevel,
+    PowerState,
+    Recording,
+)
 from fieldrec.core.snapshot import Snapshot, StorageStatus
 from fieldrec.core.workers import Worker, supervise
 from fieldrec.drives.watcher import DriveWatcher
@@ -137,7 +145,7 @@ class App:
         await self._storage_worker.run(lambda _stop: recover_folder(self.folder, say))
         self._queue = JobQueue(lock.private / "jobs.sqlite", on_change=lambda _job: self.changed(),
                                on_event=self.say, clock=self.clock)
-        self._queue.subscribe(lambda _job: self._replan.set())
+        self._queue.subscribe(self._job_changed)
         await self._queue.open()
         self._build()
         self.publish()
@@ -316,6 +324,11 @@ class App:
             self.events.add(f"{name}: {problem}", "error")
         self._problems[name] = problem
         self.changed()
+
+    def _job_changed(self, job: Job) -> None:
+        """Only an end makes another job wanted or ends a visit; planning reads the whole folder."""
+        if job.state.finished:
+            self._replan.set()
 
     def _drives_changed(self) -> None:
         self._replan.set()

@@ -89,9 +89,10 @@ class JobRunner:
             await self._review_running(lane, conditions)
         runnable: list[Job] = []
         busy = {running.job_id for running in self._lanes.values()}
-        idle = [job for job in self._queue.jobs() if not job.state.finished and job.id not in busy]
+        unfinished = [job for job in self._queue.jobs() if not job.state.finished]
+        idle = [job for job in unfinished if job.id not in busy]
         for job in order.judging_order(idle):
-            verdict = self._verdict(job, conditions, runnable)
+            verdict = self._verdict(job, conditions, runnable, unfinished)
             if isinstance(verdict, Run):
                 runnable.append(job)
             await self._tell(job.id, verdict)
@@ -100,7 +101,8 @@ class JobRunner:
             if lane_name not in self._lanes and first is not None:
                 self._start(lane_name, self._queue.job(first.id))
 
-    def _verdict(self, job: Job, conditions: Conditions, runnable: Sequence[Job]) -> Verdict:
+    def _verdict(self, job: Job, conditions: Conditions, runnable: Sequence[Job],
+                 unfinished: Sequence[Job]) -> Verdict:
         """Admission's word, then the order among jobs."""
         verdict = decide(job, conditions)
         if not isinstance(verdict, Run):
@@ -110,7 +112,6 @@ class JobRunner:
         if job.id in self._not_yet:
             return Wait(self._not_yet[job.id])
         running = [self._queue.job(lane.job_id) for lane in self._lanes.values()]
-        unfinished = [other for other in self._queue.jobs() if not other.state.finished]
         return order.behind(job, running, runnable, unfinished) or verdict
 
     async def _tell(self, job_id: int, verdict: Verdict) -> None:
