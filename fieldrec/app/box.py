@@ -11,14 +11,13 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fieldrec.app.conditions import conditions_of, destinations_of
 from fieldrec.app.console_verbs import ConsoleVerbs
 from fieldrec.app.events import Events
-from fieldrec.app.health import Progress
+from fieldrec.app.health import Alive, Progress
 from fieldrec.app.offload import Offload
 from fieldrec.app.recovery import recover_folder
 from fieldrec.camera.configured import configured_camera
@@ -114,8 +113,7 @@ class App:
         self._lag_ms = 0.0
         self._version = 0
         self._progress = Progress()
-        self._watchdog_fed_s = -math.inf
-        self._status_line = ""
+        self._alive = Alive()
         self._stopping = False
         self._under_way: tuple[tuple[str, CameraState], ...] = ()
         self._session: Session | None = None
@@ -395,16 +393,8 @@ class App:
             () if self._session is None else self._session.status(), now_s)
         if stuck != self._problems.get("storing", ""):
             self._part_changed("storing", stuck)
-        if stuck:
-            return
-        interval_s = systemd.watchdog_interval_s()
-        if interval_s is not None and now_s - self._watchdog_fed_s >= interval_s / 2:
-            self._watchdog_fed_s = now_s
-            systemd.watchdog()
-        line = words.describe_briefly(self.board.latest)
-        if line != self._status_line:
-            self._status_line = line
-            systemd.status(line)
+        if not stuck:
+            self._alive.tell(words.describe_briefly(self.board.latest), now_s)
 
     async def _publish_on_change(self) -> None:
         while True:
