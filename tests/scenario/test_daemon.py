@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 import stat
+import subprocess
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,15 +18,17 @@ import pytest
 
 from tests.fakes.clips import write_clip
 from tests.fakes.commands import (
+    COMMAND,
     Daemon,
     daemon,
+    environment,
     fieldrec,
     fieldrec_json,
     leftovers,
     refused,
     write_config,
 )
-from tests.fakes.small_stores import contents
+from tests.fakes.small_stores import contents, make_store
 
 BIG = {"big": {"backend": "synthetic", "options": {"width": 640, "height": 480, "hz": 100}}}
 
@@ -269,6 +272,36 @@ def connect(box: Daemon, client: socket.socket) -> None:
 
     with short_path(box.socket) as short:
         client.connect(short)
+
+
+def test_a_command_that_waits_hears_that_the_daemon_was_killed(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    with daemon(config) as box:
+        (name, _) = record(box)
+        box.ask("start")  # the export waits for its end
+        waiting = subprocess.Popen([*COMMAND, "export", name, "--config", str(config)], text=True,
+                                   stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                   env=environment())
+        with waiting:
+            box.wait(lambda: box.ask("jobs"), "the export is queued")
+            box.kill()
+            _, said = waiting.communicate(timeout=30)
+    assert waiting.returncode == 6
+    assert "fieldrec went away" in said.splitlines()[-1]
+    assert "Traceback" not in said
+
+
+def test_more_recordings_than_a_picture_holds_are_exported_in_one_command(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    usb = tmp_path / "usb"
+    usb.mkdir()
+    for seed in range(60):
+        make_store(tmp_path / "recordings", f"r{seed:02}", frames=1, seed=seed)
+    with daemon(config) as box:
+        jobs = fieldrec_json("copy", "--all", "-d", usb, "--config", config)
+        assert [job["state"] for job in jobs] == ["done"] * 60
+        assert box.stop() == 0
+    assert len(names_in(usb)) == 60
 
 
 # -- the end ---------------------------------------------------------------------------------------

@@ -1,0 +1,260 @@
+"""The verbs: what each queues, what each refuses, in which words."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from fieldrec.catalogue.scan import scan
+from fieldrec.control import Control
+from fieldrec.core.errors import FieldrecError, NotFoundError, StateError, UsageError
+from fieldrec.core.model import (
+    Drive,
+    DriveState,
+    Job,
+    JobKind,
+    JobState,
+    Recording,
+    RecordingState,
+)
+from fieldrec.jobs.job_queue import JobQueue
+from fieldrec.status.board import NOTHING
+
+from tests.fakes.small_stores import make_export, make_store
+
+pytestmark = pytest.mark.asyncio
+
+
+class StandInSession:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    async def start(self, name: str | None, metadata: Mapping[str, Any] | None,
+                    duration_s: float | None, cameras: Sequence[str] | None) -> list[str]:
+        self.calls.append(("start", name, metadata, duration_s, cameras))
+        return [f"{name}_1"]
+
+    async def stop(self, reason: str) -> list[str]:
+        self.calls.append(("stop", reason))
+        return ["bees_1"]
+
+
+class StandInDrives:
+    """Drives that are plugged in; ejecting makes them SAFE."""
+
+    def __init__(self) -> None:
+        self.there: list[Drive] = []
+
+    def plug(self, fs_uuid: str, label: str, mount_point: Path | None = Path("/m")) -> None:
+        self.there.append(Drive(fs_uuid, label, f"/dev/{fs_uuid}", mount_point, "ext4", None, 1, 1,
+                                DriveState.READY))
+
+    def drives(self) -> tuple[Drive, ...]:
+        return tuple(self.there)
+
+    async def eject(self, drive: str) -> None:
+        self.there = [dataclasses.replace(d, state=DriveState.SAFE, mount_point=None)
+                      if drive in (d.fs_uuid, d.label, d.device) else d for d in self.there]
+
+
+class Rig:
+    """A control over real stores and a real queue."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / "recordings"
+        self.folder.mkdir()
+        self.state_of: dict[str, RecordingState] = {}
+        self.session: Any = StandInSession()
+        self.drives = StandInDrives()
+        self.queue = JobQueue(root / "jobs.sqlite")
+        self.changes = 0
+        self.control = self.make(self.session)
+
+    def make(self, session: Any) -> Control:
+        return Control(
+            recordings=self.folder, session=session, queue=self.queue,
+            drives=None if session is None else self.drives, scan=self.scan,
+            snapshot=lambda: NOTHING, destinations=("usb",), default_preset="High",
+            changed=self.changed)
+
+    async def scan(self) -> list[Recording]:
+        return [dataclasses.replace(found, state=self.state_of.get(found.name, found.state))
+                for found in scan(self.folder)]
+
+    def changed(self) -> None:
+        self.changes += 1
+
+
+@pytest_asyncio.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    rig = Rig(tmp_path)
+    for seed, name in enumerate(("ants", "bees"), 1):
+        make_store(rig.folder, name, seed=seed)
+    await rig.queue.open()
+    yield rig
+    await rig.queue.close()
+
+
+def asked(jobs: Sequence[Job]) -> list[tuple[Any, ...]]:
+    return [(job.kind, job.item, job.destination, job.preset, job.delete_source) for job in jobs]
+
+
+async def test_looking(rig: Rig) -> None:
+    assert [r.name for r in await rig.control.recordings()] == ["ants", "bees"]
+    assert (await rig.control.recording("bees")).frame_count == 10
+    assert rig.control.snapshot() is NOTHING
+    assert rig.control.jobs() == ()
+    with pytest.raises(NotFoundError, match=r"no recording 'beees'; did you mean bees\?"):
+        await rig.control.recording("beees")
+    with pytest.raises(NotFoundError, match="2 recordings here"):
+        await rig.control.recording("x")
+
+
+async def test_start_and_stop_go_to_the_session(rig: Rig) -> None:
+    assert await rig.control.start("bees", {"a": 1}, 5.0, ["left"]) == ["bees_1"]
+    assert await rig.control.stop("enough") == ["bees_1"]
+    assert rig.session.calls == [("start", "bees", {"a": 1}, 5.0, ["left"]), ("stop", "enough")]
+    assert rig.changes == 2
+    with pytest.raises(UsageError, match="cannot be a recording's name"):
+        await rig.control.start("a/b")
+
+
+async def test_without_cameras_start_and_stop_say_what_to_do(rig: Rig) -> None:
+    for verb in (rig.make(None).start, rig.make(None).stop):
+        with pytest.raises(StateError, match="no cameras here"):
+            await verb()
+    with pytest.raises(StateError, match="no drives are watched here"):
+        await rig.make(None).eject()
+
+
+async def test_recording_is_refused_while_power_forbids_it(rig: Rig) -> None:
+    rig.control.refuse_recording("battery critical: 7 %")
+    with pytest.raises(StateError, match="recording refused: battery critical: 7 %"):
+        await rig.control.start()
+    assert await rig.control.stop() == ["bees_1"]
+    rig.control.refuse_recording("")
+    await rig.control.start("bees")
+
+
+async def test_at_the_end_nothing_new_begins_but_stop_and_cancel_go(rig: Rig) -> None:
+    (job,) = await rig.control.export(["bees"])
+    rig.control.refuse_from_now("fieldrec is stopping")
+    for verb in (rig.control.start("x"), rig.control.export(None), rig.control.copy(None, "usb"),
+                 rig.control.move(None, "usb"), rig.control.delete(["bees"]),
+                 rig.control.retry(job.id)):
+        with pytest.raises(StateError, match="fieldrec is stopping"):
+            await verb
+    assert (await rig.control.cancel(job.id)).state is JobState.CANCELLED
+    await rig.control.stop()
+
+
+async def test_export_of_all_takes_what_is_complete_and_has_none(rig: Rig) -> None:
+    make_export(rig.folder, "ants", scan(rig.folder)[0].uuid)
+    make_store(rig.folder, "wasps", seed=3)
+    rig.state_of["wasps"] = RecordingState.RECORDING
+    jobs = await rig.control.export(None)
+    assert asked(jobs) == [(JobKind.EXPORT, "bees", None, "High", False)]
+    assert await rig.control.export(["ants"]) == []
+    assert asked(await rig.control.export(["ants"], "low")) == [
+        (JobKind.EXPORT, "ants", None, "Low", False)]
+    assert [j.id for j in await rig.control.export(["bees"])] == [jobs[0].id]  # the same again
+
+
+@pytest.mark.parametrize("preset", ["Hihg", "../x"])
+async def test_an_unknown_preset_queues_nothing(rig: Rig, preset: str) -> None:
+    with pytest.raises(UsageError, match="the presets are High, Medium, Low"):
+        await rig.control.export(None, preset)
+    assert rig.control.jobs() == ()
+
+
+@pytest.mark.parametrize("state", [RecordingState.RECORDING, RecordingState.INTERRUPTED,
+                                   RecordingState.DAMAGED])
+async def test_what_is_named_must_be_complete(rig: Rig, state: RecordingState) -> None:
+    rig.state_of["bees"] = state
+    for verb in (rig.control.export(["bees"]), rig.control.copy(["bees"], "usb"),
+                 rig.control.move(["bees"], "usb")):
+        with pytest.raises(StateError, match=f"bees: it is {state.value}"):
+            await verb
+    assert asked(await rig.control.copy(None, "usb")) == [
+        (JobKind.COPY, "ants", "usb", None, False)]
+
+
+async def test_the_recording_under_way_is_not_deleted(rig: Rig) -> None:
+    rig.state_of["bees"] = RecordingState.RECORDING
+    with pytest.raises(StateError, match="bees is being recorded; stop it first"):
+        await rig.control.delete(["bees"])
+    rig.state_of["bees"] = RecordingState.DAMAGED
+    assert asked(await rig.control.delete(["bees"])) == [
+        (JobKind.DELETE, "bees", None, None, False)]
+
+
+async def test_one_unknown_name_refuses_all(rig: Rig) -> None:
+    for verb in (rig.control.export(["bees", "x"]), rig.control.copy(["bees", "x"], "usb"),
+                 rig.control.delete(["bees", "x"])):
+        with pytest.raises(NotFoundError):
+            await verb
+    assert rig.control.jobs() == ()
+
+
+async def test_where_to(rig: Rig) -> None:
+    folder = rig.root / "backup"
+    folder.mkdir()
+    rig.drives.plug("AB-12", "FIELD")
+    for said, meant in {"usb": "usb", "FIELD": "drive:AB-12", "AB-12": "drive:AB-12",
+                        "/dev/AB-12": "drive:AB-12", "drive:AB-12": "drive:AB-12",
+                        str(folder): str(folder), f"{folder}/../backup/": str(folder)}.items():
+        (job,) = await rig.control.move(["bees"], said)
+        assert (job.destination, job.delete_source) == (meant, True)
+
+
+@pytest.mark.parametrize(("destination", "kind", "says"), [
+    ("nowhere", NotFoundError, "no destination 'nowhere'; known: usb"),
+    ("backup", NotFoundError, "no destination 'backup'"),  # whose working directory?
+    ("{root}/none", NotFoundError, "is not a folder; create it first"),
+    ("{root}/recordings", UsageError, "inside or around the recordings folder"),
+    ("{root}/recordings/ants", UsageError, "inside or around the recordings folder"),
+    ("{root}/link/ants", UsageError, "inside or around the recordings folder"),
+    ("{root}", UsageError, "inside or around the recordings folder"),
+    ("/", UsageError, "inside or around the recordings folder"),
+    ("/\0", UsageError, "cannot be used"),
+])
+async def test_where_not_to(rig: Rig, monkeypatch: pytest.MonkeyPatch, destination: str,
+                            kind: type[FieldrecError], says: str) -> None:
+    monkeypatch.chdir(rig.root)
+    (rig.root / "backup").mkdir()
+    (rig.root / "link").symlink_to(rig.folder)
+    with pytest.raises(kind, match=says):
+        await rig.control.copy(None, destination.format(root=rig.root))
+    assert rig.control.jobs() == ()
+
+
+async def test_cancel_and_retry(rig: Rig) -> None:
+    (job,) = await rig.control.export(["bees"])
+    with pytest.raises(StateError, match="only failed and cancelled jobs"):
+        await rig.control.retry(job.id)
+    await rig.control.cancel(job.id)
+    with pytest.raises(StateError, match="is cancelled already"):
+        await rig.control.cancel(job.id)
+    assert (await rig.control.retry(job.id)).state is JobState.QUEUED
+    with pytest.raises(NotFoundError, match="no job 99"):
+        await rig.control.cancel(99)
+
+
+async def test_eject(rig: Rig) -> None:
+    with pytest.raises(UsageError, match="say which drive to eject; present: none"):
+        await rig.control.eject()
+    rig.drives.plug("AB-12", "FIELD")
+    rig.drives.plug("EF-56", "", mount_point=None)
+    assert await rig.control.eject() == "SAFE TO REMOVE FIELD"  # the only one that is mounted
+    rig.drives.plug("CD-34", "")
+    rig.drives.plug("GH-78", "OTHER")
+    with pytest.raises(UsageError, match="present: CD-34, OTHER"):
+        await rig.control.eject()
+    assert await rig.control.eject("CD-34") == "SAFE TO REMOVE CD-34"
