@@ -291,7 +291,7 @@ def test_a_command_that_waits_hears_that_the_daemon_was_killed(tmp_path: Path) -
     assert "Traceback" not in said
 
 
-def test_more_recordings_than_a_picture_holds_are_exported_in_one_command(tmp_path: Path) -> None:
+def test_more_recordings_than_a_picture_holds_are_copied_in_one_command(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     usb = tmp_path / "usb"
     usb.mkdir()
