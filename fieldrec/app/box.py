@@ -333,9 +333,9 @@ class App:
         self._runner.wake()
         self.changed()
 
-    async def _eject(self, device: str) -> None:
+    async def _eject(self, device: str, note: str) -> None:
         if self._drives is not None:
-            await self._drives.eject(device)
+            await self._drives.eject(device, note=note)
 
     def _forget_held_back(self) -> None:
         """The operator stopped: what power had cut does not come back by itself."""

@@ -40,6 +40,8 @@ class _Visit:
     served: bool = False
     """Its jobs have ended: nothing more is given to it."""
     ejection: asyncio.Task[None] | None = None
+    note: str = ""
+    """What whoever takes the drive out should know; "" when it got all."""
     refusal: str = ""
     """Why the last eject was refused, so that it is said once."""
 
@@ -48,9 +50,10 @@ class Offload:
     """Automatic exports and copies, and eject when a drive has got all it lacks."""
 
     def __init__(self, config: Config, queue: JobQueue, *, say: Say,
-                 eject: Callable[[str], Awaitable[None]], again: Callable[[], None],
+                 eject: Callable[[str, str], Awaitable[None]], again: Callable[[], None],
                  eject_again_s: float = EJECT_AGAIN_S) -> None:
-        """`eject` takes a drive's device; `again` asks the owner to plan anew."""
+        """`eject` takes a drive's device and what to say beside SAFE; `again` asks the owner to
+        plan anew."""
         self._config = config
         self._queue = queue
         self._say = say
@@ -157,7 +160,7 @@ class Offload:
         """Eject; refused, say so once and try again after a while. A task of its own: a slow drive
         must not keep another one waiting."""
         try:
-            await self._eject(drive.device)
+            await self._eject(drive.device, visit.note)
         except (FieldrecError, OSError) as error:
             if str(error) != visit.refusal:
                 visit.refusal = str(error)
@@ -168,10 +171,12 @@ class Offload:
 
     def _report(self, drive: Drive, visit: _Visit) -> None:
         jobs = [job for job in self._queue.jobs() if job.id in visit.jobs]
-        for job in jobs:
-            if job.state is not JobState.DONE:
-                self._say(f"drive {_name(drive)}: {job.item} not copied: "
-                          f"{job.reason or job.state.value}", "error")
+        failed = [job for job in jobs if job.state is not JobState.DONE]
+        for job in failed:
+            self._say(f"drive {_name(drive)}: {job.item} not copied: "
+                      f"{job.reason or job.state.value}", "error")
+        if failed:
+            visit.note = f"{len(failed)} of {len(jobs)} not copied, see jobs"
 
 
 def _name(drive: Drive) -> str:

@@ -105,8 +105,9 @@ class DriveWatcher:
             self._events.stop()
             await self._cancel_tasks()
 
-    async def eject(self, which: str, give_back_s: float = GIVE_BACK_S) -> None:
-        """Make a drive (by id, label or device) safe to remove: state SAFE.
+    async def eject(self, which: str, give_back_s: float = GIVE_BACK_S, *, note: str = "") -> None:
+        """Make a drive (by id, label or device) safe to remove: state SAFE, with `note` as its
+        reason (what whoever takes it out should know).
 
         New leases are refused, those that are out asked back; then all is synced and unmounted,
         and a real USB device is switched off. DriveBusy when a lease does not come back within
@@ -131,9 +132,9 @@ class DriveWatcher:
             self._eject_cancelled(key)
             raise
         self._there(key)
-        advice = ""
+        advice = note
         try:
-            advice = await self._power_off(key)
+            advice = "; ".join(filter(None, (note, await self._power_off(key))))
         finally:  # it is unmounted: safe, even if cancelled here
             if self._drive(key).state is DriveState.EJECTING:
                 self._table.safe(key, advice)

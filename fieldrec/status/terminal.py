@@ -267,6 +267,8 @@ def _drives(snapshot: Snapshot) -> Iterator[RenderableType]:
 def _safe_panel(drive: Drive) -> Panel:
     text = Text(f" SAFE TO REMOVE  {words.drive_label(drive)} ", style="bold reverse",
                 justify="center")
+    if drive.reason:
+        text.append(f"\n{words.safe_text(drive.reason)}", style="yellow not reverse")
     return Panel(text, box=box.HEAVY, style="bold green", padding=(0, 1))
 
 

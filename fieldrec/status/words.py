@@ -148,7 +148,8 @@ def describe_drive(drive: Drive) -> str:
     """One line about a drive, saying in capitals when it may be pulled out."""
     label = drive_label(drive)
     if drive.state is DriveState.SAFE:
-        return f"SAFE TO REMOVE {label}"
+        reason = safe_text(drive.reason)
+        return f"SAFE TO REMOVE {label}" + (f" ({reason})" if reason else "")
     if drive.state is DriveState.REJECTED:
         return f"{label}: rejected: {safe_text(drive.reason) or 'no reason known'}"
     if drive.state is not DriveState.READY:

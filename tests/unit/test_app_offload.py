@@ -48,6 +48,7 @@ class Rig:
         self.queue = queue
         self.said: list[str] = []
         self.ejected: list[str] = []
+        self.notes: list[str] = []
         self.refusals: list[str] = []
         self.again = asyncio.Event()
         self.offload = Offload(
@@ -55,7 +56,8 @@ class Rig:
             say=lambda text, _severity: self.said.append(text), eject=self.eject,
             again=self.again.set, eject_again_s=0.01)
 
-    async def eject(self, device: str) -> None:
+    async def eject(self, device: str, note: str) -> None:
+        self.notes.append(note)
         self.ejected.append(device)
         if self.refusals:
             raise DriveBusy(self.refusals.pop(0))
@@ -101,6 +103,18 @@ async def test_a_visit_from_insertion_to_eject(queue: JobQueue) -> None:
     assert rig.said == ["drive L-A: looking at 2 recordings"]
 
 
+async def test_a_drive_that_did_not_get_all_says_so_beside_safe(queue: JobQueue) -> None:
+    rig, here = Rig(queue), [recording("a"), recording("b")]
+    await rig.offload.serve([drive()], here)
+    first, second = rig.unfinished()
+    await queue.set_state(first.id, JobState.FAILED, "no room")
+    await queue.set_state(second.id, JobState.DONE)
+    await rig.offload.serve([drive()], here)
+    await rig.ended()
+    assert rig.notes == ["1 of 2 not copied, see jobs"]
+    assert "drive L-A: a not copied: no room" in rig.said
+
+
 async def test_put_in_again_it_is_served_again_even_if_it_was_never_seen_to_leave(
         queue: JobQueue) -> None:
     """A drive that was switched off after SAFE stays SAFE until it is put in again."""
@@ -134,7 +148,7 @@ async def test_an_eject_in_hand_keeps_nobody_waiting_and_ends_with_us(queue: Job
     rig = Rig(queue)
     hangs = asyncio.Event()
 
-    async def hang(_device: str) -> None:
+    async def hang(_device: str, _note: str) -> None:
         hangs.set()
         await asyncio.Event().wait()
 
