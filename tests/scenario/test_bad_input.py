@@ -92,15 +92,20 @@ def assert_nothing_made(folder: Path) -> None:
     ("export:\n  preset: Hihg\n", 2, "the presets are High, Medium, Low; did you mean High?"),
     ("record:\n  name: 'a\\nb'\n", 2, "letters, digits"),
 ])
-@pytest.mark.parametrize("command", ["check", "run"])
 def test_a_wrong_configuration_is_told_with_its_line(
-        tmp_path: Path, command: str, text: str, line: int, says: str) -> None:
-    file = tmp_path / "box.yaml"
-    file.write_text(text)
+        tmp_path: Path, text: str, line: int, says: str) -> None:
+    (tmp_path / "box.yaml").write_text(text)
+    refused(fieldrec("config", "check", "box.yaml", cwd=tmp_path), CONFIG,
+            f"fieldrec: box.yaml:{line}: ", says)
+
+
+@pytest.mark.parametrize("command", [("run",), ("list",), ("export", "--all")])
+def test_no_command_begins_with_a_wrong_configuration(
+        tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "box.yaml").write_text("export:\n  preset: Hihg\n")
     (tmp_path / "recordings").mkdir()
-    words = ("config", "check", "box.yaml") if command == "check" else ("run", "--config",
-                                                                          "box.yaml")
-    refused(fieldrec(*words, cwd=tmp_path), CONFIG, f"fieldrec: box.yaml:{line}: ", says)
+    refused(fieldrec(*command, "--config", "box.yaml", cwd=tmp_path), CONFIG,
+            "fieldrec: box.yaml:2: export.preset: ")
     assert list((tmp_path / "recordings").iterdir()) == []
 
 
@@ -301,8 +306,7 @@ def test_a_camera_that_does_not_open_is_shown_and_tried_again(tmp_path: Path) ->
 # -- names and words -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["a/b", "../b", "a\nb", "a\x1b[31mb", "", ".hidden", "a b",
-                                  "ä", "-x", "x" * 101])
+@pytest.mark.parametrize("name", ["a/b", "a\nb", "a\x1b[31mb", "", ".hidden", "x" * 101])
 def test_a_name_that_cannot_be_a_folder_everywhere(output: Path, name: str) -> None:
     refused(record(output, f"--name={name}"), USAGE, "cannot be a recording's name")
     assert list(output.iterdir()) == []
