@@ -195,3 +195,12 @@ def _remove_folder(folder: Path) -> None:
     """Remove an empty mount folder; one that is not empty, or mounted, stays."""
     with contextlib.suppress(OSError):
         durable.remove_empty_directory(folder)
+
+
+def sync(mount_point: Path) -> None:
+    """Make all that was written to a mounted drive durable; blocks. SyncFailed."""
+    descriptor = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        durable.sync_filesystem(descriptor, mount_point)
+    finally:
+        os.close(descriptor)

@@ -14,6 +14,10 @@ from pathlib import Path
 MOUNTINFO = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
+AUTOMOUNT_ROOTS = (Path("/media"), Path("/run/media"), Path("/mnt"))
+"""Where desktops and people mount removable drives. A USB disk mounted anywhere else belongs to
+the machine (/home, /boot, /srv) and is left alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mount:
@@ -137,3 +141,8 @@ def _points_into(link: Path, folder: Path) -> bool:
         return link.readlink().is_relative_to(folder)
     except OSError:
         return False
+
+
+def automounted(mounted: Mount) -> bool:
+    """Whether it is mounted where desktops and people mount removable drives."""
+    return any(mounted.mount_point.is_relative_to(root) for root in AUTOMOUNT_ROOTS)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from fieldrec.config.models import DrivesConfig
-from fieldrec.core import durable
 from fieldrec.core.errors import DriveBusy, DriveError, DriveGone, DriveRejected, SyncFailed
 from fieldrec.core.model import Drive, DriveState
 from fieldrec.core.workers import Worker
@@ -36,9 +35,6 @@ POWER_OFF_TIMEOUT_S = 15.0
 MEASURE_EVERY_S = 5.0
 """How often the free space of drives that are written to is read."""
 FAST_MBPS = 5000
-AUTOMOUNT_ROOTS = (Path("/media"), Path("/run/media"), Path("/mnt"))
-"""Where desktops and people mount removable drives. A USB disk mounted anywhere else belongs to
-the machine (/home, /boot, /srv) and is left alone."""
 
 
 class DriveWatcher:
@@ -248,7 +244,7 @@ class DriveWatcher:
             mounted = await mount.mount(block, self._config.mount_root)
             self._ours[key] = mounted.mount_point
             return mounted
-        elsewhere = [m for m in found if not _automounted(m)]
+        elsewhere = [m for m in found if not mounts.automounted(m)]
         if elsewhere:
             raise DriveRejected(f"mounted at {printable(str(elsewhere[0].mount_point), 80)}, so it "
                                 "belongs to this machine; unmount it there to use it here")
@@ -329,7 +325,7 @@ class DriveWatcher:
         drive = self._drive(key)
         if drive.mount_point is not None:
             point = drive.mount_point
-            await self._work.run(key, lambda _stop: _sync(point), SYNC_TIMEOUT_S,
+            await self._work.run(key, lambda _stop: mount.sync(point), SYNC_TIMEOUT_S,
                                  f"drive {name_of(drive)} does not finish writing")
         if key not in self._ours:
             raise DriveBusy(f"drive {name_of(drive)} is synced, but others mounted it at "
@@ -432,18 +428,6 @@ class DriveWatcher:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-
-
-def _automounted(mounted: mounts.Mount) -> bool:
-    return any(mounted.mount_point.is_relative_to(root) for root in AUTOMOUNT_ROOTS)
-
-
-def _sync(mount_point: Path) -> None:
-    descriptor = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        durable.sync_filesystem(descriptor, mount_point)
-    finally:
-        os.close(descriptor)
 
 
 def _megabytes(count: int) -> str:
