@@ -327,9 +327,10 @@ def test_a_peer_that_never_reads_harms_nothing(udevd: Udevd, tmp_path: Path, con
                                                ) -> None:
     """One line is read, the other never: recording, offload and stop are as ever."""
     with Console(reads=False) as deaf:
-        deaf.fill()
         with Box(tmp_path, deaf, console, match=udevd.match, cameras=TWO,
                  export=NO_EXPORT) as box:
+            deaf.fill()  # now: opening a port empties it
+            assert deaf.is_full()
             names = record(box, console, "story")
             device = udevd.insert(udevd.image())
             console.until("SAFE TO REMOVE FIELD")
@@ -339,7 +340,6 @@ def test_a_peer_that_never_reads_harms_nothing(udevd: Udevd, tmp_path: Path, con
             now = box.until(lambda now: now["recorders"][0]["frame_count"] > 20, "frames go on")
             assert [(r["lost"], r["dropped"]) for r in now["recorders"]] == [(0, 0)] * 2
             assert not [problem for _, problem in now["parts"] if problem]
-            assert deaf.is_full()
         assert len(names) == 2
 
 
