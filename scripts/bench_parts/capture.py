@@ -25,6 +25,7 @@ from typing import Any
 import imgstore
 import numpy as np
 import table
+
 from fieldrec.camera import Pixels
 from fieldrec.camera.synthetic import Options, SyntheticCamera
 from fieldrec.core import durable

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import table
+
 from fieldrec.camera.synthetic import Options, SyntheticCamera
 from fieldrec.core.model import FrameSpec
 from fieldrec.export.presets import preset

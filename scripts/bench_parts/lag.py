@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import table
+
 from fieldrec.app import DAEMON, App
 from fieldrec.config import Config
 from fieldrec.core.model import FrameSpec, Job

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import table
+
 from fieldrec.core.model import FrameSpec
 from fieldrec.store.writer import StoreWriter
 

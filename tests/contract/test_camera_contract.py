@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fieldrec.camera import Camera, blank
 from fieldrec.camera.discovery import backend_names, make_camera, options_model
 from fieldrec.core.errors import CameraError, CameraTimeout, ConfigError
-
 from tests.fakes.clips import write_clip
 
 V4L2 = Path("/dev/video0")

@@ -6,8 +6,9 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import fieldrec.destinations
 import pytest
+
+import fieldrec.destinations
 from fieldrec.core.errors import JobRefused, StoreDamaged
 from fieldrec.destinations import MANIFEST_NAME, Destination
 from fieldrec.destinations.drive import DriveDestination

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fieldrec.core.model import FrameSpec
 from fieldrec.export.presets import PRESETS, Preset, preset
 from fieldrec.export.run import run_export
-
 from tests.fakes.export_content import RED_BGR, moving, uneven_times, write_store
 
 SPECS = {"mono": FrameSpec((240, 320), "uint8", "MONO8", 60.0),
@@ -42,12 +42,14 @@ video.play().catch(problem => tell(String(problem)));
 SEEK = """
 const done = arguments[0], video = document.querySelector('video');
 const canvas = document.createElement('canvas');
-video.onseeked = () => {
-  canvas.width = canvas.height = 1;
+canvas.width = canvas.height = 1;
+const look = (now, frame) => {  // 'seeked' may come before the frame is there to be drawn
+  if (Math.abs(frame.mediaTime - AT) > 0.05) { video.requestVideoFrameCallback(look); return; }
   const pen = canvas.getContext('2d');
   pen.drawImage(video, X, Y, 1, 1, 0, 0, 1, 1);
   done([...pen.getImageData(0, 0, 1, 1).data]);
 };
+video.requestVideoFrameCallback(look);
 video.currentTime = AT;
 """
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fieldrec.core.model import FrameSpec
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.recover import recover

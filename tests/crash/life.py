@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import xxhash
+from imgstore import new_for_filename
+
 from fieldrec.app.recovery import recover_folder
 from fieldrec.catalogue.check import check
 from fieldrec.catalogue.scan import scan
@@ -25,7 +27,6 @@ from fieldrec.export.run import run_export
 from fieldrec.jobs.transfer import move, transfer
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.writer import StoreWriter
-from imgstore import new_for_filename
 
 NAME = "cut_20261121_060000"
 SPEC = FrameSpec((48, 64), "uint8", "MONO8", 25.0)

@@ -24,7 +24,6 @@ from typing import Any
 
 from fieldrec.core import durable
 from fieldrec.core.errors import FieldrecError
-
 from tests.crash import life
 
 FS_IOC_GOINGDOWN = 0x8004587D

@@ -9,8 +9,9 @@ from typing import Any
 
 import av
 import numpy as np
-from fieldrec.camera.burnt_number import burn_number
 from numpy.typing import NDArray
+
+from fieldrec.camera.burnt_number import burn_number
 
 
 def write_clip(path: Path, *, frames: int = 10, hz: int = 25, width: int = 160, height: int = 120,

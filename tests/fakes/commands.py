@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from fieldrec.status.control_socket import short_path
 
+from fieldrec.status.control_socket import short_path
 from tests.fakes.waiting import wait_until
 
 COMMAND = (sys.executable, "-m", "fieldrec.cli.main")

@@ -8,10 +8,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+
 from fieldrec.camera.burnt_number import burn_number
 from fieldrec.core.model import FrameSpec
 from fieldrec.store.writer import StoreWriter
-from numpy.typing import NDArray
 
 Pixels = NDArray[Any]
 START_NS = 1_795_000_000_123_456_789

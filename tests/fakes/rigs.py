@@ -12,13 +12,13 @@ from typing import Any
 
 import imgstore
 import numpy as np
+
 from fieldrec.config import RecordConfig, StoreConfig
 from fieldrec.core.model import CameraState, ClockQuality
 from fieldrec.core.snapshot import RecorderStatus
 from fieldrec.record.capture import Patience
 from fieldrec.record.recorder import Recorder
 from fieldrec.store.reader import StoreReader
-
 from tests.fakes.cameras import ManualClock, ScriptedCamera, Watching
 
 QUICK = Patience(grab_s=0.01, silence_s=1e9, hang_s=1e9, together_s=30.0, take_s=0.01)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import xxhash
+
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout
 

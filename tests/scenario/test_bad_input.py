@@ -15,9 +15,9 @@ from typing import Any
 
 import imgstore
 import pytest
+
 from fieldrec.cli.main import COMMANDS
 from fieldrec.core import errors
-
 from tests.fakes.clips import write_clip
 from tests.fakes.commands import (
     COMMAND,

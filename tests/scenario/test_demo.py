@@ -19,9 +19,9 @@ import av
 import imgstore
 import numpy as np
 import pytest
+
 from fieldrec.camera.synthetic import read_number
 from fieldrec.cli.demo import find_clip
-
 from tests.fakes.commands import COMMAND, environment, fieldrec, fieldrec_json, leftovers
 from tests.fakes.small_stores import contents
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fieldrec.app import DAEMON, App
 from fieldrec.config import Config
 from fieldrec.core import durable
 from fieldrec.core.folder import PRIVATE_NAME
 from fieldrec.core.model import Job, JobState
-
 from tests.fakes.loop_watch import LoopWatch
 from tests.fakes.small_stores import make_store
 

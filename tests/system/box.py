@@ -29,8 +29,8 @@ from types import TracebackType
 from typing import Any
 
 import yaml
-from fieldrec.status.control_socket import short_path
 
+from fieldrec.status.control_socket import short_path
 from tests.fakes.waiting import wait_until
 
 GUARD_S = 45

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from fieldrec.config.models import DrivesConfig
 from fieldrec.core.errors import DriveBusy, DriveGone, DriveRejected, NotFoundError
 from fieldrec.core.model import Drive, DriveState
@@ -20,7 +21,6 @@ from fieldrec.drives import mount
 from fieldrec.drives.mounts import mount_at, mounts_of, read_mounts
 from fieldrec.drives.udev import BlockDevice, BlockEvents, Change
 from fieldrec.drives.watcher import DriveWatcher
-
 from tests.system.udevd import Udevd, cannot_mount, udevd, udevd_session
 
 __all__ = ["udevd", "udevd_session"]

@@ -169,8 +169,9 @@ def test_pulled_out_in_the_middle_of_a_copy(udevd: Udevd, tmp_path: Path, consol
         now = box.until(lambda now: state_of(now, "FIELD") == "absent" and unfinished(now)
                         and {job["state"] for job in unfinished(now)} == {"waiting"}, "jobs wait")
         assert now["recording"]
+        field = next(drive for drive in now["drives"] if drive["label"] == "FIELD")
         assert {job["reason"] for job in unfinished(now)} == {
-            f"drive {now['drives'][-1]['fs_uuid']} not present"}
+            f"drive {field['fs_uuid']} not present"}
         wait_until(lambda: any("job=wait:drive" in line for line in console.texts()), GUARD_S,
                    "the console says why")
         device = udevd.insert(image)

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from fieldrec.camera.configured import check_cameras
 from fieldrec.config import load_document
-
 from tests.system.box import GUARD_S, Box, cameras
 
 SOURCES = Path(__file__).parents[2]

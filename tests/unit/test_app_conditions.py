@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fieldrec.app.conditions import conditions_of, destinations_of
 from fieldrec.config import Config
 from fieldrec.core.model import (

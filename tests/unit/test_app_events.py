@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+
 from fieldrec.app import events
 from fieldrec.app.events import Events
 from fieldrec.core.clock import SystemClock

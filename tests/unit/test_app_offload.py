@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+
 from fieldrec.app.offload import Offload
 from fieldrec.config import Config
 from fieldrec.core.errors import DriveBusy

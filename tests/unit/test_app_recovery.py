@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from fieldrec.app.recovery import recover_folder
 from fieldrec.catalogue.scan import scan
 from fieldrec.core.model import FrameSpec, RecordingState
 from fieldrec.store.writer import StoreWriter
-
 from tests.fakes.small_stores import contents, make_export, make_store
 
 

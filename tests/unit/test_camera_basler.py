@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from fieldrec.camera import basler, blank
 from fieldrec.camera.basler import BaslerCamera, BlockCounter, Options
 from fieldrec.core.errors import CameraError, CameraTimeout

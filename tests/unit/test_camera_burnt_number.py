@@ -7,12 +7,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from fieldrec.camera import blank
-from fieldrec.camera.burnt_number import MIN_HEIGHT, MIN_WIDTH, burn_number, read_number
-from fieldrec.camera.synthetic import Options, SyntheticCamera
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fieldrec.camera import blank
+from fieldrec.camera.burnt_number import MIN_HEIGHT, MIN_WIDTH, burn_number, read_number
+from fieldrec.camera.synthetic import Options, SyntheticCamera
 from tests.fakes.clips import picture, write_clip
 
 

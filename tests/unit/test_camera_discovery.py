@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fieldrec.camera
 import pytest
+
+import fieldrec.camera
 from fieldrec.camera import discovery
 from fieldrec.camera.synthetic import Options, SyntheticCamera
 from fieldrec.core.errors import ConfigError

@@ -8,13 +8,13 @@ from typing import Any
 
 import cv2
 import pytest
+
 from fieldrec.camera import Pixels, blank
 from fieldrec.camera.burnt_number import read_number
 from fieldrec.camera.file import FileCamera, Options
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import CameraEnded, CameraError, CameraTimeout
 from fieldrec.core.model import FrameHeader
-
 from tests.fakes.clips import write_clip, write_sound
 
 

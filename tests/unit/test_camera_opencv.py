@@ -9,10 +9,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from fieldrec.camera.opencv import OpenCvCamera, Options, retrieve_into
-from fieldrec.core.errors import CameraError
 from pydantic import ValidationError
 
+from fieldrec.camera.opencv import OpenCvCamera, Options, retrieve_into
+from fieldrec.core.errors import CameraError
 from tests.fakes.clips import write_clip
 
 

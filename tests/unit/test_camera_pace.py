@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from fieldrec.camera.pace import Pace
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import CameraTimeout

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fieldrec.camera import discovery
 from fieldrec.camera.spec import EXAMPLES, CameraSpec, parse_spec, parse_specs
 from fieldrec.config.models import SAFE_NAME
 from fieldrec.core.errors import UsageError
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(("text", "expected"), [

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fieldrec.camera import Pixels, blank
 from fieldrec.camera.synthetic import Options, SyntheticCamera, read_number
 from fieldrec.core.errors import CameraEnded, CameraError, CameraLost, CameraTimeout

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from fieldrec.catalogue.check import check
 from fieldrec.core.errors import NotFoundError
 from fieldrec.core.model import FrameSpec
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.writer import StoreWriter
-
 from tests.unit.test_catalogue_scan import begin, record, sidecar
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xxhash
+
 from fieldrec.catalogue.scan import Catalogue, find, scan
 from fieldrec.core.errors import NotFoundError
 from fieldrec.core.model import ClockQuality, FrameSpec, RecordingState

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fieldrec.catalogue.sidecar import matches, read_sidecar
-from fieldrec.core.errors import StoreDamaged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fieldrec.catalogue.sidecar import matches, read_sidecar
+from fieldrec.core.errors import StoreDamaged
 from tests.unit.test_catalogue_scan import sidecar
 
 

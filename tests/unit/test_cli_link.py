@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fieldrec.app import FOLDER_ONLY, App
 from fieldrec.cli.link import Interrupted, LocalLink, find_owner, open_link, run, signals
 from fieldrec.cli.watching import fail_on, shown, wait_for_jobs
@@ -20,7 +21,6 @@ from fieldrec.core.model import Job, JobKind, JobState
 from fieldrec.core.snapshot import Snapshot
 from fieldrec.status.board import Board
 from fieldrec.status.control_socket import JOBS, SOCKET_NAME
-
 from tests.fakes.small_stores import make_store
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+
 from fieldrec.cli import where
 from fieldrec.cli.where import Where, where_options
 from fieldrec.core.errors import ConfigError, StoreError, UsageError

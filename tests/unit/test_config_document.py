@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fieldrec.config import load_config
 from fieldrec.config.document import Document, dotted
 from fieldrec.config.models import CameraConfig, Config
 from fieldrec.core.errors import ConfigError
-from hypothesis import given
-from hypothesis import strategies as st
 
 TWELFTH = "# a comment\n" * 10 + "store:\n  chunk_size: 5\n"
 SIZE = "expected a size such as 500 MB, 1.5 GiB or a number of bytes"

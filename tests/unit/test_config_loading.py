@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from fieldrec.config import load_config, load_document
 from fieldrec.core.errors import ConfigError
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from fieldrec.config.models import SAFE_NAME, Config, parse_size
 from pydantic import ValidationError
+
+from fieldrec.config.models import SAFE_NAME, Config, parse_size
 
 
 @pytest.mark.parametrize(("text", "count"), [

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+
 from fieldrec.catalogue.scan import scan
 from fieldrec.control import Control
 from fieldrec.core.errors import FieldrecError, NotFoundError, StateError, UsageError
@@ -23,7 +24,6 @@ from fieldrec.core.model import (
 )
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.status.board import NOTHING
-
 from tests.fakes.small_stores import make_export, make_store
 
 pytestmark = pytest.mark.asyncio

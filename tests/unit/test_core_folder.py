@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from fieldrec.core.errors import LockedError, StoreError
 from fieldrec.core.folder import LOCK_NAME, PRIVATE_NAME, FolderLock
 

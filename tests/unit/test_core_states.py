@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+
 from fieldrec.core import states
 from fieldrec.core.errors import StateError
 from fieldrec.core.model import CameraState, DriveState, JobState, RecordingState

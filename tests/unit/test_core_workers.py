@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 import pytest
+
 from fieldrec.core.errors import StateError
 from fieldrec.core.workers import Worker, supervise
 

@@ -10,9 +10,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+
 from fieldrec.core.errors import DestinationError, DriveGone, FieldrecError, JobRefused, SyncFailed
 from fieldrec.destinations.drive import DriveDestination, drive_failure, flush_buffers
-
 from tests.unit.test_destinations_folder import loop_mounted
 
 

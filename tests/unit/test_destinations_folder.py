@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+
 from fieldrec.core import durable
 from fieldrec.core.errors import DestinationError, FieldrecError, JobRefused
 from fieldrec.destinations.folder import FolderDestination, errno_of

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from fieldrec.drives.labels import identity, printable
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fieldrec.drives.labels import identity, printable
 
 
 @pytest.mark.parametrize(("text", "clean"), [

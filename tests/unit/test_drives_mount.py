@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+
 from fieldrec.config.models import DrivesConfig
 from fieldrec.core.errors import DriveRejected
 from fieldrec.drives import mount

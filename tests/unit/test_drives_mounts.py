@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from fieldrec.drives.mounts import holders, mount_at, read_mounts, system_disks
 
 TEXT = r"""

@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 import pytest
+
 from fieldrec.core.errors import DriveBusy
 from fieldrec.drives.work import DriveWork
 

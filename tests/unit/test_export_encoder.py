@@ -9,11 +9,11 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from fieldrec.core.errors import EncoderFailed, StateError, UsageError
 from fieldrec.core.model import Export
 from fieldrec.export.encoder import Encoder
 from fieldrec.export.stopped import ExportStopped
-
 from tests.fakes.export_content import moving, write_store
 
 PATIENCE_S = 60

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreFull
 from fieldrec.core.model import FrameSpec
@@ -21,7 +22,6 @@ from fieldrec.export.pictures import Pictures
 from fieldrec.export.presets import PRESETS, Preset, preset
 from fieldrec.export.stopped import ExportStopped
 from fieldrec.export.timing import Ticks, ticks
-
 from tests.fakes.export_content import BGR, MONO, Pixels, moving, uneven_times
 
 HIGH = preset("High")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.model import FrameSpec
 from fieldrec.export.pictures import GRID, Pictures, on_grid, plane

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from fieldrec.core.errors import UsageError
 from fieldrec.export.presets import PRESETS, export_name, preset
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fieldrec.export import process
 
+from fieldrec.export import process
 from tests.fakes.export_content import moving, write_store
 
 PATIENCE_S = 60

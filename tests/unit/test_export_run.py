@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+
 from fieldrec.camera.burnt_number import read_number
 from fieldrec.core import durable
 from fieldrec.core.errors import (
@@ -32,7 +33,6 @@ from fieldrec.export.presets import Preset, preset
 from fieldrec.export.run import Progress, run_export
 from fieldrec.export.stopped import ExportStopped
 from fieldrec.export.verify import file_digest
-
 from tests.fakes.export_content import BGR, START_NS, moving, uneven_times, write_store
 
 HIGH = preset("High")

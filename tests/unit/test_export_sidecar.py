@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.model import Export
 from fieldrec.export import sidecar
 from fieldrec.export.verify import Quality, file_digest
-
 from tests.fakes.export_content import BGR
 
 NEVER = threading.Event()

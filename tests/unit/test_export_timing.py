@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fieldrec.core.errors import JobRefused
-from fieldrec.export.timing import TICKS_PER_SECOND, durations, mean_hz, ticks
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fieldrec.core.errors import JobRefused
+from fieldrec.export.timing import TICKS_PER_SECOND, durations, mean_hz, ticks
 
 EPOCH_NS = 1_795_000_000_000_000_000
 

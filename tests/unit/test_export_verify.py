@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from fieldrec.core import durable
 from fieldrec.core.errors import VerifyMismatch
 from fieldrec.core.model import FrameSpec
@@ -19,7 +20,6 @@ from fieldrec.export.presets import PRESETS, Preset, preset
 from fieldrec.export.stopped import ExportStopped
 from fieldrec.export.timing import Ticks, ticks
 from fieldrec.export.verify import Quality, expected, file_digest, verify, written_digest
-
 from tests.fakes.export_content import BGR, MONO, Pixels, moving, uneven_times
 from tests.unit.test_export_encoding import make
 

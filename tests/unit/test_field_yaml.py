@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
+
 from fieldrec.camera.configured import check_cameras
 from fieldrec.config import Config, load_document
 from fieldrec.config.models import CameraConfig, ConsoleConfig, DestinationConfig
-from pydantic import BaseModel
 
 FOLDER = Path(__file__).parents[2] / "config"
 

@@ -7,6 +7,7 @@ import itertools
 from typing import Any
 
 import pytest
+
 from fieldrec.core.model import Conditions, Job, JobKind, JobState, PowerLevel, PowerState
 from fieldrec.jobs.admission import Refuse, Run, Verdict, Wait, decide
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fieldrec.core.errors import NotFoundError, StateError
 from fieldrec.core.model import Job, JobKind, JobState
 from fieldrec.jobs import job_queue

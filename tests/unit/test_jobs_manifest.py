@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.jobs import manifest
 from fieldrec.jobs.manifest import Entry

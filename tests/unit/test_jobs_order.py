@@ -7,7 +7,6 @@ import dataclasses
 from fieldrec.core.model import Job, JobKind, JobState
 from fieldrec.jobs.admission import Wait
 from fieldrec.jobs.order import EXPORT, OFFLOAD, behind, first, judging_order, lane
-
 from tests.unit.test_jobs_admission import job
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fieldrec.catalogue.scan import scan
 from fieldrec.core.errors import DestinationError, DriveGone, EncoderFailed, FieldrecError
 from fieldrec.core.model import (
@@ -30,7 +31,6 @@ from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.perform import EncoderProgress
 from fieldrec.jobs.runner import JobRunner
-
 from tests.fakes.small_stores import contents, make_export, make_store
 
 pytestmark = pytest.mark.asyncio

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xxhash
+
 from fieldrec.catalogue.scan import scan
 from fieldrec.core.errors import StateError, StoreDamaged
 from fieldrec.jobs.source import (
@@ -20,7 +21,6 @@ from fieldrec.jobs.source import (
     items_of,
     store_files,
 )
-
 from tests.fakes.small_stores import contents, make_export, make_store
 
 

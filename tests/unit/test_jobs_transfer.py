@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fieldrec.catalogue.scan import scan
 from fieldrec.core import durable
 from fieldrec.core.errors import (
@@ -25,7 +26,6 @@ from fieldrec.destinations import MANIFEST_NAME
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs import manifest, transfer
 from fieldrec.jobs.source import Stopped
-
 from tests.fakes.small_stores import contents, make_export, make_store
 from tests.unit.test_destinations_folder import flip_on_medium, loop_mounted
 

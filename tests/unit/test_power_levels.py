@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+
 from fieldrec.config.models import PowerConfig
 from fieldrec.core.model import PowerLevel, PowerReading, PowerState
 from fieldrec.power.levels import PowerJudge

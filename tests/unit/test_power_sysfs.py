@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from fieldrec.core.model import PowerReading
 from fieldrec.power import sysfs
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
 from fieldrec.config.models import PowerConfig
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.model import PowerLevel, PowerState

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+
 from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout
 from fieldrec.record.capture import Capture, LostRun, Patience
 from fieldrec.record.ring import Ring
-
 from tests.fakes.cameras import LONG_S, SECOND_NS, SPEC, ManualClock, ScriptedCamera
 
 SHORT = Patience(grab_s=0.01, silence_s=0.03)

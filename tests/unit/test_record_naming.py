@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from fieldrec.core.errors import UsageError
 from fieldrec.record.naming import check_name, recording_name, unused_name
 

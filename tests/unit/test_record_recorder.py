@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from fieldrec.camera.synthetic import Options, SyntheticCamera
 from fieldrec.config import RecordConfig, StoreConfig
 from fieldrec.core.clock import SystemClock
@@ -14,7 +15,6 @@ from fieldrec.core.errors import CameraError, CameraLost, StateError, StoreError
 from fieldrec.core.model import CameraState
 from fieldrec.record.recorder import Recorder
 from fieldrec.store.reader import StoreReader
-
 from tests.fakes.cameras import NotedBarrier, Watching
 from tests.fakes.rigs import check_complete, closed_rig, names_in, recorder_rig
 

@@ -7,10 +7,10 @@ import threading
 
 import numpy as np
 import pytest
+
 from fieldrec.core.errors import StoreError
 from fieldrec.core.model import FrameHeader, FrameSpec, Heat
 from fieldrec.record.ring import LEAST_SLOTS, Ring, heat, slots_for
-
 from tests.fakes.cameras import LONG_S, SPEC
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fieldrec.config import RecordConfig, StorageConfig
 from fieldrec.core import durable
 from fieldrec.core.errors import (
@@ -27,7 +28,6 @@ from fieldrec.core.model import CameraState
 from fieldrec.record.recorder import Recorder
 from fieldrec.record.session import Session
 from fieldrec.record.storage import StorageGuard
-
 from tests.fakes.cameras import ManualClock, ScriptedCamera, Watching
 from tests.fakes.disks import FakeDisk
 from tests.fakes.rigs import Disk, RecorderRig, check_complete, names_in

@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
+
 from fieldrec.config import StorageConfig
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull
 from fieldrec.record.storage import StorageGuard
-
 from tests.fakes.disks import FakeDisk
 
 GB = 10**9

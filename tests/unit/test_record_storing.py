@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from fieldrec.core import durable
 from fieldrec.core.errors import CameraLost
 from fieldrec.core.model import CameraState, Heat
-
 from tests.fakes.cameras import SECOND_NS
 from tests.fakes.rigs import QUICK, Disk, check_complete, extra_data, names_in, recorder_rig
 

@@ -6,7 +6,6 @@ import threading
 
 from fieldrec.core.errors import StoreError, SyncFailed
 from fieldrec.record.syncer import Syncer
-
 from tests.fakes.cameras import LONG_S
 
 

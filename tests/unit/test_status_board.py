@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import (
     CameraState,
@@ -24,8 +27,6 @@ from fieldrec.core.model import (
 )
 from fieldrec.core.snapshot import Event, RecorderStatus, Snapshot, StorageStatus
 from fieldrec.status.board import NOTHING, Board, snapshot_as_dict, snapshot_from_dict, utc_text
-from hypothesis import given
-from hypothesis import strategies as st
 
 SPEC = FrameSpec(shape=(480, 640, 3), dtype="uint8", pixel_format="BGR8", nominal_hz=25.0)
 TIME_NS = 1_795_250_412_123_456_789

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fieldrec.config import ConsoleConfig
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import ConfigError, StateError
@@ -20,7 +21,6 @@ from fieldrec.core.snapshot import RecorderStatus, Snapshot
 from fieldrec.status import console, serial_port
 from fieldrec.status.board import Board
 from fieldrec.status.serial_port import Port
-
 from tests.unit.test_status_wire import checked
 
 QUIET_S = 3600.0

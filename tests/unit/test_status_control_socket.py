@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fieldrec.core import errors
 from fieldrec.core.errors import FieldrecError, StateError, StoreFull, UsageError
 from fieldrec.core.model import Job, JobKind, JobState, Recording, RecordingState

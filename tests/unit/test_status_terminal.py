@@ -8,6 +8,11 @@ import io
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+
 from fieldrec.core.model import (
     CameraState,
     Drive,
@@ -22,10 +27,6 @@ from fieldrec.core.model import (
 from fieldrec.core.snapshot import Event, RecorderStatus, Snapshot, StorageStatus
 from fieldrec.status.board import NOTHING, Board
 from fieldrec.status.terminal import live, plain_lines, render
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from rich.cells import cell_len
-from rich.console import Console
 
 TIME_NS = 1_795_248_000_000_000_000  # 2026-11-21 08:00:00Z
 JOB = Job(id=1, kind=JobKind.COPY, item="bees_20261121_060000_left", item_uuid="u",

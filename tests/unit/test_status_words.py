@@ -8,6 +8,9 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fieldrec.core.model import (
     CameraState,
     Drive,
@@ -21,8 +24,6 @@ from fieldrec.core.model import (
 )
 from fieldrec.core.snapshot import RecorderStatus, Snapshot, StorageStatus
 from fieldrec.status import words
-from hypothesis import given
-from hypothesis import strategies as st
 
 JOB = Job(id=1, kind=JobKind.COPY, item="bees", item_uuid="u", destination="BEES1", preset=None,
           delete_source=False, allow_battery=False, state=JobState.RUNNING, reason="", attempt=1,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xxhash
+
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull
 from fieldrec.store import layout

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fieldrec.store.extra_data import ExtraData, jsonable
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fieldrec.store.extra_data import ExtraData, jsonable
 
 
 class Colour(enum.Enum):

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fieldrec.core.model import ClockQuality, FrameSpec
 from fieldrec.store import layout
 from fieldrec.store.layout import Columns, Log
-from hypothesis import given
-from hypothesis import strategies as st
 
 INT64 = st.integers(-2**63, 2**63 - 1)
 STORE = layout.store_mapping(FrameSpec((4, 6), "uint8", "MONO8", 25.0), chunksize=5,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fieldrec.core.errors import NotFoundError, StoreDamaged, StoreError
 from fieldrec.core.model import FrameSpec
 from fieldrec.store.reader import StoreReader, chunk_directories

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fieldrec.core import durable
 from fieldrec.core.errors import (
     LockedError,

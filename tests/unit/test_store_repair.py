@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xxhash
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from fieldrec.core import durable
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout, repair
 from fieldrec.store.chunk import OpenChunk
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SPEC = FrameSpec((2, 3), "uint8", "MONO8", 1.0)
 HEADER = layout.npy_header(SPEC.shape, SPEC.dtype)

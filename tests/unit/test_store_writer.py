@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull, SyncFailed
 from fieldrec.core.model import FrameSpec
