@@ -17,7 +17,7 @@ find_python() {
             return
         fi
     done
-    fail "Python 3.11 or newer is needed; found: $(python3 --version 2>&1 | head -n 1)"
+    fail "Python 3.11 or newer is needed; found: $("${PYTHON:-python3}" --version 2>&1 | head -n 1)"
 }
 
 need_room() {
