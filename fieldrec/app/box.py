@@ -297,7 +297,7 @@ class App:
         if self._session is None:
             return []
         await self._session.wait_stopped()
-        return [status.recording for status in self._session.status() if status.recording]
+        return list(self._session.last_names)
 
     async def settled(self) -> None:
         """Return once no unfinished job is left and none is about to be planned."""

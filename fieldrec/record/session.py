@@ -111,6 +111,7 @@ class Session:
         self._opened.set()
         self._faults = {key: asyncio.Event() for key in recorders}
         self._active: _Active | None = None
+        self._last_names: tuple[str, ...] = ()
         self._storage = StorageStatus(stop_percent=storage.stop_percent)
         for key, recorder in self._recorders.items():
             _check_metadata({**record.metadata, **recorder.metadata}, ConfigError, f"camera {key}")
@@ -129,6 +130,11 @@ class Session:
     def status(self) -> tuple[RecorderStatus, ...]:
         """Every camera, in the order of the configuration. Cheap."""
         return tuple(recorder.status() for recorder in self._recorders.values())
+
+    @property
+    def last_names(self) -> tuple[str, ...]:
+        """Recordings with frames that the last session made, those before a reconnect included."""
+        return self._last_names
 
     def storage_status(self) -> StorageStatus:
         """The disk as of the last look; while :meth:`run` runs, about a second old at most when
@@ -309,9 +315,10 @@ class Session:
                     group.create_task(recorder.stop(reason))
         finally:
             self._active = None
+            self._last_names = tuple(sorted(active.done))
             self._idle.set()
             self._wake.set()
-        names = sorted(active.done)
+        names = list(self._last_names)
         self._event(f"recording ended ({reason}): {', '.join(names) or 'nothing recorded'}", "info")
         return names
 

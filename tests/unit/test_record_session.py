@@ -247,6 +247,7 @@ async def test_lost_camera_records_again_when_back_and_the_other_goes_on(tmp_pat
         await rig.rigs["left"].give(5, 6)
         await rig.rigs["right"].give(1)
         names = await rig.session.stop()
+    assert list(rig.session.last_names) == names
     left = [name for name in names if "SN-left" in name]
     assert len(left) == 2
     check_complete(tmp_path / left[0], [0, 1])
