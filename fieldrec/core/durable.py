@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import ctypes.util
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -81,6 +82,21 @@ def create(path: Path, *, append: bool = False, mode: int = 0o644) -> int:
     _before("create", path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(path, flags | (os.O_APPEND if append else 0), mode)
+
+
+def set_direct(descriptor: int, direct: bool) -> bool:
+    """Write past the page cache from now on (O_DIRECT), or through it again; never blocks.
+
+    False, and nothing changed, on file systems that cannot (some FUSE). Addresses, lengths and
+    offsets must then be multiples of 4096. Past the cache is not durable: sync all the same.
+    """
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    wanted = flags | os.O_DIRECT if direct else flags & ~os.O_DIRECT
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, wanted)
+    except OSError:
+        return False
+    return True
 
 
 def write(descriptor: int, buffers: Sequence[Any], path: Path, total_bytes: int) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from fieldrec.core import durable
 from fieldrec.core.clock import Anchor, Clock
 from fieldrec.core.errors import CameraEnded, CameraLost, FieldrecError, StoreFull, SyncFailed
-from fieldrec.core.model import RecordingState
+from fieldrec.core.model import Heat, RecordingState
 from fieldrec.core.states import RECORDING, step
 from fieldrec.record.capture import Capture, Patience
 from fieldrec.record.ring import Ring, RingStatistics
@@ -211,6 +211,7 @@ class Storing:
         if self.state is RecordingState.OPENING:
             self.state = step(RECORDING, self.state, RecordingState.RECORDING, str(self.path))
         self._marks.append((monotonic_ns, self.frame_count))
+        self._writer.write_past_cache(self._ring.statistics().heat in (Heat.NONE, Heat.LOW))
         self._settle_sync()
         self._write_lost_runs()
         if monotonic_ns >= self._next_clock_check_ns:

@@ -8,6 +8,8 @@ the file's name, the digest and what the calls themselves need.
 from __future__ import annotations
 
 import contextlib
+import errno
+import mmap
 import os
 import struct
 from pathlib import Path
@@ -31,6 +33,15 @@ def as_store_error(error: OSError, path: Path) -> StoreError:
     return StoreError(f"{path}: cannot write: {reason}")
 
 
+def _aligned(header: bytes) -> bytes | mmap.mmap:
+    """The header in memory of its own page where it is whole pages: O_DIRECT asks for it."""
+    if len(header) % layout.PAGE_BYTES:
+        return header
+    page = mmap.mmap(-1, len(header))
+    page[:] = header
+    return page
+
+
 class OpenChunk:
     """One chunk from its first frame to its index."""
 
@@ -39,8 +50,11 @@ class OpenChunk:
         self.path = path
         self.count = 0
         self.chunksize = chunksize
-        self._header = header
+        self._header = _aligned(header)
         self._frame_bytes = len(header) + frame_bytes
+        self.past_cache = True
+        """Whether frames are written past the page cache where that can be done."""
+        self._can_direct = len(header) % layout.PAGE_BYTES == 0
         self._record = bytearray(layout.LOG_RECORD.size)
         self._numbers = np.empty(chunksize, np.int64)
         self._times_ns = np.empty(chunksize, np.int64)
@@ -115,7 +129,9 @@ class OpenChunk:
             raise as_store_error(error, path) from error
         try:
             try:
-                durable.write(descriptor, [self._header, pixels], path, self._frame_bytes)
+                if not (self.past_cache and self._can_direct
+                        and self._write_direct(descriptor, path, pixels)):
+                    durable.write(descriptor, [self._header, pixels], path, self._frame_bytes)
             finally:
                 os.close(descriptor)
         except (OSError, StoreError) as error:
@@ -123,6 +139,33 @@ class OpenChunk:
             if isinstance(error, OSError):
                 raise as_store_error(error, path) from error
             raise
+
+    def _write_direct(self, descriptor: int, path: Path, pixels: NDArray[Any]) -> bool:
+        """Write past the page cache, which spares copying, page tables and write-back; what is
+        not a whole page at the end goes through it. False, the file empty again, where file
+        system or memory do not allow it; then it is not tried again in this chunk."""
+        if not durable.set_direct(descriptor, True):
+            self._can_direct = False
+            return False
+        whole = self._frame_bytes - self._frame_bytes % layout.PAGE_BYTES
+        try:
+            if whole == self._frame_bytes:
+                durable.write(descriptor, [self._header, pixels], path, whole)
+            else:
+                flat = pixels.data.cast("B")
+                cut = whole - len(self._header)
+                durable.write(descriptor, [self._header, flat[:cut]], path, whole)
+                durable.set_direct(descriptor, False)
+                durable.write(descriptor, [flat[cut:]], path, self._frame_bytes - whole)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            durable.set_direct(descriptor, False)
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            self._can_direct = False
+            return False
+        return True
 
     def _write_record(self, frame: Path) -> None:
         try:

@@ -70,6 +70,7 @@ class StoreWriter:
         self._extra_chunk: Path | None = None
         self._sync_lock = threading.Lock()
         self._distrusted = False
+        self._past_cache = True
         self._directory = -1
         self._lock = -1
         text = self._checked_metadata(timezone)
@@ -150,6 +151,14 @@ class StoreWriter:
         if chunk.full:
             self._finish_full_chunk()
 
+    def write_past_cache(self, past_cache: bool) -> None:
+        """Whether large frames are written past the page cache (the default): a sixth of the CPU
+        time, and nothing waits in memory. Store thread; it goes through the cache while its ring
+        is filling, for the cache takes a burst that the disk cannot."""
+        self._past_cache = past_cache
+        if self._chunk is not None:
+            self._chunk.past_cache = past_cache
+
     def add_extra_data(self, **values: Any) -> None:
         """Keep a record beside the last frame. Any thread; does not block, never raises.
 
@@ -186,6 +195,7 @@ class StoreWriter:
         self._take_reserve()
         path = self.path / layout.chunk_name(self._chunks_finished)
         self._chunk = OpenChunk(path, self._chunksize, self._header, self.spec.frame_bytes)
+        self._chunk.past_cache = self._past_cache
         self._extra_chunk = path
         return self._chunk
 

@@ -7,6 +7,7 @@ does after a restart, so that `live` called again after a kill finishes what was
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import threading
 from pathlib import Path
@@ -29,7 +30,8 @@ from fieldrec.store.reader import StoreReader
 from fieldrec.store.writer import StoreWriter
 
 NAME = "cut_20261121_060000"
-SPEC = FrameSpec((48, 64), "uint8", "MONO8", 25.0)
+SPEC = FrameSpec((256, 514), "uint8", "MONO8", 25.0)
+"""Large enough to be written past the page cache, with a tail that is not a whole page."""
 FRAMES = 14
 CHUNKSIZE = 5
 SYNC_EVERY = 4
@@ -40,9 +42,12 @@ NEVER = threading.Event()
 
 def picture(number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The frame that the camera gave under this number: a gradient that moves."""
-    rows = np.arange(48, dtype=np.uint16)[:, None] * 2
-    columns = np.arange(64, dtype=np.uint16)[None, :]
-    return ((rows + columns + number * 7) % 200 + 20).astype(np.uint8)
+    rows = np.arange(SPEC.shape[0], dtype=np.uint16)[:, None]
+    columns = np.arange(SPEC.shape[1], dtype=np.uint16)[None, :]
+    memory = np.frombuffer(mmap.mmap(-1, SPEC.frame_bytes), np.uint8)  # as the ring's slots are
+    pixels = memory.reshape(SPEC.shape)
+    pixels[...] = (rows + columns + number * 7) % 200 + 20
+    return pixels
 
 
 def folders(root: Path) -> tuple[Path, Path, Path]:
