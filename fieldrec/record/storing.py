@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from fieldrec.core import durable
 from fieldrec.core.clock import Anchor, Clock
 from fieldrec.core.errors import CameraEnded, CameraLost, FieldrecError, StoreFull, SyncFailed
-from fieldrec.core.model import Heat, RecordingState
+from fieldrec.core.model import RecordingState
 from fieldrec.core.states import RECORDING, step
 from fieldrec.record.capture import Capture, Patience
 from fieldrec.record.ring import Ring, RingStatistics
 from fieldrec.record.syncer import Syncer
+from fieldrec.record.write_mode import WriteMode
 from fieldrec.store.writer import StoreWriter
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ class Storing:
         self._next_look_ns = 0
         self._next_clock_check_ns = 0
         self._known_step_ns = 0
+        self._write_mode = WriteMode()
         self._marks: deque[tuple[int, int]] = deque(maxlen=RATE_MARKS)
         self.capture = capture
         self.path = writer.path
@@ -211,7 +213,8 @@ class Storing:
         if self.state is RecordingState.OPENING:
             self.state = step(RECORDING, self.state, RecordingState.RECORDING, str(self.path))
         self._marks.append((monotonic_ns, self.frame_count))
-        self._writer.write_past_cache(self._ring.statistics().heat in (Heat.NONE, Heat.LOW))
+        self._writer.write_past_cache(self._write_mode.look(
+            self._ring.statistics().heat, self.frame_count, self._clock.monotonic_ns()))
         self._settle_sync()
         self._write_lost_runs()
         if monotonic_ns >= self._next_clock_check_ns:

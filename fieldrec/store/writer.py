@@ -153,8 +153,7 @@ class StoreWriter:
 
     def write_past_cache(self, past_cache: bool) -> None:
         """Whether large frames are written past the page cache (the default): a sixth of the CPU
-        time, and nothing waits in memory. Store thread; it goes through the cache while its ring
-        is filling, for the cache takes a burst that the disk cannot."""
+        time, and nothing waits in memory. Store thread; record/write_mode decides."""
         self._past_cache = past_cache
         if self._chunk is not None:
             self._chunk.past_cache = past_cache

@@ -1,60 +1,27 @@
-"""I1-I5, I7 and I8 hold whatever step of a life is cut: record, export, copy, move.
+"""I1-I5, I7 and I8 hold whatever step of a life is the last: killed there, or the power cut.
 
-The sweeps cut at every durable step there is; see sweep.py for the modes. A sweep that cut nowhere,
-or that lost nothing in a power cut, would prove nothing: both are asserted.
+The sweeps cut at every durable step there is (power cuts: every third); see sweep.py. A sweep that
+cut nowhere, or power cuts that lost nothing, would prove nothing: both are asserted.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-MEMORY = Path("/dev/shm")
-"""A kill or an error does not depend on the medium: memory makes the sweep quick."""
-
-
-@pytest.fixture
-def quick_folder(tmp_path: Path) -> Iterator[Path]:
-    if not os.access(MEMORY, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(prefix="fieldrec-sweep-", dir=MEMORY) as folder:
-        yield Path(folder)
-
-
-def sweep(mode: str, folder: Path, *span: int, **environment: str) -> list[dict[str, Any]]:
-    words = [str(number) for number in span]
-    result = subprocess.run(
-        [sys.executable, "-m", "tests.crash.sweep", mode, str(folder), *words], cwd=ROOT,
-        env={**os.environ, **environment}, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr[-3000:]
-    return [json.loads(line) for line in result.stdout.splitlines()]
-
-
-def assert_nothing_broke(lines: list[dict[str, Any]]) -> None:
-    *points, end = lines
-    assert end["steps"] > 200, "the life has fewer durable steps than a life can have"
-    assert len(points) == end["steps"], "a point was not cut"
-    broken = [point for point in points if point["wrong"]]
-    assert broken == []
-    assert max(point["promised"] for point in points) > 10
+from tests.crash.running import assert_nothing_broke, quick_folder, sweep
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("mode", ["kill", "ENOSPC", "EIO"])
-def test_every_step_may_be_the_last(mode: str, quick_folder: Path) -> None:
-    assert_nothing_broke(sweep(mode, quick_folder))
+def test_killed_at_every_step(tmp_path: Path) -> None:
+    with quick_folder(tmp_path) as folder:
+        assert_nothing_broke(sweep("kill", folder))
 
 
 @pytest.fixture
