@@ -1,7 +1,7 @@
 """Cuts a life (life.py) at each of its durable steps and checks what is left.
 
-`python -m tests.crash.sweep MODE FOLDER [FIRST LAST STRIDE]` prints one JSON line per point and is
-run by the tests beside it. Modes: `kill` (the process ends at the step), `ENOSPC` and `EIO` (the step
+`python -m tests.crash.sweep MODE FOLDER [FIRST LAST STRIDE]` prints one JSON line per point; the
+tests beside it run it. Modes: `kill` (the process ends at the step), `ENOSPC` and `EIO` (the step
 fails once), `power` (FOLDER is on an ext4 of its own, IMAGE in the environment; the file system is
 cut off without flushing its log at the step, mounted again, then checked). Each life runs in a
 forked child of this one, which never starts a thread.
