@@ -15,6 +15,8 @@ from fieldrec.core.errors import UsageError
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 no_wait_option = click.option("--no-wait", is_flag=True,
                               help="Return when the job is queued (daemon only).")
+destination_option = click.option(
+    "--destination", "-d", required=True, help="A configured name, a drive's label, or a folder.")
 all_option = click.option("--all", "all_", is_flag=True, help="All complete recordings.")
 
 
@@ -81,8 +83,7 @@ def _destination(text: str) -> str:
 @click.command("copy")
 @click.argument("names", nargs=-1)
 @all_option
-@click.option("--destination", "-d", required=True,
-              help="A configured name, a drive's label, or a folder.")
+@destination_option
 @where_options
 @json_option
 @no_wait_option
@@ -96,8 +97,7 @@ def copy_command(where: Where, names: tuple[str, ...], all_: bool, destination: 
 @click.command("move")
 @click.argument("names", nargs=-1)
 @all_option
-@click.option("--destination", "-d", required=True,
-              help="A configured name, a drive's label, or a folder.")
+@destination_option
 @where_options
 @json_option
 @no_wait_option

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 _SIZE = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*(?:([kKMGT])(i?))?[bB]?\s*$")
@@ -33,6 +41,14 @@ def parse_size(value: object) -> object:
     return value
 
 
+def check_safe_name(value: str) -> str:
+    """`value`, or ValueError saying what a name may consist of."""
+    if not SAFE_NAME.match(value):
+        raise ValueError("use letters, digits, '.', '_' and '-' only (at most 100 characters)")
+    return value
+
+
+SafeName = Annotated[str, AfterValidator(check_safe_name)]
 Bytes = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 
 
@@ -73,7 +89,7 @@ class RecordConfig(Section):
 
     autostart: bool = False
     """Start recording from every camera as soon as the daemon runs."""
-    name: str = "recording"
+    name: SafeName = "recording"
     """First part of the name of recordings started without one."""
     duration_s: float | None = Field(default=None, gt=0)
     """Length of recordings started without one; none means until stopped."""
@@ -83,13 +99,6 @@ class RecordConfig(Section):
     """Upper bound of one camera's ring; wins over `ring_s`."""
     metadata: dict[str, Any] = Field(default_factory=dict)
     """User metadata written into every recording."""
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_safe(cls, value: str) -> str:
-        if not SAFE_NAME.match(value):
-            raise ValueError("use letters, digits, '.', '_' and '-' only (at most 100 characters)")
-        return value
 
 
 class CameraConfig(Section):
@@ -136,19 +145,12 @@ class DrivesConfig(Section):
     """`copy`: give the drive every complete recording and export it lacks, then eject it."""
     mount_root: Path = Path("/run/fieldrec/drives")
     """Folder in which drives are mounted, one private folder each."""
-    folder: str = "fieldrec"
+    folder: SafeName = "fieldrec"
     """Folder on the drive that receives recordings."""
     file_systems: tuple[str, ...] = ("ext4", "exfat", "vfat", "ntfs", "ntfs3", "xfs", "btrfs")
     """File-system types that may be mounted; any other drive is rejected."""
     keep_free_bytes: Bytes = 50_000_000
     """Left free on the drive."""
-
-    @field_validator("folder")
-    @classmethod
-    def _folder_is_safe(cls, value: str) -> str:
-        if not SAFE_NAME.match(value):
-            raise ValueError("use letters, digits, '.', '_' and '-' only (at most 100 characters)")
-        return value
 
 
 class PowerConfig(Section):
@@ -197,7 +199,7 @@ class ConsoleConfig(Section):
 class SystemConfig(Section):
     """The box."""
 
-    name: str = "fieldrec"
+    name: SafeName = "fieldrec"
     """Shown in the status, so that several boxes can be told apart."""
     timezone: str = "UTC"
     """IANA zone of recording names and of `timezone_local` in stores."""
@@ -211,13 +213,6 @@ class SystemConfig(Section):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError("expected an IANA time zone such as UTC or Europe/Vienna") from error
-        return value
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_safe(cls, value: str) -> str:
-        if not SAFE_NAME.match(value):
-            raise ValueError("use letters, digits, '.', '_' and '-' only (at most 100 characters)")
         return value
 
 
