@@ -12,6 +12,7 @@ shown when something does not come in time.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import json
 import operator
@@ -19,8 +20,10 @@ import os
 import re
 import select
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import tty
 from collections.abc import Callable, Mapping, Sequence
@@ -83,9 +86,15 @@ class Console:
             while os.write(self._slave, b"x" * 4096):
                 pass
 
-    def is_full(self) -> bool:
-        """Whether nothing more can be written to the line."""
+    def stuffed(self) -> bool:
+        """Fill the line; whether nothing more can be written to it now."""
+        self.fill()
         return not select.select([], [self._slave], [], 0)[1]
+
+    def unread(self) -> int:
+        """Bytes that have come and wait to be read."""
+        answer = fcntl.ioctl(self.master, termios.FIONREAD, struct.pack("i", 0))
+        return int(struct.unpack("i", answer)[0])
 
     def texts(self) -> list[str]:
         """Every whole line so far; AssertionError for one whose checksum is wrong."""
