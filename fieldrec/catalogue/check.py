@@ -20,6 +20,7 @@ from fieldrec.core.errors import FieldrecError, NotFoundError, StoreDamaged
 from fieldrec.core.model import RecordingState
 from fieldrec.store import layout
 from fieldrec.store.layout import Columns
+from fieldrec.store.metadata import METADATA_NAME
 from fieldrec.store.reader import StoreReader, chunk_directories, read_index
 from fieldrec.store.repair import frame_is_whole
 
@@ -75,9 +76,9 @@ def _check_directory(path: Path, deep: bool) -> Iterator[Problem]:
     if state is RecordingState.INTERRUPTED:
         yield Problem(path, "I7", "interrupted; recover it")
         return
-    if not (path / layout.METADATA_NAME).exists():
+    if not (path / METADATA_NAME).exists():
         if chunk_directories(path):
-            yield Problem(path, "I1", f"frames without {layout.METADATA_NAME}; put it back from a "
+            yield Problem(path, "I1", f"frames without {METADATA_NAME}; put it back from a "
                                       "copy")
         return
     try:

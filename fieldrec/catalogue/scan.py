@@ -21,6 +21,7 @@ from fieldrec.catalogue.sidecar import SUFFIX, Sidecar, matches, read_sidecar
 from fieldrec.core.errors import FieldrecError, NotFoundError, StoreDamaged
 from fieldrec.core.model import ClockQuality, FrameSpec, Recording, RecordingState
 from fieldrec.store import layout
+from fieldrec.store.metadata import METADATA_NAME
 from fieldrec.store.reader import (
     chunk_directories,
     created_text,
@@ -92,7 +93,7 @@ class Catalogue:
             if not path.is_dir():
                 return None
             state = locked_state(path)
-            if state is None and not (path / layout.METADATA_NAME).exists():
+            if state is None and not (path / METADATA_NAME).exists():
                 return None
             return self._recording(path, state)
         except (OSError, FieldrecError, ValueError, TypeError) as error:
@@ -100,9 +101,9 @@ class Catalogue:
             return _unreadable(path, RecordingState.DAMAGED)
 
     def _recording(self, path: Path, state: RecordingState | None) -> Recording:
-        if state is not None and not (path / layout.METADATA_NAME).exists():
+        if state is not None and not (path / METADATA_NAME).exists():
             return _unreadable(path, state)
-        store, user = self._once(path / layout.METADATA_NAME, lambda _: read_metadata(path))
+        store, user = self._once(path / METADATA_NAME, lambda _: read_metadata(path))
         chunks = [(chunk, self._chunk(chunk)) for chunk in chunk_directories(path)]
         sound = [known for _, known in chunks if known is not None]
         if state is None:
@@ -231,7 +232,7 @@ def _size_bytes(path: Path, store: dict[str, Any], count: int, sound: list[_Chun
     shape = tuple(int(extent) for extent in store["imgshape"])
     frame = FrameSpec(shape, str(store["imgdtype"]), "", 0.0).frame_bytes
     header = len(layout.npy_header(shape, str(store["imgdtype"])))
-    metadata = (path / layout.METADATA_NAME).stat().st_size
+    metadata = (path / METADATA_NAME).stat().st_size
     return count * (header + frame) + sum(known.index_bytes for known in sound) + metadata
 
 

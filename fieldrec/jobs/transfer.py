@@ -33,6 +33,7 @@ from fieldrec.jobs import manifest
 from fieldrec.jobs.manifest import Entry, Manifest
 from fieldrec.jobs.source import SLICE_BYTES, File, Item, Reader, changed_since, check, items_of
 from fieldrec.store import layout
+from fieldrec.store.metadata import METADATA_NAME
 
 BATCH_BYTES = 256 * 1024 * 1024
 """Between two syncs of the destination: bounds what lies unwritten in memory."""
@@ -251,7 +252,7 @@ class _Work:
         digests = {entry.path: entry.xxh64 for entry in found.files}
         return all(self._reader.digest(file) == digests[file.relative]
                    for file in self.item.files
-                   if file.path.name in (layout.METADATA_NAME, layout.INDEX_NAME))
+                   if file.path.name in (METADATA_NAME, layout.INDEX_NAME))
 
     def _source_sizes(self) -> dict[str, int]:
         return {file.relative: file.size_bytes for file in self.item.files}

@@ -34,8 +34,6 @@ An all-zero record (what a power cut leaves of an unwritten block) fails its CRC
 
 from __future__ import annotations
 
-import datetime
-import enum
 import io
 import math
 import re
@@ -44,17 +42,12 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from fieldrec.core.model import FrameSpec
-
-STORE_KEY = "__store"
-METADATA_NAME = "metadata.yaml"
 LOCK_NAME = ".lock"
 RESERVE_NAME = ".reserve"
 INDEX_NAME = "index.npz"
@@ -73,9 +66,16 @@ _LOG_DTYPE = np.dtype([("position", "<u8"), ("number", "<i8"), ("time_ns", "<i8"
                        ("crc", "<u4")])
 
 NO_DEVICE_TIME = -1
+_LARGEST_S = 9.2e9
 _INDEX_FIXED_BYTES = 8192
 _INDEX_FRAME_BYTES = 40
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def seconds_of(times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Epoch seconds nearest to integer nanoseconds: the same double that was turned into them,
+    for times since 1971. (`times_ns / 1e9` rounds twice and is off by up to 240 ns.)"""
+    return times_ns // 1_000_000_000 + (times_ns % 1_000_000_000) / 1e9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +87,14 @@ class Columns:
     device_times_ns: NDArray[np.int64]
     """-1 where the camera has no clock."""
     digests: NDArray[np.uint64] | None
-    """XXH3-64 of the pixel bytes; None in stores that fieldrec did not write."""
+    """XXH3-64 of the pixel bytes (of the file's bytes where frames are encoded: png, jpg …); None
+    in video stores and in stores that fieldrec did not write."""
+    times_s: NDArray[np.float64] | None = None
+    """`frame_time` exactly as another program wrote it, where nanoseconds do not say it exactly."""
+
+    def seconds(self) -> NDArray[np.float64]:
+        """`frame_time` as imgstore's users see it: epoch seconds."""
+        return seconds_of(self.times_ns) if self.times_s is None else self.times_s
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -95,8 +102,9 @@ class Columns:
     def take(self, which: NDArray[Any]) -> Columns:
         """The frames selected by a boolean mask or an array of positions."""
         digests = None if self.digests is None else self.digests[which]
+        times_s = None if self.times_s is None else self.times_s[which]
         return Columns(self.numbers[which], self.times_ns[which], self.device_times_ns[which],
-                       digests)
+                       digests, times_s)
 
     @classmethod
     def empty(cls) -> Columns:
@@ -145,83 +153,6 @@ def npy_header(shape: tuple[int, ...], dtype: str) -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(body)) + body
 
 
-# --- metadata.yaml -----------------------------------------------------------------------------
-
-def store_mapping(spec: FrameSpec, *, chunksize: int, timezone: str, created_epoch_ns: int,
-                  uuid: str) -> dict[str, Any]:
-    """The ``__store`` mapping of a new store, with the keys and types that imgstore writes."""
-    created = datetime.datetime(1970, 1, 1) + datetime.timedelta(
-        microseconds=created_epoch_ns // 1000)
-    return {
-        "chunksize": int(chunksize),
-        "class": "DirectoryImgStore",
-        "created_utc": created.isoformat(timespec="microseconds"),
-        "encoding": None,
-        "format": "npy",
-        "imgdtype": np.dtype(spec.dtype).name,
-        "imgshape": [int(extent) for extent in spec.shape],
-        "timezone_local": timezone,
-        "uuid": uuid,
-        "version": 2,
-    }
-
-
-def metadata_text(store: Mapping[str, Any], user: Mapping[str, Any]) -> str:
-    """Text of metadata.yaml. ValueError, naming the key, for what YAML cannot carry safely."""
-    if STORE_KEY in user:
-        raise ValueError(f"the key {STORE_KEY} belongs to the store")
-    content: dict[Any, Any] = {plain(key): _plain_value(key, value) for key, value in user.items()}
-    content[STORE_KEY] = dict(store)
-    text = str(yaml.safe_dump(content))
-    parse_metadata(text)
-    return text
-
-
-def _plain_value(key: Any, value: Any) -> Any:
-    try:
-        return plain(value)
-    except ValueError as error:
-        raise ValueError(f"user metadata {key!r}: {error}") from error
-
-
-def plain(value: Any) -> Any:
-    """The value in types that YAML carries: numpy scalars, arrays, paths, enums and tuples turned
-    into plain ones. ValueError for anything else."""
-    if isinstance(value, enum.Enum):
-        return plain(value.value)
-    if isinstance(value, np.generic | np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {plain(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return {plain(item) for item in value}
-    if value is None or isinstance(value, bool | bytes | datetime.datetime | datetime.date):
-        return value
-    for kind in (str, int, float):
-        if isinstance(value, kind):
-            return kind(value)  # without what a subclass adds, which YAML does not know
-    raise ValueError(f"a {type(value).__name__} cannot be stored; use text or numbers")
-
-
-def parse_metadata(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(``__store`` mapping, user metadata) of a metadata.yaml. ValueError for anything else."""
-    try:
-        content = yaml.load(text, Loader=_SafeLoader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict) or not isinstance(content.get(STORE_KEY), dict):
-        raise ValueError(f"no {STORE_KEY} mapping: cut short, or not an imgstore")
-    store = content.pop(STORE_KEY)
-    for key in ("imgshape", "imgdtype", "chunksize", "format", "class"):
-        if key not in store:
-            raise ValueError(f"{STORE_KEY} has no {key}")
-    return store, content
-
-
 # --- index.npz ---------------------------------------------------------------------------------
 
 def index_bytes(columns: Columns, store: Mapping[str, Any]) -> bytes:
@@ -232,7 +163,7 @@ def index_bytes(columns: Columns, store: Mapping[str, Any]) -> bytes:
     """
     members: dict[str, Any] = {
         "frame_number": columns.numbers.astype(np.int64, copy=False),
-        "frame_time": columns.times_ns / 1e9,
+        "frame_time": columns.seconds(),
         "frame_time_ns": columns.times_ns.astype(np.int64, copy=False),
         "device_time_ns": columns.device_times_ns.astype(np.int64, copy=False),
     }
@@ -290,10 +221,9 @@ def parse_index_yaml(text: str) -> Columns:
 def _columns(members: Mapping[str, NDArray[Any]]) -> Columns:
     """Columns of equal length (imgstore too cuts to the shortest) from what an index holds."""
     numbers = _integers(members["frame_number"])
-    if "frame_time_ns" in members:
-        times_ns = _integers(members["frame_time_ns"])
-    else:
-        times_ns = _integers(np.asarray(members["frame_time"], np.float64) * 1e9)
+    times_s = np.asarray(members["frame_time"], np.float64)
+    times_ns = _integers(members["frame_time_ns"] if "frame_time_ns" in members
+                         else _nanoseconds(times_s))
     device_ns = members.get("device_time_ns")
     digests = members.get("frame_digest")
     count = min(len(numbers), len(times_ns))
@@ -301,8 +231,20 @@ def _columns(members: Mapping[str, NDArray[Any]]) -> Columns:
         device_ns = np.full(count, NO_DEVICE_TIME, np.int64)
     if digests is not None and (len(digests) < count or digests.dtype != np.uint64):
         digests = None
-    return Columns(numbers[:count], times_ns[:count], _integers(device_ns)[:count],
-                   None if digests is None else digests[:count])
+    times_ns, times_s = times_ns[:count], times_s[:count]
+    exact = len(times_s) == count and np.array_equal(times_s, seconds_of(times_ns))
+    return Columns(numbers[:count], times_ns, _integers(device_ns)[:count],
+                   None if digests is None else digests[:count],
+                   None if exact or len(times_s) < count else times_s)
+
+
+def _nanoseconds(times_s: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Nanoseconds of epoch seconds, whole seconds apart: a product would be off by 120 ns."""
+    if not (np.abs(times_s) < _LARGEST_S).all():
+        raise ValueError("a time is not finite, or further than 290 years from 1970")
+    whole = np.floor(times_s)
+    return whole.astype(np.int64) * 1_000_000_000 + np.rint((times_s - whole) * 1e9).astype(
+        np.int64)
 
 
 def _integers(values: NDArray[Any]) -> NDArray[np.int64]:

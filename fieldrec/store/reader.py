@@ -22,6 +22,7 @@ from fieldrec.core.errors import NotFoundError, StoreDamaged, StoreError
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout
 from fieldrec.store.layout import Columns
+from fieldrec.store.metadata import METADATA_NAME, parse_metadata
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,11 +192,11 @@ class StoreReader:
 
 def read_metadata(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """(``__store``, user metadata) of the store at `path`. NotFoundError, StoreDamaged."""
-    file = path / layout.METADATA_NAME
+    file = path / METADATA_NAME
     try:
-        return layout.parse_metadata(file.read_text(encoding="utf-8"))
+        return parse_metadata(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise NotFoundError(f"{path}: no store there (no {layout.METADATA_NAME})") from error
+        raise NotFoundError(f"{path}: no store there (no {METADATA_NAME})") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise StoreDamaged(f"{file}: {reason}; the frames beside it are intact") from error

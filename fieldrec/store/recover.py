@@ -21,6 +21,7 @@ from fieldrec.core import durable
 from fieldrec.core.errors import LockedError, NotFoundError, StoreDamaged, StoreError
 from fieldrec.store import layout, repair
 from fieldrec.store.layout import Columns
+from fieldrec.store.metadata import METADATA_NAME, metadata_text
 from fieldrec.store.reader import chunk_directories, read_index, read_metadata
 
 
@@ -61,7 +62,7 @@ def recover(path: Path) -> Recovered:
         return _without_lock(path)
     try:
         with _locked(path):
-            if not (path / layout.METADATA_NAME).exists():
+            if not (path / METADATA_NAME).exists():
                 return _remove_unborn(path)
             return _recover(path)
     except OSError as error:
@@ -92,7 +93,7 @@ def _locked(path: Path) -> Iterator[None]:
 def _remove_unborn(path: Path) -> Recovered:
     """Remove what a crash left before metadata.yaml; never anything that could hold frames."""
     if chunk_directories(path):
-        raise StoreDamaged(f"{path}: has frames but no {layout.METADATA_NAME}; put it back from a "
+        raise StoreDamaged(f"{path}: has frames but no {METADATA_NAME}; put it back from a "
                            "copy, then recover again")
     durable.rmtree(path)
     return Recovered(0, 0, 0, "nothing was recorded: removed")
@@ -199,8 +200,8 @@ def _note_in_metadata(path: Path, store: dict[str, Any], user: dict[str, Any]) -
         return
     changed = {**ours, "dropped": _gaps(path)}
     if changed != ours:
-        text = layout.metadata_text(store, {**user, "fieldrec": changed})
-        durable.write_atomic(path / layout.METADATA_NAME, text.encode("ascii"))
+        text = metadata_text(store, {**user, "fieldrec": changed})
+        durable.write_atomic(path / METADATA_NAME, text.encode("ascii"))
 
 
 def _gaps(path: Path) -> int:

@@ -29,6 +29,7 @@ from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout, repair
 from fieldrec.store.chunk import OpenChunk, as_store_error
 from fieldrec.store.extra_data import ExtraData
+from fieldrec.store.metadata import METADATA_NAME, metadata_text, store_mapping
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class StoreWriter:
         self._header = layout.npy_header(spec.shape, spec.dtype)
         self._dtype = np.dtype(spec.dtype)
         self._user = _with_defaults(user_metadata, spec, timezone)
-        self._store = layout.store_mapping(spec, chunksize=chunksize, timezone=timezone,
+        self._store = store_mapping(spec.shape, spec.dtype, chunksize=chunksize, timezone=timezone,
                                            created_epoch_ns=created_epoch_ns, uuid=self.uuid)
         self._chunk: OpenChunk | None = None
         self._chunks_finished = 0
@@ -81,7 +82,7 @@ class StoreWriter:
             raise StoreError(f"{self.path}: chunksize {self._chunksize} must be at least 1")
         try:
             ZoneInfo(timezone)
-            return layout.metadata_text(self._store, self._user).encode("ascii")
+            return metadata_text(self._store, self._user).encode("ascii")
         except (ValueError, ZoneInfoNotFoundError, OSError) as error:
             raise StoreError(f"{self.path}: {error}") from error
 
@@ -95,7 +96,7 @@ class StoreWriter:
             raise as_store_error(error, self.path) from error
         try:
             self._take_lock()
-            durable.write_atomic(self.path / layout.METADATA_NAME, metadata)
+            durable.write_atomic(self.path / METADATA_NAME, metadata)
             self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._open_chunk()
         except (OSError, StoreError, LockedError) as error:
@@ -355,10 +356,10 @@ class StoreWriter:
             closing["extra_data_lost"] = self._extra.unwritten
         self._user["fieldrec"] = {**self._user["fieldrec"], **closing}
         try:
-            text = layout.metadata_text(self._store, self._user)
+            text = metadata_text(self._store, self._user)
         except ValueError as error:
             raise StoreError(f"{self.path}: {error}") from error
-        durable.write_atomic(self.path / layout.METADATA_NAME, text.encode("ascii"))
+        durable.write_atomic(self.path / METADATA_NAME, text.encode("ascii"))
 
     def abandon(self) -> None:
         """Let go of all descriptors, leaving the rest as after a crash, for recover. Idempotent."""

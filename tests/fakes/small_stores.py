@@ -11,6 +11,7 @@ import xxhash
 
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout
+from fieldrec.store.metadata import METADATA_NAME, metadata_text, store_mapping
 
 SPEC = FrameSpec((24, 32), "uint8", "MONO8", 25.0)
 CHUNKSIZE = 4
@@ -20,11 +21,11 @@ def make_store(folder: Path, name: str, frames: int = 10, seed: int = 1,
                uuid: str | None = None) -> str:
     """A complete store of random frames in chunks of four; returns its uuid."""
     uuid = uuid or uuids.UUID(int=seed).hex[::-1]
-    store = layout.store_mapping(SPEC, chunksize=CHUNKSIZE, timezone="UTC",
+    store = store_mapping(SPEC.shape, SPEC.dtype, chunksize=CHUNKSIZE, timezone="UTC",
                                  created_epoch_ns=1_700_000_000_000_000_000, uuid=uuid)
     root = folder / name
     root.mkdir()
-    (root / layout.METADATA_NAME).write_text(layout.metadata_text(store, {"bird": "dove"}))
+    (root / METADATA_NAME).write_text(metadata_text(store, {"bird": "dove"}))
     random = np.random.default_rng(seed)
     for start in range(0, frames, CHUNKSIZE):
         _make_chunk(root / layout.chunk_name(start // CHUNKSIZE), start,

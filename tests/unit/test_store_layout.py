@@ -15,12 +15,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldrec.core.model import ClockQuality, FrameSpec
+from fieldrec.core.model import ClockQuality
 from fieldrec.store import layout
 from fieldrec.store.layout import Columns, Log
+from fieldrec.store.metadata import metadata_text, parse_metadata, store_mapping
 
 INT64 = st.integers(-2**63, 2**63 - 1)
-STORE = layout.store_mapping(FrameSpec((4, 6), "uint8", "MONO8", 25.0), chunksize=5,
+STORE = store_mapping((4, 6), "uint8", chunksize=5,
                              timezone="UTC", created_epoch_ns=1_700_000_000_123_456_789,
                              uuid="0" * 32)
 
@@ -181,20 +182,20 @@ PLAIN = st.recursive(
 
 @given(st.dictionaries(st.text("abcxyzü", min_size=1, max_size=6), PLAIN, max_size=5))
 def test_metadata_round_trip(user: dict[str, Any]) -> None:
-    text = layout.metadata_text(STORE, user)
-    assert layout.parse_metadata(text) == (STORE, user)
+    text = metadata_text(STORE, user)
+    assert parse_metadata(text) == (STORE, user)
 
 
 def test_metadata_takes_numpy_values_paths_tuples_and_enums() -> None:
     user = {"n": np.int64(3), "x": np.float32(0.5), "yes": np.bool_(True), "p": Path("/a/b"),
             "t": (1, 2), "a": np.arange(3), "q": ClockQuality.GPS}
-    _, read = layout.parse_metadata(layout.metadata_text(STORE, user))
+    _, read = parse_metadata(metadata_text(STORE, user))
     assert read == {"n": 3, "x": 0.5, "yes": True, "p": "/a/b", "t": [1, 2], "a": [0, 1, 2],
                     "q": "gps"}
 
 
 def test_created_utc_is_quoted_naive_and_in_microseconds() -> None:
-    text = layout.metadata_text(STORE, {})
+    text = metadata_text(STORE, {})
     assert "created_utc: '2023-11-14T22:13:20.123456'" in text
 
 
@@ -202,12 +203,12 @@ def test_created_utc_is_quoted_naive_and_in_microseconds() -> None:
                                              ({"__store": {}}, "belongs to the store")])
 def test_metadata_that_cannot_be_stored_is_named(user: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        layout.metadata_text(STORE, user)
+        metadata_text(STORE, user)
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "a: 1", "__store: 3", "__store: {uuid: x}",
-                                  "\x00", layout.metadata_text(STORE, {})[:40],
+                                  "\x00", metadata_text(STORE, {})[:40],
                                   yaml.safe_dump({"__store": {"imgshape": [1]}})])
 def test_metadata_that_is_cut_or_foreign_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        layout.parse_metadata(text)
+        parse_metadata(text)

@@ -14,10 +14,11 @@ from fieldrec.core import durable
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout, repair
 from fieldrec.store.chunk import OpenChunk
+from fieldrec.store.metadata import store_mapping
 
 SPEC = FrameSpec((2, 3), "uint8", "MONO8", 1.0)
 HEADER = layout.npy_header(SPEC.shape, SPEC.dtype)
-STORE = layout.store_mapping(SPEC, chunksize=20, timezone="UTC", created_epoch_ns=0,
+STORE = store_mapping(SPEC.shape, SPEC.dtype, chunksize=20, timezone="UTC", created_epoch_ns=0,
                              uuid="0" * 32)
 
 
