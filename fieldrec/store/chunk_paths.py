@@ -76,13 +76,17 @@ def find_chunks(root: Path, metadata: StoreMetadata) -> list[ChunkPaths]:
     A video chunk counts when its video, its index, its journal or its unfinished video is there.
     Directories and files with other names are not chunks (imgstore fails on some of them).
     """
-    if metadata.is_video:
+    return [chunk_paths(root, number, metadata.extension)
+            for number in chunk_numbers(root, metadata)]
+
+
+def chunk_numbers(root: Path, metadata: StoreMetadata) -> list[int]:
+    """The numbers of those chunks, ascending; the same listing without a path for each."""
+    with os.scandir(root) as entries:
+        if not metadata.is_video:
+            return sorted({int(entry.name) for entry in entries
+                           if _NUMBERED.match(entry.name) and entry.is_dir()})
         endings = {metadata.extension, ".npz", ".yaml", ".frames.log", ".open"}
-        found = {stem for entry in os.scandir(root)
-                 for stem, dot, end in [entry.name.partition(".")]
-                 if _NUMBERED.match(stem) and dot + end in endings and entry.is_file()}
-        return [chunk_paths(root, number, metadata.extension)
-                for number in sorted({int(stem) for stem in found})]
-    numbers = {int(entry.name) for entry in os.scandir(root)
-               if _NUMBERED.match(entry.name) and entry.is_dir()}
-    return [chunk_paths(root, number) for number in sorted(numbers)]
+        return sorted({int(stem) for entry in entries
+                       for stem, dot, end in [entry.name.partition(".")]
+                       if _NUMBERED.match(stem) and dot + end in endings and entry.is_file()})

@@ -184,12 +184,18 @@ def index_size_bound(chunksize: int) -> int:
 def parse_index(data: bytes) -> Columns:
     """The frames that an index.npz lists, by fieldrec or by imgstore. ValueError when unusable."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            there = archive.NameToInfo.keys()
-            return _columns({name: _array(archive.read(f"{name}.npy")) for name in _INDEX_MEMBERS
-                             if f"{name}.npy" in there})
+        return _columns(index_members(data))
     except Exception as error:  # zipfile and numpy raise a dozen kinds for bad bytes
         raise ValueError(f"unreadable index: {type(error).__name__}: {error}") from error
+
+
+def index_members(data: bytes) -> dict[str, NDArray[Any]]:
+    """The columns in an index.npz as they are stored, unchecked: numbers and times by any program,
+    device times and digests by us. Raises whatever zipfile and numpy do for bad bytes."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        there = archive.NameToInfo.keys()
+        return {name: _array(archive.read(f"{name}.npy")) for name in _INDEX_MEMBERS
+                if f"{name}.npy" in there}
 
 
 _INDEX_MEMBERS = ("frame_number", "frame_time", "frame_time_ns", "device_time_ns", "frame_digest")
