@@ -1,0 +1,44 @@
+"""Moments as people on the spot read them: in the recording's own time zone. Pure, any thread."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def zone_of(name: str) -> tzinfo:
+    """The time zone of that name; UTC where this machine does not know it."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+def local_time(time_ns: int, zone: str, digits: int = 3) -> str:
+    """Epoch nanoseconds as "2026-11-21 07:00:12.345"; "?" for what no calendar holds."""
+    moment = _moment(time_ns, zone)
+    if moment is None:
+        return "?"
+    part = f".{time_ns % 1_000_000_000:09d}"[:digits + 1] if digits else ""
+    return f"{moment:%Y-%m-%d %H:%M:%S}{part}"
+
+
+def time_of_day(time_ns: int, zone: str, digits: int = 3) -> str:
+    """Epoch nanoseconds as "07:00:12.345"."""
+    return local_time(time_ns, zone, digits).rpartition(" ")[2]
+
+
+def zone_label(time_ns: int, zone: str) -> str:
+    """What the clock was called then: "CET", "UTC", "-03"."""
+    moment = _moment(time_ns, zone)
+    return (moment and moment.tzname()) or zone
+
+
+def _moment(time_ns: int, zone: str) -> datetime | None:
+    """To the second below."""
+    try:
+        return (_EPOCH + timedelta(seconds=time_ns // 1_000_000_000)).astimezone(zone_of(zone))
+    except (ValueError, OverflowError):
+        return None
