@@ -25,8 +25,9 @@ Then one record of 48 bytes per frame, in the order of writing::
     8   8  frame number, signed: the camera's own count
     16  8  time, signed, ns since 1970 UTC
     24  8  device time, signed, ns by the camera's clock; -1 = it has none
-    32  8  XXH3-64 of the pixel bytes
-    40  4  zero
+    32  8  XXH3-64 of the pixel bytes, or of the file's bytes where frames are encoded
+    40  4  what bytes 24 to 31 are: 0 = the device time; 1 = the time in seconds as a float64, for
+           frames without device time whose seconds nanoseconds do not say exactly
     44  4  CRC-32 of bytes 0 to 43 of the record
 
 An all-zero record (what a power cut leaves of an unwritten block) fails its CRC.
@@ -48,6 +49,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from fieldrec.store.npz import npy_head, npz_bytes
+
 LOCK_NAME = ".lock"
 RESERVE_NAME = ".reserve"
 INDEX_NAME = "index.npz"
@@ -62,8 +65,9 @@ LOG_RECORD = struct.Struct("<QqqqQII")
 _LOG_CRC_AT = LOG_RECORD.size - 4
 _LOG_CRC = struct.Struct("<I")
 _LOG_DTYPE = np.dtype([("position", "<u8"), ("number", "<i8"), ("time_ns", "<i8"),
-                       ("device_time_ns", "<i8"), ("digest", "<u8"), ("zero", "<u4"),
+                       ("device_time_ns", "<i8"), ("digest", "<u8"), ("exact", "<u4"),
                        ("crc", "<u4")])
+_FLOAT, _INTEGER = struct.Struct("<d"), struct.Struct("<q")
 
 NO_DEVICE_TIME = -1
 _LARGEST_S = 9.2e9
@@ -76,6 +80,11 @@ def seconds_of(times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
     """Epoch seconds nearest to integer nanoseconds: the same double that was turned into them,
     for times since 1971. (`times_ns / 1e9` rounds twice and is off by up to 240 ns.)"""
     return times_ns // 1_000_000_000 + (times_ns % 1_000_000_000) / 1e9
+
+
+def second_of(time_ns: int) -> float:
+    """The same of one time, much faster."""
+    return time_ns // 1_000_000_000 + (time_ns % 1_000_000_000) / 1e9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,12 +154,9 @@ def npy_header(shape: tuple[int, ...], dtype: str) -> bytes:
     Of large frames to a whole page: the pixels can then be written past the page cache, and the
     page costs little. Readers take up to 10,000 bytes.
     """
-    text = repr({"descr": np.dtype(dtype).str, "fortran_order": False, "shape": tuple(shape)})
-    used = 10 + len(text) + 1
-    pixel_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    padding = -used % (PAGE_BYTES if pixel_bytes >= LARGE_FRAME_BYTES else 128)
-    body = text.encode("ascii") + b" " * padding + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(body)) + body
+    kind = np.dtype(dtype)
+    large = math.prod(shape) * kind.itemsize >= LARGE_FRAME_BYTES
+    return npy_head(shape, kind, PAGE_BYTES if large else 128)
 
 
 # --- index.npz ---------------------------------------------------------------------------------
@@ -170,10 +176,8 @@ def index_bytes(columns: Columns, store: Mapping[str, Any]) -> bytes:
     if columns.digests is not None:
         members["frame_digest"] = columns.digests.astype(np.uint64, copy=False)
     for key, value in store.items():
-        members[str(key)] = np.asarray("" if value is None else value)
-    buffer = io.BytesIO()
-    np.savez(buffer, **members)
-    return buffer.getvalue()
+        members[str(key)] = "" if value is None else value
+    return npz_bytes(members)
 
 
 def index_size_bound(chunksize: int) -> int:
@@ -272,24 +276,36 @@ def log_header() -> bytes:
 
 
 def pack_record(into: bytearray, position: int, number: int, time_ns: int, device_time_ns: int,
-                digest: int) -> None:
-    """Fill the 48 bytes of a record. struct.error when a value does not fit."""
-    LOG_RECORD.pack_into(into, 0, position, number, time_ns, device_time_ns, digest, 0, 0)
-    with memoryview(into) as view:
-        _LOG_CRC.pack_into(into, _LOG_CRC_AT, zlib.crc32(view[:_LOG_CRC_AT]))
+                digest: int, exact_s: float | None = None) -> None:
+    """Fill the 48 bytes of a record. struct.error when a value does not fit.
+
+    `exact_s` is `frame_time` where nanoseconds do not say it exactly; there is room for it only
+    where there is no device time.
+    """
+    exact = exact_s is not None and device_time_ns == NO_DEVICE_TIME
+    if exact:
+        device_time_ns = _INTEGER.unpack(_FLOAT.pack(exact_s))[0]
+    LOG_RECORD.pack_into(into, 0, position, number, time_ns, device_time_ns, digest, exact, 0)
+    _LOG_CRC.pack_into(into, _LOG_CRC_AT, zlib.crc32(into[:_LOG_CRC_AT]))
 
 
 def log_bytes(log: Log) -> bytes:
     """A whole frames.log of these records."""
-    record = bytearray(LOG_RECORD.size)
-    parts = [log_header()]
     columns = log.columns
-    digests = columns.digests if columns.digests is not None else np.zeros(len(columns), np.uint64)
-    for at, position in enumerate(log.positions):
-        pack_record(record, int(position), int(columns.numbers[at]), int(columns.times_ns[at]),
-                    int(columns.device_times_ns[at]), int(digests[at]))
-        parts.append(bytes(record))
-    return b"".join(parts)
+    seconds = seconds_of(columns.times_ns)
+    rows = np.zeros(len(columns), _LOG_DTYPE)
+    rows["position"], rows["number"] = log.positions, columns.numbers
+    rows["time_ns"], rows["device_time_ns"] = columns.times_ns, columns.device_times_ns
+    if columns.digests is not None:
+        rows["digest"] = columns.digests
+    if columns.times_s is not None:
+        rows["exact"] = (columns.times_s != seconds) & (columns.device_times_ns == NO_DEVICE_TIME)
+        rows["device_time_ns"] = np.where(rows["exact"], columns.times_s.view(np.int64),
+                                          columns.device_times_ns)
+    data = memoryview(rows.tobytes())
+    size = LOG_RECORD.size
+    rows["crc"] = [zlib.crc32(data[at:at + _LOG_CRC_AT]) for at in range(0, len(data), size)]
+    return log_header() + rows.tobytes()
 
 
 def parse_log(data: bytes) -> Log:
@@ -306,9 +322,14 @@ def parse_log(data: bytes) -> Log:
     count = (len(data) - LOG_HEADER.size) // LOG_RECORD.size
     records = np.frombuffer(data, _LOG_DTYPE, count, LOG_HEADER.size)
     rows = records[_valid_records(data, records)]
+    times_ns, devices_ns = rows["time_ns"].astype(np.int64), rows["device_time_ns"].astype(np.int64)
+    times_s = None
+    if (exact := rows["exact"] == 1).any():
+        times_s = np.where(exact, devices_ns.view(np.float64), seconds_of(times_ns))
+        devices_ns[exact] = NO_DEVICE_TIME
     return Log(rows["position"].astype(np.int64),
-               Columns(rows["number"].astype(np.int64), rows["time_ns"].astype(np.int64),
-                       rows["device_time_ns"].astype(np.int64), rows["digest"].astype(np.uint64)))
+               Columns(rows["number"].astype(np.int64), times_ns, devices_ns,
+                       rows["digest"].astype(np.uint64), times_s))
 
 
 def _valid_records(data: bytes, records: NDArray[Any]) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import math
 import struct
 import zipfile
 from pathlib import Path
@@ -163,6 +164,19 @@ def test_log_bytes_are_as_documented() -> None:
     layout.pack_record(record, 1, -2, 3, -1, 2**64 - 1)
     assert layout.log_header()[:12] == b"FRAMELOG" + struct.pack("<HH", 1, 48)
     assert record[:44] == struct.pack("<QqqqQI", 1, -2, 3, -1, 2**64 - 1, 0)
+
+
+def test_seconds_that_nanoseconds_do_not_say_are_in_the_log() -> None:
+    times_s = np.array([1 / 3, 1.5, 1e-12, math.nan, 2 / 3])
+    times_ns = np.array([333333333, 1_500_000_000, 0, 0, 666666667])
+    columns = Columns(np.arange(5), times_ns, np.array([-1, -1, -1, -1, 7]),
+                      np.arange(5, dtype=np.uint64), times_s)
+    found = layout.parse_log(layout.log_bytes(layout.Log(np.arange(5), columns))).columns
+    assert found.times_s is not None
+    assert np.array_equal(found.times_s[:4], times_s[:4], equal_nan=True)
+    assert found.times_s[4] == 0.666666667  # a device time leaves no room for more
+    assert found.device_times_ns.tolist() == [-1, -1, -1, -1, 7]
+    assert found.times_ns.tolist() == times_ns.tolist()
 
 
 def test_a_log_of_a_later_version_is_refused() -> None:
