@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import UTC, datetime, timedelta
+
+from fieldrec.store.created import zone_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def zone_of(name: str) -> tzinfo:
-    """The time zone of that name; UTC where this machine does not know it."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return UTC
-
-
 def local_time(time_ns: int, zone: str, digits: int = 3) -> str:
-    """Epoch nanoseconds as "2026-11-21 07:00:12.345"; "?" for what no calendar holds."""
+    """Epoch nanoseconds as "2026-11-21 07:00:12.345", in UTC where this machine does not know the
+    zone; "?" for what no calendar holds."""
     moment = _moment(time_ns, zone)
     if moment is None:
         return "?"
@@ -39,6 +33,7 @@ def zone_label(time_ns: int, zone: str) -> str:
 def _moment(time_ns: int, zone: str) -> datetime | None:
     """To the second below."""
     try:
-        return (_EPOCH + timedelta(seconds=time_ns // 1_000_000_000)).astimezone(zone_of(zone))
+        return (_EPOCH + timedelta(seconds=time_ns // 1_000_000_000)).astimezone(
+            zone_of(zone) or UTC)
     except (ValueError, OverflowError):
         return None
