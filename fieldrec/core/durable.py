@@ -47,9 +47,9 @@ def set_hook(hook: Hook | None) -> None:
     _hook = hook
 
 
-def _before(step: str, path: Path) -> None:
+def _before(step: str, path: Path | str) -> None:
     if _hook is not None:
-        _hook(step, path)
+        _hook(step, Path(path))
 
 
 def make_directory(path: Path) -> None:
@@ -74,10 +74,11 @@ def make_directories(path: Path) -> None:
             make_directory(directory)
 
 
-def create(path: Path, *, append: bool = False, mode: int = 0o644) -> int:
+def create(path: Path | str, *, append: bool = False, mode: int = 0o644) -> int:
     """Open a new file for writing (never following a symlink) and return its descriptor.
 
-    FileExistsError if anything has that name. The caller closes it.
+    FileExistsError if anything has that name. The caller closes it. Called per frame, with a text:
+    making a Path takes as long as opening a file.
     """
     _before("create", path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -99,14 +100,14 @@ def set_direct(descriptor: int, direct: bool) -> bool:
     return True
 
 
-def write(descriptor: int, buffers: Sequence[Any], path: Path, total_bytes: int) -> None:
+def write(descriptor: int, buffers: Sequence[Any], path: Path | str, total_bytes: int) -> None:
     """Write all buffers (bytes-like) with as few system calls as the kernel allows.
 
     Called per frame by the store thread: one writev in the normal case, no copy, no allocation
     beyond the argument list. StoreFull when the disk is full; OSError otherwise.
     """
     if _hook is not None:
-        _hook("write", path)
+        _hook("write", Path(path))
     try:
         written = os.writev(descriptor, buffers)
         if written < total_bytes:
