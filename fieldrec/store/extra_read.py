@@ -86,7 +86,7 @@ def own_records(path: Path) -> list[dict[str, Any]]:
     text = _text(path)
     try:
         records = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         kept = len(_whole_records(text))
         raise ExtraDataDamaged(f"{path}: extra data is cut off or damaged after {kept} records "
                                f"({error}); recover the store, or ignore_corrupt_chunks") from error

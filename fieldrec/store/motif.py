@@ -125,7 +125,7 @@ def optional(name: str, extra: str) -> Any:
 def _json_rows(path: Path) -> list[dict[str, Any]]:
     try:
         rows = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ExtraDataDamaged(f"{path}: extra data cannot be read: {error}") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ExtraDataDamaged(f"{path}: extra data is not a list of records")
