@@ -67,8 +67,9 @@ def test_h5_attributes(tmp_path: Path, attributes_as: type) -> None:
     assert attributes["camera"] == {}
 
 
-ROWS: list[dict[str, Any]] = [{"frame_number": 9, "frame_index": 2, "a": 1.5}, {"frame_number": 7, "frame_index": 0},
-                              {"frame_number": -1, "frame_index": -1}, {"frame_number": 8, "frame_index": 1, "a": 2.5}]
+ROWS: list[dict[str, Any]] = [
+    {"frame_number": 9, "frame_index": 2, "a": 1.5}, {"frame_number": 7, "frame_index": 0},
+    {"frame_number": -1, "frame_index": -1}, {"frame_number": 8, "frame_index": 1, "a": 2.5}]
 
 
 @pytest.mark.parametrize("rows", [ROWS, [{**row, "sensor_time": -at} for at, row in
