@@ -1,4 +1,5 @@
-"""Pictures into an H.264 High movie under an unfinished name. Blocking; in the export process.
+"""Pictures into an H.264 High movie under an unfinished name. Blocking; in the export process, or
+in a command of its own.
 
 The file is written through core/durable, so a full disk is a StoreFull and the crash tests see
 every write. Room for the movie's index is reserved at its front and filled in at the end: the file
@@ -18,10 +19,11 @@ import av
 from av.video.stream import VideoStream
 
 from fieldrec.core import durable
+from fieldrec.export.containers import MP4, Container
 from fieldrec.export.pictures import Colours
 from fieldrec.export.presets import Preset
 from fieldrec.export.stopped import ExportStopped
-from fieldrec.export.timing import TICKS_PER_SECOND, Ticks, durations, mean_hz
+from fieldrec.export.timing import Ticks, durations, mean_hz
 
 _INDEX_BYTES = 8_192
 _INDEX_BYTES_PER_FRAME = 48
@@ -71,7 +73,8 @@ class MovieFormat:
     colours: Colours
     nominal_hz: float
     metadata: Mapping[str, str]
-    """Tags that mp4 knows: title, comment, creation_time (ISO, UTC)."""
+    """Tags that mp4 knows: title, comment, description, creation_time (ISO, UTC)."""
+    container: Container = MP4
 
 
 def encode(file: PartFile, pictures: Iterable[av.VideoFrame], pts: Ticks, form: MovieFormat, *,
@@ -91,18 +94,22 @@ def encode(file: PartFile, pictures: Iterable[av.VideoFrame], pts: Ticks, form: 
 
 def _encode(file: PartFile, pictures: Iterable[av.VideoFrame], pts: Ticks, form: MovieFormat,
             stop: threading.Event, on_frame: Callable[[int], None]) -> None:
-    options = {"moov_size": str(_INDEX_BYTES + _INDEX_BYTES_PER_FRAME * len(pts)),
-               "movie_timescale": str(TICKS_PER_SECOND), "flush_packets": "0"}
-    shown = durations(pts, form.nominal_hz)
-    with av.open(file, "w", format="mp4", options=options) as movie:
+    container = form.container
+    options = {**container.options, "flush_packets": "0"}
+    if container.index_in_front:
+        tags = sum(len(value.encode()) for value in form.metadata.values())
+        options["moov_size"] = str(_INDEX_BYTES + _INDEX_BYTES_PER_FRAME * len(pts) + tags)
+    shown = durations(pts, form.nominal_hz, container)
+    tick = Fraction(1, container.ticks_per_second)
+    with av.open(file, "w", format=container.muxer, options=options) as movie:
         movie.metadata.update(form.metadata)
-        stream = _stream(movie, form, mean_hz(pts, form.nominal_hz))
+        stream = _stream(movie, form, mean_hz(pts, form.nominal_hz, container))
         for index, picture in enumerate(pictures):
             if stop.is_set():
                 raise ExportStopped("export stopped")
             picture.pts = int(pts[index])
             picture.duration = int(shown[index])
-            picture.time_base = Fraction(1, TICKS_PER_SECOND)
+            picture.time_base = tick
             movie.mux(stream.encode(picture))
             on_frame(index)
         movie.mux(stream.encode(None))
@@ -116,7 +123,7 @@ def _stream(movie: av.container.OutputContainer, form: MovieFormat, frames_per_s
     stream = movie.add_stream("libx264", rate=rate, options={
         "preset": row.speed, "crf": str(row.crf), "profile": "high", "g": str(group)})
     stream.width, stream.height, stream.pix_fmt = form.width, form.height, "yuv420p"
-    stream.codec_context.time_base = Fraction(1, TICKS_PER_SECOND)
+    stream.codec_context.time_base = Fraction(1, form.container.ticks_per_second)
     _tag(stream, form.colours)
     return stream
 

@@ -7,8 +7,6 @@ that the next run replaces; never a partial file under a final name. The raw is 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import shutil
 import threading
@@ -22,10 +20,7 @@ import xxhash
 
 from fieldrec.core import durable
 from fieldrec.core.errors import (
-    EncoderFailed,
-    FieldrecError,
     JobRefused,
-    LockedError,
     NotFoundError,
     StateError,
     StoreDamaged,
@@ -34,6 +29,13 @@ from fieldrec.core.errors import (
 from fieldrec.core.model import Export
 from fieldrec.export import sidecar
 from fieldrec.export.encoding import MovieFormat, PartFile, encode
+from fieldrec.export.part import (
+    discard,
+    errors_in_one_line,
+    fresh_part,
+    part_path,
+    removed_on_failure,
+)
 from fieldrec.export.pictures import Pictures, Pixels
 from fieldrec.export.prefetch import prefetched
 from fieldrec.export.presets import Preset, export_name
@@ -66,11 +68,6 @@ def run_export(store_path: Path, preset: Preset, *, output_folder: Path, stop: t
         return work.run()
 
 
-def part_path(target: Path) -> Path:
-    """Where an export is made before it gets its name."""
-    return target.with_name(durable.PART_PREFIX + target.name)
-
-
 class _Work:
     """One export under way: what its steps share."""
 
@@ -88,13 +85,13 @@ class _Work:
     def run(self) -> Export:
         pictures = Pictures(self.store.spec)
         pts, moved = ticks(self.store.times_ns)
-        with _errors_in_one_line(self.part):
+        with errors_in_one_line(self.part):
             done = sidecar.committed(self.target, self.store.uuid, self.preset.name,
                                      self.store.frame_count, self.stop)
             if done is not None:
                 return done
             self._refuse_if_full()
-            with _removed_on_failure(self.part):
+            with removed_on_failure(self.part):
                 digest = self._encode(pictures, pts)
                 quality = self._verify(pictures, pts, digest)
                 return self._commit(digest, quality, _rules(pictures, moved))
@@ -112,7 +109,7 @@ class _Work:
 
     def _encode(self, pictures: Pictures, pts: Ticks) -> str:
         """Write the part file, durably; returns the digest of its bytes."""
-        descriptor = _fresh_part(self.part)
+        descriptor = fresh_part(self.part)
         try:
             converted = (pictures.convert(pixels) for pixels in self._frames())
             with prefetched(converted, "export-read") as ahead:
@@ -142,8 +139,8 @@ class _Work:
                           rules=rules)
         except BaseException:
             if not self.part.exists():
-                _discard(sidecar.sidecar_path(self.target))
-                _discard(self.target)
+                discard(sidecar.sidecar_path(self.target))
+                discard(self.target)
             raise
         return export
 
@@ -187,63 +184,3 @@ def _rules(pictures: Pictures, moved: int) -> dict[str, Any]:
 def _encoder(preset: Preset) -> str:
     avcodec = ".".join(map(str, av.library_versions["libavcodec"]))
     return f"libx264 {preset.speed} crf {preset.crf} by PyAV {av.__version__}, libavcodec {avcodec}"
-
-
-def _fresh_part(part: Path) -> int:
-    """Create the part file and hold its flock; what a dead run left is removed first.
-
-    LockedError when another process is making the same export.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        stale = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            _lock(stale, part)
-            durable.unlink(part)
-        finally:
-            os.close(stale)
-    descriptor = durable.create(part)
-    try:
-        _lock(descriptor, part)
-    except LockedError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _lock(descriptor: int, part: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise LockedError(f"{part}: another process is making this export") from error
-
-
-@contextlib.contextmanager
-def _removed_on_failure(path: Path) -> Iterator[None]:
-    """Whatever ends the block early, a stop or Ctrl-C too, takes the file with it."""
-    try:
-        yield
-    except LockedError:
-        raise  # the file is the other process's
-    except BaseException:
-        _discard(path)
-        raise
-
-
-def _discard(path: Path) -> None:
-    """Remove our own file if it can be removed; the error under way says more than a new one."""
-    with contextlib.suppress(OSError, FieldrecError):
-        durable.unlink(path, missing_ok=True)
-
-
-@contextlib.contextmanager
-def _errors_in_one_line(part: Path) -> Iterator[None]:
-    """Give the errors of the encoder and of the system a place in our tree."""
-    try:
-        yield
-    except av.FFmpegError as error:
-        raise EncoderFailed(f"{part}: the encoder failed: {error}") from error
-    except OSError as error:
-        if error.errno in durable.FULL_ERRNOS:
-            raise StoreFull(f"{part}: {error.strerror}: make room") from error
-        where = error.filename or part
-        raise EncoderFailed(f"{where}: the export failed: {error.strerror or error}") from error

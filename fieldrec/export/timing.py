@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fieldrec.core.errors import JobRefused
+from fieldrec.export.containers import MP4, Container
 
-TICKS_PER_SECOND = 90_000
-"""Time base of the movies: 11 µs, the customary clock of video."""
-LONGEST_GAP_TICKS = 2**31 - 1
-"""mp4 keeps the distance of two frames in 31 bits: 6.6 hours at this time base."""
+TICKS_PER_SECOND = MP4.ticks_per_second
 
 Ticks = NDArray[np.int64]
 
 
-def ticks(times_ns: NDArray[np.int64]) -> tuple[Ticks, int]:
+def ticks(times_ns: NDArray[np.int64], container: Container = MP4) -> tuple[Ticks, int]:
     """Timestamps of frames taken at `times_ns` (n ≥ 1), the first 0, and how many were moved.
 
     Timestamps must increase: a frame at the same tick as the one before it, or earlier, is put one
-    tick after it. JobRefused when two frames are further apart than mp4 can say.
+    tick after it. JobRefused when two frames are further apart than the container can say.
     """
     since_first = np.asarray(times_ns, dtype=np.int64) - np.int64(times_ns[0])
-    rounded = (since_first * 9 + 50_000) // 100_000
+    per_ns = Fraction(container.ticks_per_second, 1_000_000_000)
+    rounded = (since_first * per_ns.numerator + per_ns.denominator // 2) // per_ns.denominator
     index = np.arange(len(rounded), dtype=np.int64)
     increasing = np.maximum.accumulate(rounded - index) + index
     gaps = np.diff(increasing)
-    if len(gaps) and int(gaps.max()) > LONGEST_GAP_TICKS:
+    if len(gaps) and int(gaps.max()) > container.longest_gap_ticks:
         at = int(gaps.argmax())
-        raise JobRefused(f"frames {at} and {at + 1} are {gaps[at] / TICKS_PER_SECOND / 3600:.1f} h "
-                         "apart and an mp4 can say 6.6 h at most: copy the raw recording instead")
+        hours, most = (gap / container.ticks_per_second / 3600
+                       for gap in (gaps[at], container.longest_gap_ticks))
+        raise JobRefused(f"frames {at} and {at + 1} are {hours:.1f} h apart and an "
+                         f"{container.muxer} can say {most:.1f} h at most: copy the raw recording "
+                         "instead")
     return increasing, int(np.count_nonzero(increasing != rounded))
 
 
-def durations(pts: Ticks, nominal_hz: float) -> Ticks:
+def durations(pts: Ticks, nominal_hz: float, container: Container = MP4) -> Ticks:
     """Ticks that each frame is shown: until the next one, the last for the median of the others.
 
     A single frame is shown for one period of `nominal_hz`, or a second where that is not known.
@@ -42,12 +46,13 @@ def durations(pts: Ticks, nominal_hz: float) -> Ticks:
     if len(gaps):
         last = int(np.median(gaps))
     else:
-        last = round(TICKS_PER_SECOND / nominal_hz) if nominal_hz > 0 else TICKS_PER_SECOND
+        second = container.ticks_per_second
+        last = round(second / nominal_hz) if nominal_hz > 0 else second
     return np.append(gaps, max(last, 1)).astype(np.int64)
 
 
-def mean_hz(pts: Ticks, nominal_hz: float) -> float:
+def mean_hz(pts: Ticks, nominal_hz: float, container: Container = MP4) -> float:
     """Frames per second for the encoder's rate control: the nominal rate, else the median's."""
     if nominal_hz > 0:
         return nominal_hz
-    return float(TICKS_PER_SECOND / durations(pts, nominal_hz)[-1])
+    return float(container.ticks_per_second / durations(pts, nominal_hz, container)[-1])

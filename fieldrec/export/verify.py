@@ -26,10 +26,11 @@ import xxhash
 
 from fieldrec.core import durable
 from fieldrec.core.errors import VerifyMismatch
+from fieldrec.export.containers import MP4, Container
 from fieldrec.export.pictures import Grey, Luma, Pictures, Pixels, on_grid
 from fieldrec.export.presets import Preset
 from fieldrec.export.stopped import ExportStopped
-from fieldrec.export.timing import TICKS_PER_SECOND, Ticks
+from fieldrec.export.timing import Ticks
 
 SLICE_BYTES = 1 << 20
 MOVED_LEVELS = 12.0
@@ -83,7 +84,8 @@ def file_digest(path: Path, stop: threading.Event) -> str:
 
 
 def verify(path: Path, digest: str, pts: Ticks, raw: Iterable[Expected], *, pictures: Pictures,
-           preset: Preset, stop: threading.Event, on_frame: Callable[[int], None]) -> Quality:
+           preset: Preset, stop: threading.Event, on_frame: Callable[[int], None],
+           container: Container = MP4) -> Quality:
     """Answer the four questions for the movie at `path`, or raise.
 
     `digest` is that of the bytes written, `pts` and `raw` belong to the frames in order.
@@ -93,23 +95,23 @@ def verify(path: Path, digest: str, pts: Ticks, raw: Iterable[Expected], *, pict
     if found != digest:
         raise VerifyMismatch(f"{path}: the medium gives other bytes than were written (XXH64 "
                              f"{found}, not {digest}): check the disk; the raw is kept")
-    with contextlib.closing(_decoded(path, pictures, pts, stop)) as decoded:
+    with contextlib.closing(_decoded(path, pictures, pts, stop, container)) as decoded:
         return _compare(path, decoded, raw, pictures, preset, len(pts), on_frame)
 
 
-def _decoded(path: Path, pictures: Pictures, pts: Ticks, stop: threading.Event
-             ) -> Generator[av.VideoFrame, None, None]:
+def _decoded(path: Path, pictures: Pictures, pts: Ticks, stop: threading.Event,
+             container: Container) -> Generator[av.VideoFrame, None, None]:
     """The decoded frames, each whole and at its time, or VerifyMismatch."""
     index = 0
     try:
-        with av.open(str(path), "r", format="mp4") as movie:
+        with av.open(str(path), "r", format=container.muxer) as movie:
             stream = movie.streams.video[0]
             stream.thread_type = "AUTO"
             stream.codec_context.options = {"err_detect": "explode"}
             for picture in movie.decode(stream):
                 if stop.is_set():
                     raise ExportStopped("export stopped")
-                _check_place(path, picture, index, pictures, pts)
+                _check_place(path, picture, index, pictures, pts, container)
                 yield picture
                 index += 1
     except (av.FFmpegError, IndexError) as error:
@@ -117,8 +119,8 @@ def _decoded(path: Path, pictures: Pictures, pts: Ticks, stop: threading.Event
                              "the raw is kept") from error
 
 
-def _check_place(path: Path, picture: av.VideoFrame, index: int, pictures: Pictures, pts: Ticks
-                 ) -> None:
+def _check_place(path: Path, picture: av.VideoFrame, index: int, pictures: Pictures, pts: Ticks,
+                 container: Container) -> None:
     """The decoded frame is whole, of the right size, wanted at all, and shown at its time."""
     if index >= len(pts):
         raise VerifyMismatch(f"{path}: more frames than the {len(pts)} recorded; the raw is kept")
@@ -128,10 +130,10 @@ def _check_place(path: Path, picture: av.VideoFrame, index: int, pictures: Pictu
                              f"{pictures.height} yuv420p but {size}; the raw is kept")
     found = None
     if picture.pts is not None and picture.time_base is not None:
-        found = picture.pts * picture.time_base * TICKS_PER_SECOND
+        found = picture.pts * picture.time_base * container.ticks_per_second
     if found is None or abs(found - int(pts[index])) > 1:
         raise VerifyMismatch(f"{path}: frame {index} is shown at tick {found}, not {pts[index]} "
-                             f"(1/{TICKS_PER_SECOND} s); the raw is kept")
+                             f"(1/{container.ticks_per_second} s); the raw is kept")
 
 
 def _compare(path: Path, decoded: Iterator[av.VideoFrame], raw: Iterable[Expected],
