@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.core.model import FrameSpec
+from fieldrec.store.metadata import store_metadata
 from fieldrec.store.visible import Visible, scaled, visible_range
 
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8)
@@ -19,14 +20,18 @@ RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8)
 class Store:
     """Frames in memory; None is a frame that cannot be read."""
 
-    def __init__(self, frames: list[NDArray[Any] | None], pixel_format: str = "") -> None:
+    def __init__(self, frames: list[NDArray[Any] | None], pixel_format: str = "",
+                 encoding: str | None = None) -> None:
         self.frames = frames
         shown = next(frame for frame in frames if frame is not None)
         self.frame_count = len(frames)
         self.spec = FrameSpec(shown.shape, shown.dtype.name, pixel_format, 25.0)
+        self.metadata = store_metadata({
+            "imgshape": shown.shape, "imgdtype": shown.dtype.name, "chunksize": 10,
+            "format": "npy", "class": "DirectoryImgStore", "encoding": encoding})
         self.reads = 0
 
-    def decoded(self, index: int) -> NDArray[Any]:
+    def read(self, index: int) -> NDArray[Any]:
         self.reads += 1
         frame = self.frames[index]
         if frame is None:
@@ -44,6 +49,11 @@ def test_eight_bits_are_shown_as_they_are(pixels: NDArray[Any]) -> None:
 def test_red_and_blue_in_their_places() -> None:
     rgb = np.dstack([RAMP, RAMP + 1, RAMP + 2])
     assert np.array_equal(Visible(Store([rgb], "RGB8")).picture(0), rgb[:, :, ::-1])
+    assert np.array_equal(Visible(Store([rgb], "RGB8", "cv_rgb")).picture(0), rgb[:, :, ::-1])
+
+
+def test_an_encoding_that_does_not_fit_hides_nothing() -> None:
+    assert np.array_equal(Visible(Store([RAMP], "MONO8", "cv_yuv_uyvy")).picture(0), RAMP)
 
 
 @pytest.mark.parametrize(("channels", "shape"), [(1, (8, 8)), (2, (8, 8)), (4, (8, 8, 3)),
@@ -62,6 +72,7 @@ def test_a_mosaic_that_the_metadata_names_is_decoded() -> None:
     assert shown.shape == (8, 8, 3)
     assert shown[2:-2, 2:-2, 2].min() > 100
     assert shown[..., :2].max() == 0
+    assert np.array_equal(Visible(Store([mosaic], "MONO8", "cv_bayerbg")).picture(0), shown)
     deep = Visible(Store([mosaic.astype(np.uint16) * 16], "BAYER_RG12")).picture(0)
     assert np.abs(deep.astype(int) - shown).max() <= 1
 
