@@ -21,6 +21,7 @@ from fieldrec.core.model import RecordingState
 from fieldrec.store import layout
 from fieldrec.store.layout import Columns
 from fieldrec.store.metadata import METADATA_NAME
+from fieldrec.store.npy_frames import NpyFiles
 from fieldrec.store.reader import StoreReader, chunk_directories, read_index
 from fieldrec.store.repair import frame_is_whole
 
@@ -139,7 +140,7 @@ def _check_frames(chunk: Path, columns: Columns, reader: StoreReader, deep: bool
         elif size != len(header) + spec.frame_bytes:
             yield Problem(chunk / name, "I2", f"{size} bytes instead of "
                                               f"{len(header) + spec.frame_bytes}")
-        elif deep and not frame_is_whole(chunk / name, header, spec.frame_bytes,
+        elif deep and not frame_is_whole(chunk / name, NpyFiles(spec.shape, spec.dtype),
                                          int(columns.digests[position])):
             yield Problem(chunk / name, "I2", "the pixels are not those that were recorded")
     for name in sorted(sizes):

@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import fieldrec
 from fieldrec.camera import Camera
 from fieldrec.config import RecordConfig, StoreConfig
 from fieldrec.core.clock import Anchor, Clock
@@ -32,6 +31,7 @@ from fieldrec.record.clock_quality import clock_quality
 from fieldrec.record.ring import Ring, slots_for
 from fieldrec.record.storing import Cause, Listener, Outcome, Storing
 from fieldrec.record.syncer import Syncer
+from fieldrec.store.new_store import recording_metadata
 from fieldrec.store.writer import StoreWriter
 
 log = logging.getLogger(__name__)
@@ -276,18 +276,10 @@ class Recorder:
 
     def _all_metadata(self, path: Path, spec: FrameSpec, user_metadata: dict[str, Any]
                       ) -> dict[str, Any]:
-        """The user's keys and ours; the flat ones are read by loopbio's tools."""
-        return {
-            **user_metadata,
-            "timezone": self._timezone,
-            "acquisitionframerate": spec.nominal_hz,
-            "acquisitionframerateenable": True,
-            "fieldrec": {
-                "version": fieldrec.__version__, "camera_serial": self.serial,
-                "pixel_format": spec.pixel_format, "clock_quality": self._quality().value,
-                "recording_name": path.name,
-            },
-        }
+        """The user's keys and ours; ours are not the user's to set."""
+        ours = {"camera_serial": self.serial, "clock_quality": self._quality().value,
+                "recording_name": path.name}
+        return recording_metadata({**user_metadata, "fieldrec": ours}, spec, self._timezone)
 
 
 def _ignore_event(_text: str, _severity: str) -> None:

@@ -1,7 +1,8 @@
 """Extra data of one chunk: records beside the frames, as imgstore's get_extra_data reads them.
 
-Added from any thread; put on disk by the store thread when the chunk ends, always as one complete
-JSON list that replaces the file atomically. What the last chunk got since is lost in a crash.
+Added from any thread; journalled by the sync thread (extra_log.py); put in place by the store
+thread when the next chunk begins or the store is closed, always as one complete JSON list that
+replaces the file atomically. A crash costs at most what came after the last sync (I8).
 """
 
 from __future__ import annotations
@@ -10,57 +11,80 @@ import base64
 import datetime
 import enum
 import json
+import logging
 import math
 import threading
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fieldrec.core import durable
-from fieldrec.store.layout import EXTRA_NAME
+from fieldrec.store.chunk_paths import ChunkPaths
+from fieldrec.store.extra_log import append_lines, records_bytes
+
+log = logging.getLogger(__name__)
 
 
 class ExtraData:
-    """The records of the chunk that is being written."""
+    """The records of the chunk that is being written, and of the time until the next one.
+
+    :meth:`journal` and :meth:`finish` exclude each other; their caller sees to that.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._records: list[str] = []
-        self._written = 0
+        self._journalled = 0
 
     def add(self, values: Mapping[str, Any]) -> None:
-        """Keep one record. Any thread, does not block, never raises for a value."""
-        text = json.dumps(jsonable(values), allow_nan=False)
+        """Keep one record. Any thread, does not block, never raises."""
+        try:
+            text = json.dumps(jsonable(values), allow_nan=False)
+        except Exception as error:  # noqa: BLE001 - an object whose text fails, a list in itself
+            log.warning("extra data %s cannot be kept: %r", sorted(map(str, values)), error)
+            return
         with self._lock:
             self._records.append(text)
 
-    def flush(self, chunk: Path) -> None:
-        """Make the records of this chunk durable, if any are new. Store thread; StoreFull."""
+    def journal(self, paths: ChunkPaths) -> None:
+        """Append what is new to the chunk's extra.log, for a sync to come. StoreFull, OSError."""
         with self._lock:
-            count = len(self._records)
-            data = ("[" + ",\n ".join(self._records) + "]\n").encode("ascii")
-        if count > self._written:
-            durable.write_atomic(chunk / EXTRA_NAME, data)
-            self._written = count
+            new = self._records[self._journalled:]
+        if new:
+            append_lines(paths, new, self._journalled)
+            self._journalled += len(new)
+
+    def finish(self, paths: ChunkPaths, earlier: Sequence[str] = ()) -> None:
+        """Make the chunk's records durable in their final form and forget them; the journal goes.
+
+        `earlier`: what the chunk's file has already and keeps, where it was finished before. What
+        is added meanwhile belongs to the next chunk. StoreFull, SyncFailed, OSError: all is as
+        before.
+        """
+        with self._lock:
+            records = self._records.copy()
+        if records:
+            durable.write_atomic(paths.extra, records_bytes([*earlier, *records]))
+        if self._journalled:
+            durable.unlink(paths.extra_log, missing_ok=True)
+            self._journalled = 0
+        with self._lock:
+            del self._records[:len(records)]
+
+    def give_up_journal(self) -> None:
+        """The chunk was removed with its journal: the records belong to the next one."""
+        self._journalled = 0
+
+    @property
+    def pending(self) -> int:
+        """How many records are not in their final form."""
+        return len(self._records)
 
     @property
     def unwritten(self) -> int:
         """How many records are in memory only."""
-        with self._lock:
-            return len(self._records) - self._written
-
-    def rewrite(self) -> None:
-        """The chunk's file was given up: its records belong to the next one."""
-        with self._lock:
-            self._written = 0
-
-    def next_chunk(self) -> None:
-        """Forget what has been written; what has not goes into the next chunk's file."""
-        with self._lock:
-            del self._records[:self._written]
-            self._written = 0
+        return len(self._records) - self._journalled
 
 
 def jsonable(value: Any) -> Any:

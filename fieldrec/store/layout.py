@@ -108,8 +108,8 @@ class Columns:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def take(self, which: NDArray[Any]) -> Columns:
-        """The frames selected by a boolean mask or an array of positions."""
+    def take(self, which: NDArray[Any] | slice) -> Columns:
+        """The frames selected by a boolean mask, an array of positions or a slice."""
         digests = None if self.digests is None else self.digests[which]
         times_s = None if self.times_s is None else self.times_s[which]
         return Columns(self.numbers[which], self.times_ns[which], self.device_times_ns[which],

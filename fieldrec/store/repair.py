@@ -1,11 +1,13 @@
-"""Turn a chunk that has no index into one that has: verify, close the holes, write the index.
+"""Turn an open chunk of frame files into a finished one: verify, close the holes, write the index.
 
 Used by recover after a crash and by the writer after a failed sync. Blocking. May be killed at any
 step and run again with the same result (I2), because each step can tell whether it was done:
 
 1. Without a plan: verify every frame against the log, remove what does not match.
-2. Write ``frames.plan`` atomically: the surviving records with the positions they were written at.
-   From here on nothing is verified, for a file's name no longer says which record it belongs to.
+2. Where that left holes: write ``frames.plan`` atomically: the surviving records with the positions
+   they were written at. From here on nothing is verified, for a file's name no longer says which
+   record it belongs to. Remove the open chunk's interim index: it would list other frames under
+   these names (without holes it goes on telling the truth until the final one replaces it).
 3. Rename survivors downwards over the holes, ascending. Only survivors are left, so a target that
    exists means that this move was made before.
 4. Write the index, then remove the log, then the plan.
@@ -21,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 
 from fieldrec.core import durable
 from fieldrec.store import layout
+from fieldrec.store.chunk_paths import ChunkPaths
+from fieldrec.store.frame_files import FrameFiles
 from fieldrec.store.layout import Columns, Log
 
 
@@ -37,57 +40,64 @@ class Mended:
     """Frames that were logged or begun and are not whole."""
 
 
-def mend(chunk: Path, header: bytes, frame_bytes: int, store: Mapping[str, Any], *,
+def mend(paths: ChunkPaths, files: FrameFiles, store: Mapping[str, Any], *,
          write_index: Callable[[Path, bytes], None] = durable.write_atomic) -> Mended:
-    """Finish the chunk with the frames that can be verified. ValueError: its log is of no use."""
-    plan_path = chunk / layout.PLAN_NAME
+    """Finish the chunk with the frames that can be verified. ValueError: its log is of no use.
+
+    `store`: the ``__store`` mapping, which the index repeats.
+    """
     damaged = 0
-    if plan_path.exists():
-        plan = layout.parse_log(plan_path.read_bytes())
+    if paths.plan.exists():
+        kept = layout.parse_log(paths.plan.read_bytes())
     else:
-        plan, damaged = _verify(chunk, header, frame_bytes)
-        durable.write_atomic(plan_path, layout.log_bytes(plan))
-    for target, source in enumerate(plan.positions.tolist()):
-        _move(chunk, source, target)
-    write_index(chunk / layout.INDEX_NAME, layout.index_bytes(plan.columns, store))
-    tidy(chunk)
-    return Mended(plan.columns, damaged)
+        kept, damaged = _verify(paths, files)
+        if not np.array_equal(kept.positions, np.arange(len(kept.positions))):
+            durable.write_atomic(paths.plan, layout.log_bytes(kept))
+    if paths.plan.exists():
+        durable.unlink(paths.index, missing_ok=True)
+        for target, source in enumerate(kept.positions.tolist()):
+            _move(paths, files.extension, source, target)
+    write_index(paths.index, layout.index_bytes(kept.columns, store))
+    tidy(paths)
+    return Mended(kept.columns, damaged)
 
 
-def tidy(chunk: Path) -> int:
+def tidy(paths: ChunkPaths) -> int:
     """Remove what a finished chunk (one with a sound index) does not need; return how many files.
 
-    The plan goes last: while the log is there, it says that the log is out of date.
+    The plan goes last: while the log is there, it says that the log is out of date. Extra data is
+    not touched: :func:`~fieldrec.store.extra_log.mend_extra`.
     """
-    leftovers = [path for path in sorted(chunk.iterdir())
-                 if path.name.startswith(".") and path.name.endswith(".tmp")]
-    leftovers += [chunk / layout.LOG_NAME, chunk / layout.PLAN_NAME]
-    present = [path for path in leftovers if path.exists()]
+    temporaries = [path.with_name(f".{path.name}.tmp")
+                   for path in (paths.index, paths.extra, paths.log, paths.plan)]
+    present = [path for path in (*temporaries, paths.log, paths.plan) if path.exists()]
     for path in present:
         durable.unlink(path)
     return len(present)
 
 
-def _verify(chunk: Path, header: bytes, frame_bytes: int) -> tuple[Log, int]:
+def _verify(paths: ChunkPaths, files: FrameFiles) -> tuple[Log, int]:
     """The logged frames that are whole; all other frame files are removed."""
-    log = layout.parse_log((chunk / layout.LOG_NAME).read_bytes())
+    log = layout.parse_log(paths.log.read_bytes())
     digests = log.columns.digests
     good = np.array([digests is not None
-                     and frame_is_whole(chunk / layout.frame_name(position), header, frame_bytes,
+                     and frame_is_whole(paths.frame(position, files.extension), files,
                                         int(digests[at]))
                      for at, position in enumerate(log.positions.tolist())], dtype=bool)
-    kept = {layout.frame_name(position) for position in log.positions[good].tolist()}
-    unfit = [path for path in sorted(chunk.glob("*.npy")) if path.name not in kept]
+    kept = {paths.frame(position, files.extension).name
+            for position in log.positions[good].tolist()}
+    unfit = [path for path in sorted(paths.frames.glob(f"*.{files.extension}"))
+             if path.name not in kept]
     for path in unfit:
         durable.unlink(path)
     removed = {path.name for path in unfit}
     missing = sum(1 for position in log.positions[~good].tolist()
-                  if layout.frame_name(position) not in removed)
+                  if paths.frame(position, files.extension).name not in removed)
     return Log(log.positions[good], log.columns.take(good)), len(unfit) + missing
 
 
-def frame_is_whole(path: Path, header: bytes, frame_bytes: int, digest: int) -> bool:
-    """Whether the file on the medium has this header, this size and these pixels.
+def frame_is_whole(path: Path, files: FrameFiles, digest: int) -> bool:
+    """Whether the file on the medium is a whole frame with this digest.
 
     The page cache is dropped first where it is clean: after a failed sync it holds what the disk
     does not.
@@ -97,13 +107,10 @@ def frame_is_whole(path: Path, header: bytes, frame_bytes: int, digest: int) -> 
     except OSError:
         return False
     try:
-        if os.fstat(descriptor).st_size != len(header) + frame_bytes:
-            return False
         with contextlib.suppress(OSError):
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        data = memoryview(_read(descriptor, len(header) + frame_bytes))
-        return (bytes(data[:len(header)]) == header
-                and xxhash.xxh3_64_intdigest(data[len(header):]) == digest)
+        data = _read(descriptor, os.fstat(descriptor).st_size)
+        return files.is_whole(memoryview(data), digest)
     except OSError:  # a bad sector is one frame's loss, not the chunk's
         return False
     finally:
@@ -118,8 +125,8 @@ def _read(descriptor: int, size: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _move(chunk: Path, source: int, target: int) -> None:
+def _move(paths: ChunkPaths, extension: str, source: int, target: int) -> None:
     """Rename one survivor, unless an earlier try did."""
-    to = chunk / layout.frame_name(target)
+    to = paths.frame(target, extension)
     if source != target and not to.exists():
-        durable.rename(chunk / layout.frame_name(source), to)
+        durable.rename(paths.frame(source, extension), to)

@@ -1,4 +1,4 @@
-"""Write one store: frames in, a directory out that any imgstore reader opens.
+"""Write one store of any format: frames in, a directory out that any imgstore reader opens.
 
 One store thread calls everything except :meth:`StoreWriter.sync`, which a thread of its own calls
 every ``durability_s`` / 2 (I8), and :meth:`StoreWriter.add_extra_data`, which any thread may call.
@@ -7,34 +7,30 @@ Keeps I1 (``.lock`` goes last), I2 (frames, sync, index, then the log goes), I3 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import logging
-import os
 import threading
-import time
-import uuid as uuid_module
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldrec import __version__
 from fieldrec.core import durable
-from fieldrec.core.errors import LockedError, StoreError, StoreFull, SyncFailed
+from fieldrec.core.errors import StoreError, StoreFull, SyncFailed
 from fieldrec.core.model import FrameSpec
-from fieldrec.store import layout, repair
+from fieldrec.store import encodings, layout, repair
 from fieldrec.store.chunk import OpenChunk, as_store_error
+from fieldrec.store.chunk_kinds import Chunk, chunk_kind
+from fieldrec.store.chunk_paths import ChunkPaths, chunk_paths
 from fieldrec.store.extra_data import ExtraData
-from fieldrec.store.metadata import METADATA_NAME, metadata_text, store_mapping
+from fieldrec.store.extra_log import finished_records
+from fieldrec.store.interim import InterimIndex
+from fieldrec.store.new_store import new_store
+from fieldrec.store.store_folder import StoreFolder
 
 log = logging.getLogger(__name__)
 
-_LOCK_TRIES = 40
-_LOCK_PAUSE_S = 0.005
 _RESERVE_EXTRA_BYTES = 128 * 1024
 """Room for metadata.yaml, extra data and directory blocks, beside two indexes."""
 
@@ -43,111 +39,94 @@ class StoreWriter:
     """One store from its directory to its last index. Abandon it and it is INTERRUPTED."""
 
     def __init__(self, path: Path, spec: FrameSpec, *, chunksize: int,
-                 user_metadata: Mapping[str, Any], timezone: str, created_epoch_ns: int) -> None:
+                 user_metadata: Mapping[str, Any], timezone: str, created_epoch_ns: int,
+                 form: str = "npy", encoding: str | None = None, uniform: bool = True,
+                 may_exist: bool = False) -> None:
         """Create the store and its first chunk; blocks for about five directory syncs.
 
-        StoreError when the name is taken or the metadata cannot be stored, StoreFull without
-        room; then nothing is left of it.
+        `form`: a directory format ("png", "tif+color" …) or a video's ("avc1/mp4"). `encoding`:
+        how what is stored becomes BGR ("cv_bayerbg"); with "+color" it does before it is stored.
+        `user_metadata` is stored as it is; a recording's comes from new_store.recording_metadata.
+        Not `uniform`: frames of other shapes and dtypes than `spec` are taken where the format can
+        hold them. `may_exist`: a directory that has nothing of a store in it will do.
+
+        StoreError when the name is taken, the format unknown or the metadata cannot be stored,
+        StoreFull without room; then nothing is left of it.
         """
         self.path = path
         self.spec = spec
-        self.uuid = uuid_module.uuid4().hex
         self.frame_count = 0
         self.written_bytes = 0
         self.first_time_ns: int | None = None
         self.last_time_ns: int | None = None
         self.lost = 0
         """Frames that had to be given up after a failed sync."""
-        self._last_number: int | None = None
-        self._chunksize = chunksize
-        self._header = layout.npy_header(spec.shape, spec.dtype)
+        self.chunks_finished = 0
+        """Chunks that have their index: 0 … chunks_finished - 1."""
+        new = new_store(path, spec, chunksize=chunksize, timezone=timezone, form=form,
+                        encoding=encoding, created_epoch_ns=created_epoch_ns)
+        self.metadata = new.metadata
+        self._decode_as = new.decode_as
+        self._kind = chunk_kind(new.metadata)
+        self._shape = spec.shape if uniform else None
         self._dtype = np.dtype(spec.dtype)
-        self._user = _with_defaults(user_metadata, spec, timezone)
-        self._store = store_mapping(spec.shape, spec.dtype, chunksize=chunksize, timezone=timezone,
-                                           created_epoch_ns=created_epoch_ns, uuid=self.uuid)
-        self._chunk: OpenChunk | None = None
-        self._chunks_finished = 0
-        self._extra = ExtraData()
-        self._extra_chunk: Path | None = None
-        self._sync_lock = threading.Lock()
-        self._distrusted = False
+        self._last: tuple[int, int, float | None] | None = None
+        """Number, time in ns and in s of the last frame."""
         self._past_cache = True
-        self._directory = -1
-        self._lock = -1
-        text = self._checked_metadata(timezone)
-        self._create(text)
-
-    def _checked_metadata(self, timezone: str) -> bytes:
-        if self._chunksize < 1:
-            raise StoreError(f"{self.path}: chunksize {self._chunksize} must be at least 1")
+        self._chunk: Chunk | None = None
+        self._extra = ExtraData()
+        self._extra_paths: ChunkPaths | None = None
+        """The chunk that extra data goes to: the open one, or the last until another is begun."""
+        self.interim = InterimIndex(new.store)
+        self._sync_lock = threading.Lock()
+        """Held while something is done with the chunk that the other thread must not cross."""
+        self._distrusted = False
+        self._folder = StoreFolder(
+            path, new.store, user_metadata, may_exist=may_exist,
+            reserve_bytes=2 * layout.index_size_bound(chunksize) + _RESERVE_EXTRA_BYTES)
         try:
-            ZoneInfo(timezone)
-            return metadata_text(self._store, self._user).encode("ascii")
-        except (ValueError, ZoneInfoNotFoundError, OSError) as error:
-            raise StoreError(f"{self.path}: {error}") from error
-
-    def _create(self, metadata: bytes) -> None:
-        try:
-            durable.make_directory(self.path)
-        except FileExistsError as error:
-            raise StoreError(f"{self.path}: exists already; a recording is never written into "
-                             "another one, choose another name") from error
-        except OSError as error:
-            raise as_store_error(error, self.path) from error
-        try:
-            self._take_lock()
-            durable.write_atomic(self.path / METADATA_NAME, metadata)
-            self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._open_chunk()
-        except (OSError, StoreError, LockedError) as error:
-            with contextlib.suppress(OSError, StoreError):
-                durable.rmtree(self.path)
-            self.abandon()
+        except (StoreError, OSError) as error:
+            self._folder.remove()
             if isinstance(error, OSError):
-                raise as_store_error(error, self.path) from error
+                raise as_store_error(error, path) from error
             raise
         except BaseException:
             self.abandon()
             raise
 
-    def _take_lock(self) -> None:
-        """Create and flock ``.lock``. A scan may probe it in between: it lets go at once."""
-        self._lock = durable.create(self.path / layout.LOCK_NAME)
-        for _ in range(_LOCK_TRIES):
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            time.sleep(_LOCK_PAUSE_S)
-        raise LockedError(f"{self.path}: another process has locked it; try again")
+    @property
+    def uuid(self) -> str:
+        """The store's own, made for it."""
+        return self.metadata.uuid or ""
 
     # --- frames ---------------------------------------------------------------------------------
 
     def append(self, pixels: NDArray[Any], number: int, time_ns: int,
-               device_time_ns: int | None) -> None:
+               device_time_ns: int | None, time_s: float | None = None) -> None:
         """Write one frame; at the end of a chunk sync it, write its index and close it.
 
-        StoreFull, StoreError: this frame is not in the store, which can still be closed.
-        SyncFailed: the frame is in the open chunk, which cannot be trusted: call
-        :meth:`next_chunk_after_sync_failure`.
+        `time_s`: what `frame_time` is to be, where `time_ns` can only be near it.
+        StoreFull, StoreError, ValueError (pixels that the format cannot hold): this frame is not
+        in the store, which can still be closed. SyncFailed: the frame is in the open chunk, which
+        cannot be trusted: call :meth:`next_chunk_after_sync_failure`.
         """
-        if pixels.shape != self.spec.shape or pixels.dtype != self._dtype:
+        if self._shape is not None and (pixels.shape != self._shape
+                                        or pixels.dtype != self._dtype):
             raise StoreError(f"{self.path}: a frame is {pixels.dtype} {pixels.shape}, the store "
-                             f"{self._dtype} {self.spec.shape}; the camera changed its format")
-        if not pixels.flags.c_contiguous:
-            pixels = np.ascontiguousarray(pixels)
-        try:
+                             f"{self._dtype} {self._shape}; the camera changed its format")
+        if self._decode_as is not None:
+            pixels = encodings.decode(pixels, self._decode_as)
+        chunk = self._chunk
+        if chunk is None or chunk.full:
             chunk = self._chunk_with_room()
-        except OSError as error:
-            raise as_store_error(error, self.path) from error
-        except SyncFailed as error:  # before the frame: the caller must not take it as written
-            raise StoreError(f"{error}; no new chunk can be begun") from error
         self.written_bytes += chunk.append(
             pixels, number, time_ns,
-            layout.NO_DEVICE_TIME if device_time_ns is None else device_time_ns)
+            layout.NO_DEVICE_TIME if device_time_ns is None else device_time_ns, time_s)
         if self.first_time_ns is None:
             self.first_time_ns = time_ns
         self.last_time_ns = time_ns
-        self._last_number = number
+        self._last = number, time_ns, time_s
         self.frame_count += 1
         if chunk.full:
             self._finish_full_chunk()
@@ -164,18 +143,27 @@ class StoreWriter:
 
         Like imgstore, `frame_time` (s), `frame_number` and `frame_index` are added.
         """
-        if values:
-            at = None if self.last_time_ns is None else self.last_time_ns / 1e9
-            self._extra.add({**values, "frame_time": at, "frame_number": self._last_number,
-                             "frame_index": self.frame_count - 1})
+        if not values:
+            return
+        number, time_s = None, None
+        if self._last is not None:
+            number, time_ns, time_s = self._last
+            time_s = layout.second_of(time_ns) if time_s is None else time_s
+        self._extra.add({**values, "frame_time": time_s, "frame_number": number,
+                         "frame_index": self.frame_count - 1})
 
-    def _chunk_with_room(self) -> OpenChunk:
-        if self._chunk is not None and self._chunk.full:
-            try:
-                self._finish_chunk()
-            except SyncFailed:  # of the frames before: the new one is not written yet
-                self.next_chunk_after_sync_failure()
-        return self._chunk if self._chunk is not None else self._open_chunk()
+    def _chunk_with_room(self) -> Chunk:
+        try:
+            if self._chunk is not None:
+                try:
+                    self._finish_chunk()
+                except SyncFailed:  # of the frames before: the new one is not written yet
+                    self.next_chunk_after_sync_failure()
+            return self._open_chunk()
+        except OSError as error:
+            raise as_store_error(error, self.path) from error
+        except SyncFailed as error:  # before the frame: the caller must not take it as written
+            raise StoreError(f"{error}; no new chunk can be begun") from error
 
     def _finish_full_chunk(self) -> None:
         """The frame is safe in the log: what fails here is tried again before the next frame."""
@@ -186,37 +174,68 @@ class StoreWriter:
         except (OSError, StoreError) as error:
             log.warning("%s: chunk not finished yet: %s", self.path, error)
 
-    def _open_chunk(self) -> OpenChunk:
-        if self._directory < 0:
+    def _open_chunk(self) -> Chunk:
+        if not self._folder.is_open:
             raise StoreError(f"{self.path}: the store is closed")
-        if self._extra_chunk is not None:
-            self._write_extra(self._extra_chunk)
-            self._extra.next_chunk()
-        self._take_reserve()
-        path = self.path / layout.chunk_name(self._chunks_finished)
-        self._chunk = OpenChunk(path, self._chunksize, self._header, self.spec.frame_bytes)
-        self._chunk.past_cache = self._past_cache
-        self._extra_chunk = path
-        return self._chunk
+        self._finish_extra()
+        self._folder.take_reserve()
+        chunk = self._kind.begin(self._paths(self.chunks_finished))
+        chunk.past_cache = self._past_cache
+        with self._sync_lock:
+            self._chunk = chunk
+            self._extra_paths = chunk.paths
+            if isinstance(chunk, OpenChunk):
+                self.interim.begin(chunk)
+        return chunk
 
-    # --- chunk end ------------------------------------------------------------------------------
+    def _paths(self, number: int) -> ChunkPaths:
+        return chunk_paths(self.path, number, self.metadata.extension)
+
+    # --- sync thread ----------------------------------------------------------------------------
 
     def sync(self) -> None:
-        """Make every appended frame durable. Sync thread; blocks for as long as the disk takes.
+        """Make every frame and all extra data so far durable. Sync thread; blocks for as long as
+        the disk takes. No effect once closed.
 
         SyncFailed: have the store thread call :meth:`next_chunk_after_sync_failure`. (Should that
-        thread end the chunk first, it verifies it instead of trusting it.) No effect once closed.
+        thread end the chunk first, it verifies it instead of trusting it.)
         """
         with self._sync_lock:
-            if self._directory >= 0:
-                self._sync_filesystem()
+            if not self._folder.is_open:
+                return
+            appended = self.interim.appended
+            self._journal_extra()
+            self._sync_filesystem()
+            self._write_interim(appended)
 
     def _sync_filesystem(self) -> None:
         try:
-            durable.sync_filesystem(self._directory, self.path)
+            self._folder.sync()
         except SyncFailed:
             self._distrusted = True
             raise
+
+    def _journal_extra(self) -> None:
+        """Extra data is worth less than frames: what cannot be journalled stays in memory."""
+        if self._extra_paths is None:
+            return
+        try:
+            self._extra.journal(self._extra_paths)
+        except (StoreError, OSError) as error:
+            log.warning("%s: extra data cannot be journalled: %s", self.path, error)
+
+    def _write_interim(self, durable_count: int) -> None:
+        if self._distrusted:
+            return
+        try:
+            self.interim.write(durable_count)
+        except SyncFailed:
+            self._distrusted = True
+            raise
+        except OSError as error:
+            log.warning("%s: no interim index: %s", self.path, error)
+
+    # --- chunk end ------------------------------------------------------------------------------
 
     def next_chunk_after_sync_failure(self) -> None:
         """End the distrusted chunk with the frames that read back right; the rest is lost.
@@ -232,85 +251,89 @@ class StoreWriter:
         chunk = self._chunk
         if chunk is None:
             return
-        with self._sync_lock:
-            if not self._distrusted:
-                self._sync_filesystem()
         try:
+            if not self._distrusted:
+                chunk.finish()
+            with self._sync_lock:
+                self.interim.end()
+                if not self._distrusted:
+                    self._sync_filesystem()
             kept = self._index_chunk(chunk)
         except SyncFailed:  # the next try verifies first
             self._distrusted = True
             raise
         except OSError as error:
-            raise as_store_error(error, chunk.path) from error
+            raise as_store_error(error, chunk.paths.folder) from error
         self._chunk = None
-        self._chunks_finished += kept
+        self.chunks_finished += kept
 
-    def _index_chunk(self, chunk: OpenChunk) -> bool:
+    def _index_chunk(self, chunk: Chunk) -> bool:
         """Write the chunk's index; whether the chunk is one of the store's now."""
-        self._write_extra(chunk.path)
         if self._distrusted:
             return self._finish_distrusted(chunk)
-        self._write_index(chunk.path / layout.INDEX_NAME,
-                          layout.index_bytes(chunk.columns, self._store))
+        self._write_index(chunk.paths.index,
+                          layout.index_bytes(chunk.columns, self.metadata.raw))
         chunk.release()
-        repair.tidy(chunk.path)
+        repair.tidy(chunk.paths)
         return True
 
-    def _finish_distrusted(self, chunk: OpenChunk) -> bool:
+    def _finish_distrusted(self, chunk: Chunk) -> bool:
         """Keep what can be verified; whether that is anything. An empty chunk is not left behind:
         in the middle of a store it would end sequential reading."""
         before = chunk.count
         chunk.release()
-        self._give_reserve_back()
+        self._folder.give_reserve_back()
         _rewrite_log(chunk)
-        mended = repair.mend(chunk.path, self._header, self.spec.frame_bytes, self._store,
-                             write_index=self._write_index)
+        mended = self._kind.mend(chunk.paths, self._write_index)
         given_up = before - len(mended.columns)
         self.frame_count -= given_up
         self.lost += given_up
         self._distrusted = False
         log.error("%s: sync failed; %d of %d frames verified, %d lost; going on in a new chunk",
-                  chunk.path, len(mended.columns), before, given_up)
+                  chunk.paths.frames, len(mended.columns), before, given_up)
         if len(mended.columns) == 0:
-            chunk.discard_empty()
-            self._extra.rewrite()
-            self._extra_chunk = None
+            self._discard(chunk)
         return len(mended.columns) > 0
 
+    def _discard(self, chunk: Chunk) -> None:
+        """Remove a chunk without frames; its extra data goes to the chunk before, if there is one,
+        or else to the next."""
+        with self._sync_lock:
+            self.interim.end()
+            self._extra_paths = None
+            if self.chunks_finished:
+                self._extra_to_last_chunk()
+            self._extra.give_up_journal()
+            durable.unlink(chunk.paths.extra_log, missing_ok=True)
+            chunk.discard_empty()
+        self._chunk = None
+
     def _write_index(self, path: Path, data: bytes) -> None:
+        self._even_when_full(lambda: durable.write_atomic(path, data))
+
+    def _even_when_full(self, write: Callable[[], None]) -> None:
+        """Write with the room of the reserve where there is no other."""
         try:
-            durable.write_atomic(path, data)
+            write()
         except StoreFull:
-            self._give_reserve_back()
-            durable.write_atomic(path, data)
+            self._folder.give_reserve_back()
+            write()
 
-    def _write_extra(self, chunk: Path) -> None:
-        """Extra data is worth less than the index: without room it waits for the next chunk."""
+    def _finish_extra(self) -> None:
+        """Give the extra data of the chunk before its final form."""
+        with self._sync_lock:
+            paths, self._extra_paths = self._extra_paths, None
+            if paths is not None and self._extra.pending:
+                self._even_when_full(lambda: self._extra.finish(paths))
+
+    def _extra_to_last_chunk(self) -> None:
+        """Add extra data to a chunk that may have some already. Without room it is left out: it is
+        worth less than an orderly end."""
+        last = self._paths(self.chunks_finished - 1)
         try:
-            self._extra.flush(chunk)
+            self._even_when_full(lambda: self._extra.finish(last, finished_records(last)))
         except StoreFull as error:
-            log.warning("%s; extra data is kept for later", error)
-
-    # --- reserve --------------------------------------------------------------------------------
-
-    def _take_reserve(self) -> None:
-        """Occupy what the open chunk's index will need, so that a full disk can be closed on."""
-        path = self.path / layout.RESERVE_NAME
-        if path.exists():
-            return
-        size = 2 * layout.index_size_bound(self._chunksize) + _RESERVE_EXTRA_BYTES
-        try:
-            descriptor = durable.create(path)
-            try:
-                os.posix_fallocate(descriptor, 0, size)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            self._give_reserve_back()
-            raise as_store_error(error, path) from error
-
-    def _give_reserve_back(self) -> None:
-        durable.unlink(self.path / layout.RESERVE_NAME, missing_ok=True)
+            log.warning("%s; extra data is not written", error)
 
     # --- end ------------------------------------------------------------------------------------
 
@@ -320,46 +343,53 @@ class StoreWriter:
         `closing_metadata` (dropped, lost, …) must not count this writer's own `lost`: it is added.
         Works on a full disk. After any error the store is as after :meth:`abandon`.
         """
-        if self._lock < 0:
+        if not self._folder.is_open:
             return
         try:
             self._close_chunks()
-            self._give_reserve_back()
+            self._folder.give_reserve_back()
             self._close_metadata(dict(closing_metadata or {}))
-            durable.fsync_directory(self.path)
-            durable.unlink(self.path / layout.LOCK_NAME)
+            self._folder.unlock()
         except OSError as error:
             raise as_store_error(error, self.path) from error
         finally:
             self.abandon()
 
     def _close_chunks(self) -> None:
-        if self._chunk is not None and self._chunk.count == 0 and self._chunks_finished > 0:
-            self._chunk.discard_empty()
-            self._chunk = None
+        if self._chunk is not None and self._chunk.count == 0 and self.chunks_finished > 0:
+            self._discard(self._chunk)
         try:
             self._finish_chunk()
         except SyncFailed:
             self.next_chunk_after_sync_failure()
-        if self._chunks_finished == 0:  # nothing of the only chunk could be kept
+        if self.chunks_finished == 0:  # nothing of the only chunk could be kept
             self._open_chunk()
             self._finish_chunk()
-        if self._extra.unwritten and self._chunks_finished:
-            self._give_reserve_back()
-            last = self.path / layout.chunk_name(self._chunks_finished - 1)
-            self._write_extra(last)
+        self._close_extra()
+
+    def _close_extra(self) -> None:
+        """As at a chunk's end, but that what finds no room stays in the journal."""
+        if self._extra_paths is None and self._extra.pending:
+            self._extra_to_last_chunk()
+            return
+        try:
+            self._finish_extra()
+        except StoreFull as error:
+            log.warning("%s; extra data is not written", error)
 
     def _close_metadata(self, closing: dict[str, Any]) -> None:
-        closing["interrupted"] = False  # true until here: a crash cannot write it
-        closing["lost"] = int(closing.get("lost", 0)) + self.lost
+        """Metadata that has no ``fieldrec`` mapping stays as it was given, unless there is
+        something to say."""
+        ours = self._folder.user.get("fieldrec")
+        if self.lost:
+            known = closing if "lost" in closing or not isinstance(ours, Mapping) else ours
+            closing["lost"] = int(known.get("lost", 0)) + self.lost
         if self._extra.unwritten:
             closing["extra_data_lost"] = self._extra.unwritten
-        self._user["fieldrec"] = {**self._user["fieldrec"], **closing}
-        try:
-            text = metadata_text(self._store, self._user)
-        except ValueError as error:
-            raise StoreError(f"{self.path}: {error}") from error
-        durable.write_atomic(self.path / METADATA_NAME, text.encode("ascii"))
+        if isinstance(ours, Mapping):
+            closing = {**ours, **closing, "interrupted": False}
+        if closing:
+            self._folder.update_metadata({**self._folder.user, "fieldrec": closing})
 
     def abandon(self) -> None:
         """Let go of all descriptors, leaving the rest as after a crash, for recover. Idempotent."""
@@ -367,27 +397,12 @@ class StoreWriter:
             self._chunk.release()
             self._chunk = None
         with self._sync_lock:
-            directory, self._directory = self._directory, -1
-        if directory >= 0:
-            os.close(directory)
-        if self._lock >= 0:
-            os.close(self._lock)  # frees the flock
-            self._lock = -1
+            self.interim.end()
+            self._extra_paths = None
+            self._folder.let_go()
 
 
-def _with_defaults(user: Mapping[str, Any], spec: FrameSpec, timezone: str) -> dict[str, Any]:
-    """The user's metadata with the keys that loopbio's tools and our reader look for."""
-    known: dict[str, Any] = {"timezone": timezone, "acquisitionframerate": spec.nominal_hz,
-                             "acquisitionframerateenable": True}
-    given = user.get("fieldrec")
-    ours = {"version": __version__, "pixel_format": spec.pixel_format,
-            "nominal_hz": spec.nominal_hz, "dropped": 0, "lost": 0,
-            **(given if isinstance(given, Mapping) else {}), "interrupted": True}
-    return {**known, **user, "fieldrec": ours}
-
-
-def _rewrite_log(chunk: OpenChunk) -> None:
+def _rewrite_log(chunk: Chunk) -> None:
     """Put the log on disk anew from memory: its own pages are as doubtful as the frames."""
-    columns = chunk.columns
-    records = layout.Log(np.arange(chunk.count, dtype=np.int64), columns)
-    durable.write_atomic(chunk.path / layout.LOG_NAME, layout.log_bytes(records))
+    records = layout.Log(np.arange(chunk.count, dtype=np.int64), chunk.columns)
+    durable.write_atomic(chunk.paths.log, layout.log_bytes(records))

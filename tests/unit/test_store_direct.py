@@ -64,8 +64,8 @@ def direct_writes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     seen: list[bool] = []
     real = durable.write
 
-    def watched(descriptor: int, buffers: Any, path: Path, total_bytes: int) -> None:
-        if path.suffix == ".npy":
+    def watched(descriptor: int, buffers: Any, path: Path | str, total_bytes: int) -> None:
+        if str(path).endswith(".npy"):
             seen.append(bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT))
         real(descriptor, buffers, path, total_bytes)
 

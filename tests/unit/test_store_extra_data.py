@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import enum
+import errno
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fieldrec.core import durable
+from fieldrec.core.errors import StoreError
+from fieldrec.store.chunk_paths import ChunkPaths, chunk_paths
 from fieldrec.store.extra_data import ExtraData, jsonable
+from fieldrec.store.extra_log import finished_records, parse_lines
 
 
 class Colour(enum.Enum):
@@ -44,28 +50,103 @@ def test_anything_is_strict_json(value: Any) -> None:
     json.dumps(jsonable(value), allow_nan=False)
 
 
-def read(chunk: Path) -> Any:
-    return json.loads((chunk / "index.extra.json").read_text())
+class Contrary:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
 
 
-def test_the_file_is_complete_after_every_flush(tmp_path: Path) -> None:
+def test_what_cannot_be_kept_is_dropped_with_a_word(caplog: pytest.LogCaptureFixture) -> None:
     extra = ExtraData()
-    extra.flush(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-    for count in range(1, 4):
+    endless: list[Any] = []
+    endless.append(endless)
+    extra.add({"a": Contrary()})
+    extra.add({"b": endless})
+    extra.add({"c": 1})
+    assert extra.pending == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> ChunkPaths:
+    (tmp_path / "000000").mkdir()
+    return chunk_paths(tmp_path, 0)
+
+
+def read(paths: ChunkPaths) -> Any:
+    return json.loads(paths.extra.read_text())
+
+
+def test_nothing_added_is_nothing_on_disk(paths: ChunkPaths) -> None:
+    extra = ExtraData()
+    extra.journal(paths)
+    extra.finish(paths)
+    assert list(paths.folder.iterdir()) == []
+
+
+def test_a_journal_becomes_one_list(paths: ChunkPaths) -> None:
+    extra = ExtraData()
+    for count in range(3):
         extra.add({"n": count})
         assert extra.unwritten == 1
-        extra.flush(tmp_path)
-        assert [record["n"] for record in read(tmp_path)] == list(range(1, count + 1))
-    assert extra.unwritten == 0
+        extra.journal(paths)
+        assert extra.unwritten == 0
+        assert [json.loads(text)["n"] for text in parse_lines(paths.extra_log.read_bytes())
+                ] == list(range(count + 1))
+    extra.add({"n": 3})
+    extra.finish(paths)
+    assert [record["n"] for record in read(paths)] == [0, 1, 2, 3]
+    assert [path.name for path in paths.folder.iterdir()] == ["index.extra.json"]
+    assert (extra.pending, extra.unwritten) == (0, 0)
 
 
-def test_what_was_not_written_goes_to_the_next_chunk(tmp_path: Path) -> None:
+def test_what_comes_after_the_end_goes_to_the_next_chunk(paths: ChunkPaths) -> None:
     extra = ExtraData()
     extra.add({"n": 1})
-    extra.flush(tmp_path)
+    extra.finish(paths)
     extra.add({"n": 2})
-    extra.next_chunk()
-    (tmp_path / "next").mkdir()
-    extra.flush(tmp_path / "next")
-    assert [read(tmp_path), read(tmp_path / "next")] == [[{"n": 1}], [{"n": 2}]]
+    following = chunk_paths(paths.folder.parent, 1)
+    following.folder.mkdir()
+    extra.journal(following)
+    extra.finish(following)
+    assert [read(paths), read(following)] == [[{"n": 1}], [{"n": 2}]]
+
+
+def test_what_a_file_has_already_is_kept(paths: ChunkPaths) -> None:
+    extra = ExtraData()
+    extra.add({"n": 1})
+    extra.finish(paths)
+    extra.add({"n": 2})
+    extra.finish(paths, finished_records(paths))
+    assert read(paths) == [{"n": 1}, {"n": 2}]
+
+
+@pytest.mark.parametrize("step", ["create", "write", "fsync", "rename", "unlink"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_an_end_that_failed_is_tried_again(paths: ChunkPaths, step: str, number: int) -> None:
+    extra = ExtraData()
+    extra.add({"n": 1})
+    extra.journal(paths)
+    extra.add({"n": 2})
+
+    def fail(at: str, _path: Path) -> None:
+        if at == step:
+            raise OSError(number, os.strerror(number))
+
+    durable.set_hook(fail)
+    with pytest.raises((StoreError, OSError)):
+        extra.finish(paths)
+    durable.set_hook(None)
+    assert parse_lines(paths.extra_log.read_bytes())
+    extra.finish(paths)
+    assert read(paths) == [{"n": 1}, {"n": 2}]
+    assert not paths.extra_log.exists()
+
+
+def test_records_of_a_journal_that_was_removed_are_written_again(paths: ChunkPaths) -> None:
+    extra = ExtraData()
+    extra.add({"n": 1})
+    extra.journal(paths)
+    paths.extra_log.unlink()
+    extra.give_up_journal()
+    extra.journal(paths)
+    assert parse_lines(paths.extra_log.read_bytes()) == ['{"n": 1}']

@@ -19,6 +19,7 @@ from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull, SyncFailed
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout
+from fieldrec.store.new_store import recording_metadata
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.writer import StoreWriter
 
@@ -31,8 +32,8 @@ def frame(number: int, spec: FrameSpec = SPEC) -> np.ndarray[Any, np.dtype[Any]]
 
 
 def writer(path: Path, *, chunksize: int = 4, spec: FrameSpec = SPEC, **user: Any) -> StoreWriter:
-    return StoreWriter(path, spec, chunksize=chunksize, user_metadata=user, timezone="UTC",
-                       created_epoch_ns=START_NS)
+    return StoreWriter(path, spec, chunksize=chunksize, timezone="UTC", created_epoch_ns=START_NS,
+                       user_metadata=recording_metadata(user, spec, "UTC"))
 
 
 def append(store: StoreWriter, *numbers: int) -> None:
@@ -421,7 +422,8 @@ def test_a_chunk_of_which_nothing_is_left_gives_its_number_back(tmp_path: Path) 
     append(store, 3)
     store.close()
     assert_holds(tmp_path / "s", [0, 1, 3])
-    assert json.loads((tmp_path / "s" / "000001" / "index.extra.json").read_text())
+    assert json.loads((tmp_path / "s" / "000000" / "index.extra.json").read_text())
+    assert not (tmp_path / "s" / "000001" / "index.extra.json").exists()
 
 
 def test_a_store_of_which_nothing_is_left_is_empty(tmp_path: Path) -> None:

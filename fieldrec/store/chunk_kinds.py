@@ -1,0 +1,112 @@
+"""The two kinds of chunks that a writer fills, behind one surface: frame files and videos.
+
+What video needs is imported only by stores of video. Store thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from fieldrec.store import repair
+from fieldrec.store.chunk import OpenChunk
+from fieldrec.store.chunk_paths import ChunkPaths
+from fieldrec.store.frame_files import frame_files
+from fieldrec.store.layout import Columns
+from fieldrec.store.metadata import StoreMetadata
+from fieldrec.store.repair import Mended
+
+WriteIndex = Callable[[Path, bytes], None]
+
+
+class Chunk(Protocol):
+    """A chunk that is being written: OpenChunk or OpenVideoChunk, whose methods say more."""
+
+    paths: ChunkPaths
+    count: int
+    past_cache: bool
+
+    @property
+    def full(self) -> bool:
+        """Whether the next frame belongs into the next chunk."""
+        ...
+
+    @property
+    def columns(self) -> Columns:
+        """What is known of the frames so far."""
+        ...
+
+    def append(self, pixels: NDArray[Any], number: int, time_ns: int, device_time_ns: int,
+               time_s: float | None = None) -> int:
+        """Write one frame and its record; return the bytes written."""
+        ...
+
+    def finish(self) -> None:
+        """Have all frames under their final names. May be tried again."""
+        ...
+
+    def discard_empty(self) -> None:
+        """Remove the chunk, which must have no frame in it."""
+        ...
+
+    def release(self) -> None:
+        """Let go of all descriptors, leaving the files as they are. Idempotent."""
+        ...
+
+
+class ChunkKind(Protocol):
+    """How the chunks of one store are begun and mended."""
+
+    def begin(self, paths: ChunkPaths) -> Chunk:
+        """A new chunk. StoreFull, StoreError, SyncFailed: nothing is left of it."""
+        ...
+
+    def mend(self, paths: ChunkPaths, write_index: WriteIndex) -> Mended:
+        """Finish a released chunk with the frames that can be verified."""
+        ...
+
+
+def chunk_kind(metadata: StoreMetadata) -> ChunkKind:
+    """The kind that a store with this metadata has. StoreError where it cannot be written."""
+    return VideoChunks(metadata) if metadata.is_video else DirectoryChunks(metadata)
+
+
+class DirectoryChunks:
+    """Chunks of frame files."""
+
+    def __init__(self, metadata: StoreMetadata) -> None:
+        self._metadata = metadata
+        self._files = frame_files(metadata)
+
+    def begin(self, paths: ChunkPaths) -> OpenChunk:
+        """A directory with its log."""
+        return OpenChunk(paths, self._metadata.chunksize, self._files)
+
+    def mend(self, paths: ChunkPaths, write_index: WriteIndex) -> Mended:
+        """As :func:`repair.mend`."""
+        return repair.mend(paths, self._files, self._metadata.raw, write_index=write_index)
+
+
+class VideoChunks:
+    """Chunks of one video each."""
+
+    def __init__(self, metadata: StoreMetadata) -> None:
+        from fieldrec.store.video_codec import video_form
+
+        self._metadata = metadata
+        self._form = video_form(metadata)
+
+    def begin(self, paths: ChunkPaths) -> Chunk:
+        """An unfinished video with its log."""
+        from fieldrec.store.video_chunk import OpenVideoChunk
+
+        return OpenVideoChunk(paths, self._metadata.chunksize, self._form)
+
+    def mend(self, paths: ChunkPaths, write_index: WriteIndex) -> Mended:
+        """As :func:`video_repair.mend_video`."""
+        from fieldrec.store.video_repair import mend_video
+
+        return mend_video(paths, self._metadata, write_index=write_index)

@@ -1,0 +1,155 @@
+"""The directory of a store that is being written: its lock, its metadata and its reserve.
+
+Store thread. Keeps I3 (flock on ``.lock``) and does its part for I1: ``.lock`` is made before
+anything else and goes last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fieldrec.core import durable
+from fieldrec.core.errors import LockedError, StoreError
+from fieldrec.store import layout
+from fieldrec.store.chunk import as_store_error
+from fieldrec.store.metadata import METADATA_NAME, metadata_text
+
+_LOCK_TRIES = 40
+_LOCK_PAUSE_S = 0.005
+_OF_A_STORE = re.compile(r"(metadata\.yaml|\.lock|\d+(\..*)?)\Z")
+
+
+class StoreFolder:
+    """One store's directory from its creation to its unlocking."""
+
+    def __init__(self, path: Path, store: Mapping[str, Any], user: Mapping[str, Any], *,
+                 reserve_bytes: int, may_exist: bool) -> None:
+        """Create and lock it and write its metadata; blocks for four directory syncs.
+
+        With `may_exist` a directory that has nothing of a store in it will do. StoreError when
+        the name is taken or the metadata cannot be stored, StoreFull without room; then nothing of
+        ours is left.
+        """
+        self.path = path
+        self.user = dict(user)
+        self._store = store
+        self._reserve_bytes = reserve_bytes
+        self._descriptor = -1
+        self._lock = -1
+        text = self._text(self.user)
+        self._made = self._make(may_exist)
+        try:
+            self._take_lock()
+            durable.write_atomic(path / METADATA_NAME, text)
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (OSError, StoreError, LockedError) as error:
+            self.remove()
+            if isinstance(error, OSError):
+                raise as_store_error(error, path) from error
+            raise
+        except BaseException:
+            self.let_go()
+            raise
+
+    def _text(self, user: Mapping[str, Any]) -> bytes:
+        try:
+            return metadata_text(self._store, user).encode("ascii")
+        except ValueError as error:
+            raise StoreError(f"{self.path}: {error}") from error
+
+    def _make(self, may_exist: bool) -> bool:
+        """Whether the directory was made, not found."""
+        try:
+            durable.make_directory(self.path)
+            return True
+        except FileExistsError as error:
+            if not (may_exist and self._is_free()):
+                raise StoreError(f"{self.path}: exists already; a recording is never written into "
+                                 "another one, choose another name") from error
+            return False
+        except OSError as error:
+            raise as_store_error(error, self.path) from error
+
+    def _is_free(self) -> bool:
+        return self.path.is_dir() and not any(
+            _OF_A_STORE.match(entry.name) for entry in self.path.iterdir())
+
+    def _take_lock(self) -> None:
+        """Create and flock ``.lock``. A scan may probe it in between: it lets go at once."""
+        self._lock = durable.create(self.path / layout.LOCK_NAME)
+        for _ in range(_LOCK_TRIES):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(_LOCK_PAUSE_S)
+        raise LockedError(f"{self.path}: another process has locked it; try again")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the store is still ours to write."""
+        return self._lock >= 0
+
+    def sync(self) -> None:
+        """Make all that was written to its file system durable. SyncFailed. Any thread, but not
+        beside :meth:`let_go`; blocks for as long as the disk takes."""
+        durable.sync_filesystem(self._descriptor, self.path)
+
+    def update_metadata(self, user: Mapping[str, Any]) -> None:
+        """Replace the user's metadata, atomically; nothing is written when it is the same."""
+        if user != self.user:
+            durable.write_atomic(self.path / METADATA_NAME, self._text(user))
+            self.user = dict(user)
+
+    # --- reserve --------------------------------------------------------------------------------
+
+    def take_reserve(self) -> None:
+        """Occupy what the open chunk's index will need, so that a full disk can be closed on."""
+        path = self.path / layout.RESERVE_NAME
+        if path.exists():
+            return
+        try:
+            descriptor = durable.create(path)
+            try:
+                os.posix_fallocate(descriptor, 0, self._reserve_bytes)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            self.give_reserve_back()
+            raise as_store_error(error, path) from error
+
+    def give_reserve_back(self) -> None:
+        """Make its room free again. Idempotent."""
+        durable.unlink(self.path / layout.RESERVE_NAME, missing_ok=True)
+
+    # --- end ------------------------------------------------------------------------------------
+
+    def unlock(self) -> None:
+        """Declare the store complete (I1)."""
+        durable.fsync_directory(self.path)
+        durable.unlink(self.path / layout.LOCK_NAME)
+
+    def let_go(self) -> None:
+        """Close what is held open, leaving all as it lies. Idempotent."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)  # frees the flock
+
+    def remove(self) -> None:
+        """Take back a store that could not be begun; what cannot be removed stays."""
+        with contextlib.suppress(OSError, StoreError):
+            if self._made:
+                durable.rmtree(self.path)
+            else:
+                for name in (METADATA_NAME, layout.RESERVE_NAME, layout.LOCK_NAME):
+                    durable.unlink(self.path / name, missing_ok=True)
+        self.let_go()
