@@ -42,6 +42,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "cancel": ("verbs", "Cancel a job."),
     "retry": ("verbs", "Queue a failed job again."),
     "eject": ("verbs", "Make a drive safe to remove."),
+    "view": ("view", "Look at a store: window, terminal or contact sheet."),
+    "transcode": ("transcode", "Make a movie of a store, with its true times."),
     "config": ("config", "Check a configuration file."),
 }
 

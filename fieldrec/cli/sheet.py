@@ -144,6 +144,11 @@ def _text_width(text: str, scale: float) -> int:
     return int(cv2.getTextSize(_printable(text), _FONT, scale, 1)[0][0])
 
 
+def draw_line(on: Picture, text: str, x: int, y: int, scale: float) -> None:
+    """One line of text on a dark BGR picture, its baseline at `y`."""
+    _write(on, text, x, y, scale, _INK)
+
+
 def _write(on: Picture, text: str, x: int, y: int, scale: float, ink: tuple[int, int, int]) -> None:
     """One line of text, its baseline at `y`; cut off with dots where it does not fit."""
     shown = _printable(text)

@@ -6,6 +6,7 @@ FIELDREC_RECORDINGS), then /etc/fieldrec/fieldrec.yaml, then ./recordings.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,25 @@ class Where:
             raise StoreError(f"no recordings folder {directory}; make it, or name another with "
                              "--recordings or --config")
         return directory
+
+    def store(self, text: str) -> Path:
+        """The folder of the store that `text` means: a recording of the folder by its name, or
+        the path of a store or of its metadata.yaml. NotFoundError, with the nearest name."""
+        from fieldrec.catalogue.scan import find
+        from fieldrec.store.metadata import METADATA_NAME
+
+        path = Path(text)
+        with contextlib.suppress(RuntimeError):  # no such user's home
+            path = path.expanduser()
+        if path.name == METADATA_NAME:
+            path = path.parent
+        if "/" not in text:
+            directory: Path = self.load().storage.directory
+            if text and (directory / text / METADATA_NAME).exists():
+                return directory / text
+            if not path.is_dir():
+                return find(self.folder(), text).path
+        return path
 
 
 def load_checked(path: Path) -> Any:

@@ -135,3 +135,9 @@ def _tag(stream: VideoStream, colours: Colours) -> None:
     context.colorspace = colours.matrix_code
     context.color_primaries = colours.primaries_code
     context.color_trc = colours.transfer_code
+
+
+def encoder_name(preset: Preset) -> str:
+    """What encoded a movie, for its sidecar."""
+    avcodec = ".".join(map(str, av.library_versions["libavcodec"]))
+    return f"libx264 {preset.speed} crf {preset.crf} by PyAV {av.__version__}, libavcodec {avcodec}"

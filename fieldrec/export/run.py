@@ -11,12 +11,9 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import av
-import xxhash
 
 from fieldrec.core import durable
 from fieldrec.core.errors import (
@@ -28,7 +25,8 @@ from fieldrec.core.errors import (
 )
 from fieldrec.core.model import Export
 from fieldrec.export import sidecar
-from fieldrec.export.encoding import MovieFormat, PartFile, encode
+from fieldrec.export.encoding import MovieFormat, PartFile, encode, encoder_name
+from fieldrec.export.frames import checked_frames
 from fieldrec.export.part import (
     discard,
     errors_in_one_line,
@@ -36,7 +34,7 @@ from fieldrec.export.part import (
     part_path,
     removed_on_failure,
 )
-from fieldrec.export.pictures import Pictures, Pixels
+from fieldrec.export.pictures import Pictures
 from fieldrec.export.prefetch import prefetched
 from fieldrec.export.presets import Preset, export_name
 from fieldrec.export.timing import TICKS_PER_SECOND, Ticks, ticks
@@ -111,7 +109,7 @@ class _Work:
         """Write the part file, durably; returns the digest of its bytes."""
         descriptor = fresh_part(self.part)
         try:
-            converted = (pictures.convert(pixels) for pixels in self._frames())
+            converted = (pictures.convert(pixels) for pixels in checked_frames(self.store))
             with prefetched(converted, "export-read") as ahead:
                 encode(PartFile(self.part, descriptor), ahead, pts, self._form(pictures),
                        stop=self.stop, on_frame=self._report("encoding"))
@@ -120,7 +118,7 @@ class _Work:
             os.close(descriptor)
 
     def _verify(self, pictures: Pictures, pts: Ticks, digest: str) -> Quality:
-        with prefetched(expected(pictures, self._frames()), "export-read") as ahead:
+        with prefetched(expected(pictures, checked_frames(self.store)), "export-read") as ahead:
             return verify(self.part, digest, pts, ahead, pictures=pictures, preset=self.preset,
                           stop=self.stop, on_frame=self._report("verifying"))
 
@@ -135,24 +133,14 @@ class _Work:
                         verified_at_ns=time.time_ns())
         try:
             durable.rename(self.part, self.target)
-            sidecar.write(export, self._source(), quality=quality, encoder=_encoder(self.preset),
-                          rules=rules)
+            sidecar.write(export, self._source(), quality=quality,
+                          encoder=encoder_name(self.preset), rules=rules)
         except BaseException:
             if not self.part.exists():
                 discard(sidecar.sidecar_path(self.target))
                 discard(self.target)
             raise
         return export
-
-    def _frames(self) -> Iterator[Pixels]:
-        """The raw frames in order, each checked against the digest taken when it was recorded."""
-        digests = self.store.digests
-        for index in range(self.store.frame_count):
-            pixels = self.store.read(index)
-            if digests is not None and xxhash.xxh3_64_intdigest(pixels.data) != int(digests[index]):
-                raise StoreDamaged(f"{self.name}: frame {index} is not what was recorded (its "
-                                   "digest differs): run `fieldrec check`")
-            yield pixels
 
     def _report(self, phase: str) -> Callable[[int], None]:
         total = self.store.frame_count
@@ -179,8 +167,3 @@ def _rules(pictures: Pictures, moved: int) -> dict[str, Any]:
     return {**pictures.rules(), "time_base": f"1/{TICKS_PER_SECOND}",
             "times_moved": moved,
             "times_rule": "first frame 0; a time not after the one before it is put one tick later"}
-
-
-def _encoder(preset: Preset) -> str:
-    avcodec = ".".join(map(str, av.library_versions["libavcodec"]))
-    return f"libx264 {preset.speed} crf {preset.crf} by PyAV {av.__version__}, libavcodec {avcodec}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from fieldrec.core.model import Export, FrameSpec
 from fieldrec.export.verify import Quality, file_digest
 
 FORMAT = "fieldrec-export"
+TRANSCODE_FORMAT = "fieldrec-transcode"
+"""Of movies that somebody named and placed: they are no exports, no raw is deleted for them."""
 VERSION = 1
 
 
@@ -60,18 +63,23 @@ def sidecar_path(export: Path) -> Path:
 
 
 def write(export: Export, source: Source, *, quality: Quality, encoder: str,
-          rules: dict[str, Any]) -> None:
-    """Commit the export: after this it exists. Blocks for two syncs; StoreFull, SyncFailed."""
+          rules: dict[str, Any], form: str = FORMAT, more: Mapping[str, Any] | None = None) -> None:
+    """Commit the export: after this it exists. Blocks for two syncs; StoreFull, SyncFailed.
+
+    `more` is put beside the keys that every sidecar has; its `frames` are added to them.
+    """
+    more = dict(more or {})
+    frames = {"number": source.numbers.tolist(), "time_ns": source.times_ns.tolist(),
+              **more.pop("frames", {})}
     content = {
-        "format": FORMAT, "version": VERSION, "recording": source.described(),
+        "format": form, "version": VERSION, "recording": source.described(),
         "user_metadata": source.user_metadata,
         "file": {"name": export.path.name, "size_bytes": export.size_bytes,
                  "xxh64": export.digest},
         "preset": export.preset, "encoder": encoder, "codec": "H.264 High",
         "frame_count": export.frame_count, "verified_at_ns": export.verified_at_ns,
         "quality": asdict(quality),
-        "frames": {"number": source.numbers.tolist(), "time_ns": source.times_ns.tolist()},
-        "rules": rules,
+        "frames": frames, "rules": rules, **more,
     }
     text = json.dumps(content, ensure_ascii=False, default=str, separators=(",", ":"))
     durable.write_atomic(sidecar_path(export.path), text.encode() + b"\n")

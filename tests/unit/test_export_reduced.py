@@ -1,0 +1,119 @@
+"""What a movie is made from: 8 bits, by a rule that is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fieldrec.core.errors import JobRefused, StoreDamaged
+from fieldrec.core.model import FrameSpec
+from fieldrec.export.pictures import Pictures
+from fieldrec.export.reduced import Reduction, reduction
+from fieldrec.store.metadata import store_metadata
+from fieldrec.store.spec import spec_at
+
+RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8)
+
+
+def never() -> list[NDArray[Any]]:
+    raise AssertionError("the frames need not be looked through")
+
+
+def reduced(frames: list[NDArray[Any]], told: str = "", encoding: str | None = None,
+            look: Any = None) -> Reduction:
+    metadata = store_metadata({
+        "imgshape": frames[0].shape, "imgdtype": frames[0].dtype.name, "chunksize": 10,
+        "format": "npy", "class": "DirectoryImgStore", "encoding": encoding})
+    spec = spec_at(metadata, {"fieldrec": {"pixel_format": told}} if told else {}, 25.0)
+    made = reduction(metadata, spec, told, look or (lambda: frames))
+    Pictures(made.spec)  # which refuses what it does not know
+    for frame in frames:
+        result = made.apply(frame)
+        assert (result.shape, result.dtype) == (made.spec.shape, np.dtype(made.spec.dtype))
+    return made
+
+
+@pytest.mark.parametrize("told", ["", "MONO8"])
+def test_grey_and_colour_stay_as_they_are(told: str) -> None:
+    colour = np.dstack([RAMP, RAMP + 1, RAMP + 2])
+    made = reduced([RAMP], told, look=never)
+    assert made.apply(RAMP) is RAMP
+    assert made.rules == {}
+    made = reduced([colour], look=never)
+    assert np.array_equal(made.apply(colour), colour)
+    assert made.spec.pixel_format == "BGR8"
+
+
+@pytest.mark.parametrize(("told", "rgb"), [("RGB8", True), ("BAYER_RG8", False)])
+def test_what_a_recorder_told_is_left_to_the_pictures(told: str, rgb: bool) -> None:
+    pixels = np.dstack([RAMP, RAMP, RAMP]) if rgb else RAMP
+    made = reduced([pixels], told, look=never)
+    assert made.apply(pixels) is pixels
+    assert made.spec.pixel_format == told
+
+
+def test_a_mosaic_is_decoded_by_its_encoding() -> None:
+    made = reduced([RAMP], encoding="cv_bayerbg", look=never)
+    assert np.array_equal(made.apply(RAMP), cv2.cvtColor(RAMP, cv2.COLOR_BayerBG2BGR))
+    assert made.rules == {"decoded": "cv_bayerbg to BGR"}
+
+
+def test_planar_colours_have_pictures_of_another_size() -> None:
+    packed = np.full((12, 8), 128, np.uint8)
+    made = reduced([packed], encoding="cv_yuv_i420", look=never)
+    assert made.spec.shape == (8, 8, 3)
+
+
+def test_alpha_is_left_out() -> None:
+    made = reduced([np.dstack([RAMP] * 4)], look=never)
+    assert made.rules == {"alpha": "left out"}
+    assert made.spec.shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(("highest", "bits"), [(255, 8), (256, 9), (4095, 12), (65535, 16), (0, 8)])
+def test_a_depth_that_nobody_told_is_looked_up(highest: int, bits: int) -> None:
+    dim, bright = np.zeros((8, 8), np.uint16), np.full((8, 8), highest, np.uint16)
+    made = reduced([dim, bright])
+    assert made.rules["depth"] == f"v >> {bits - 8}: {bits} bits are used"
+    assert made.apply(bright).max() == highest >> (bits - 8)
+
+
+def test_a_depth_that_was_told_is_believed() -> None:
+    deep = RAMP.astype(np.uint16)
+    mosaic = reduced([deep], "BAYER_RG12", look=never)
+    assert mosaic.rules["depth"].startswith("v >> 4: 12 bits")
+    assert mosaic.spec.pixel_format == "BGR8"
+    assert reduced([deep], "MONO12", look=never).spec.pixel_format == "MONO12"
+
+
+def test_floats_go_from_the_least_to_the_greatest_of_all_frames() -> None:
+    low, high = np.full((8, 8), -2.0, np.float32), np.full((8, 8), 2.0, np.float32)
+    low[0, 0], high[0, 0] = np.nan, np.inf
+    made = reduced([low, high])
+    assert made.apply(low)[1, 1] == 0
+    assert made.apply(high)[1, 1] == 255
+    assert made.rules["depth"].startswith("round((v - -2.0) * 255 / 4.0)")
+
+
+def test_truth_values_and_a_last_extent_of_one() -> None:
+    assert set(np.unique(reduced([RAMP > 30]).apply(RAMP > 30))) == {0, 255}
+    made = reduced([RAMP[:, :, np.newaxis]])
+    assert made.apply(RAMP).shape == (8, 8)  # as some formats give it back
+
+
+def test_what_is_no_picture_is_refused() -> None:
+    with pytest.raises(JobRefused, match="grey, BGR or BGRA"):
+        reduced([np.dstack([RAMP] * 2)])
+    with pytest.raises(JobRefused, match="cannot be decoded"):
+        reduced([np.dstack([RAMP] * 3)], encoding="cv_bayerbg")
+    made = reduced([RAMP])
+    with pytest.raises(StoreDamaged, match="shape"):
+        made.apply(RAMP[:4])
+
+
+def test_the_spec_tells_the_rate() -> None:
+    assert reduced([RAMP]).spec == FrameSpec((8, 8), "uint8", "MONO8", 25.0)
