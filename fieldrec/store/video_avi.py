@@ -60,7 +60,7 @@ class Avi:
             return b""
         if len(samples.segments) >= MAX_SEGMENTS or size > SEGMENT_BYTES // 2:
             raise ValueError("the file is as large as an AVI can be; use smaller chunks")
-        return _NEXT_RIFF.pack(b"RIFF", 0, b"AVIX", b"LIST", 0, b"movi")
+        return _next_riff(0, 0)
 
     def frame_head(self, position: int, packet: bytes, key: bool) -> bytes:
         """As in the protocol."""
@@ -106,18 +106,22 @@ def _check(packet: bytes, position: int) -> int:
 
 def _patches(track: Track, samples: Samples, list_end: int, end: int, entries: bytes, shown: int
              ) -> tuple[tuple[int, bytes], ...]:
-    """The head anew, and the sizes of each RIFF and of its `movi` list."""
+    """The head anew, and the beginning of each further RIFF, with their sizes."""
     starts = [start for start, _first in samples.segments]
+    ends = [*starts[1:], end]
+    list_ends = [*starts[1:], list_end]
     head = bytearray(_head(track, len(samples), shown, entries))
-    sizes = []
-    for start, after in zip(starts, [*starts[1:], end], strict=True):
-        last = after == end
-        movi = start + 12 if start else _MOVI_AT
-        sizes.append((start + 4, struct.pack("<I", after - start - 8)))
-        sizes.append((movi + 4, struct.pack("<I", (list_end if last else after) - movi - 8)))
-    for at, size in sizes[:2]:
-        head[at:at + 4] = size
-    return ((0, bytes(head)), *sizes[2:])
+    struct.pack_into("<I", head, 4, ends[0] - 8)
+    struct.pack_into("<I", head, _MOVI_AT + 4, list_ends[0] - _MOVI_AT - 8)
+    return ((0, bytes(head)), *(
+        (start, _next_riff(riff_end - start, list_end - start)) for start, riff_end, list_end
+        in zip(starts[1:], ends[1:], list_ends[1:], strict=True)))
+
+
+def _next_riff(size: int, list_end: int) -> bytes:
+    """How every RIFF but the first begins; sizes count from there, 0 and 0 while it grows."""
+    return _NEXT_RIFF.pack(b"RIFF", max(0, size - 8), b"AVIX", b"LIST", max(0, list_end - 20),
+                           b"movi")
 
 
 def _head(track: Track, count: int, count_in_first: int, entries: bytes) -> bytes:

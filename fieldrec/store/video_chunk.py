@@ -64,11 +64,11 @@ class OpenVideoChunk:
             raise
 
     def _create(self) -> None:
-        self._video = GrowingVideo.create(self._open_path, self._form.container,
-                                          self._encoder.track)
         self._log = durable.create(self.paths.log)
         head = layout.log_header()
         durable.write(self._log, [head], self.paths.log, len(head))
+        self._video = GrowingVideo.create(self._open_path, self._form.container,
+                                          self._encoder.track)
         durable.fsync_directory(self.paths.folder)
 
     def _undo_create(self) -> None:

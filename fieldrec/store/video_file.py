@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreError
-from fieldrec.store.video_growth import Container, FrameHead, Samples, Track
+from fieldrec.store.video_growth import Container, Ending, FrameHead, Samples, Track
 
 _HEAD_BYTES = 65_536
 """No head is longer."""
@@ -25,9 +25,9 @@ class GrowingVideo:
     """A file that is being written. OSError and StoreFull leave it as it was."""
 
     def __init__(self, path: Path, container: Container, track: Track, descriptor: int,
-                 samples: Samples) -> None:
+                 samples: Samples, first: tuple[bytes, bool] | None = None) -> None:
         """A file that is there, of these frames; what is behind them is cut off at the next
-        step. The descriptor is this object's from now on."""
+        step. The descriptor is this object's from now on. `first`: see :meth:`reopen`."""
         self.path = path
         self.samples = samples
         self.ended = False
@@ -35,7 +35,7 @@ class GrowingVideo:
         self._container = container
         self._track = track
         self._descriptor = descriptor
-        self._last: tuple[bytes, bool] | None = None
+        self._first = first
 
     @classmethod
     def create(cls, path: Path, container: Container, track: Track) -> GrowingVideo:
@@ -50,11 +50,12 @@ class GrowingVideo:
         return cls(path, container, track, descriptor, Samples(end=len(head)))
 
     @classmethod
-    def reopen(cls, path: Path, container: Container, track: Track, samples: Samples
-               ) -> GrowingVideo:
-        """A file that a crash left, to be ended behind these frames. OSError."""
+    def reopen(cls, path: Path, container: Container, track: Track, samples: Samples,
+               first: tuple[bytes, bool]) -> GrowingVideo:
+        """A file that a crash left, to be ended behind these frames. `first`: (packet, key) of the
+        first of them. OSError."""
         descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        return cls(path, container, track, descriptor, samples)
+        return cls(path, container, track, descriptor, samples, first)
 
     def append(self, position: int, packet: bytes, key: bool) -> int:
         """Write one packet; return the bytes written, frame head included.
@@ -67,51 +68,37 @@ class GrowingVideo:
             raise StoreError(f"{self.path}: {error}") from error
         head = self._container.frame_head(position, packet, key)
         padding = self._container.padding(len(packet))
-        samples = self.samples
         total = len(lead) + len(head) + len(packet) + len(padding)
         self._write([lead + head, packet, padding], total)
-        if lead:
-            samples.segments.append((samples.end, len(samples)))
-        samples.offsets.append(samples.end + len(lead) + len(head))
-        samples.sizes.append(len(packet))
-        samples.keys.append(key)
-        samples.end += total
-        self._last = packet, key
+        self.samples.add(len(lead), len(head), len(packet), len(padding), key)
+        if len(self.samples) == 1:
+            self._first = packet, key
         return total
 
     def take_back(self, written: int) -> None:
         """Undo the last append, which wrote so many bytes."""
-        samples = self.samples
-        samples.end -= written
-        samples.offsets.pop()
-        samples.sizes.pop()
-        samples.keys.pop()
-        if samples.segments[-1][1] == len(samples) and len(samples.segments) > 1:
-            samples.segments.pop()
-        self._last = None
+        self.samples.drop_last()
+        self.samples.end -= written
         self._cut()
 
-    def end(self, only: tuple[bytes, bool] | None = None) -> None:
+    def end(self) -> None:
         """Write the tail, fill in the head and sync; the file is whole then. Idempotent.
 
-        `only` is the (packet, key) of a file's only frame, where it was not appended here: it is
-        coded twice, because the imgstore package cannot seek in a video of one picture. StoreFull,
-        OSError: the frames are there, and it may be tried again. SyncFailed.
+        A file's only frame is put in twice, because the imgstore package cannot seek in a video of
+        one picture. StoreFull, OSError: the frames are there; it may be tried again. SyncFailed.
         """
         if self.ended:
             return
         self._cut()
-        again = only or self._last
         written = 0
-        if len(self.samples) == 1 and again is not None:
-            written = self.append(1, *again)
+        if len(self.samples) == 1 and self._first is not None:
+            written = self.append(1, *self._first)
         try:
             ending = self._container.ending(self._track, self.samples)
             self._write([ending.tail], len(ending.tail))
         except (OSError, StoreError):
             if written:
                 self.take_back(written)
-                self._last = again
             raise
         for offset, data in ending.patches:
             os.lseek(self._descriptor, offset, os.SEEK_SET)
@@ -122,7 +109,7 @@ class GrowingVideo:
     def close(self) -> None:
         """Let go of the file as it is. Idempotent."""
         descriptor, self._descriptor = self._descriptor, -1
-        self._last = None
+        self._first = None
         if descriptor >= 0:
             os.close(descriptor)
 
@@ -176,6 +163,12 @@ class WrittenVideo:
                 continue
             yield head, packet_at
             at = packet_at + head.size + len(self._container.padding(head.size))
+
+    def ends_as(self, ending: Ending, end: int) -> bool:
+        """Whether the file is one that was ended so behind the frames, which go up to `end`."""
+        return (self.size == end + len(ending.tail)
+                and self.read(end, len(ending.tail)) == ending.tail
+                and all(self.read(offset, len(data)) == data for offset, data in ending.patches))
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes; fewer at the end of the file, none where the disk cannot read."""

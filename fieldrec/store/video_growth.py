@@ -59,6 +59,23 @@ class Samples:
     def __len__(self) -> int:
         return len(self.offsets)
 
+    def add(self, lead: int, head: int, size: int, padding: int, key: bool) -> None:
+        """A packet of `size` bytes at the end, with what goes before and behind it."""
+        if lead:
+            self.segments.append((self.end, len(self)))
+        self.offsets.append(self.end + lead + head)
+        self.sizes.append(size)
+        self.keys.append(key)
+        self.end += lead + head + size + padding
+
+    def drop_last(self) -> None:
+        """Undo the last `add`, but for :attr:`end`."""
+        self.offsets.pop()
+        self.sizes.pop()
+        self.keys.pop()
+        if len(self.segments) > 1 and self.segments[-1][1] == len(self):
+            self.segments.pop()
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:

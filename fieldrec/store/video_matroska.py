@@ -8,7 +8,7 @@ Pure. Any player opens the file while it grows, and whatever a crash leaves of i
          one Cluster a frame: CRC-32, Timestamp, SimpleBlock
          Cues (at the end)
 
-Everything that is written over at the end lies before byte 128 but for the duration.
+At the end the head is written over; Info and Tracks stay where they are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fieldrec.store.video_growth import RATE_HZ, Ending, FrameHead, Samples, Tra
 
 FRAME_MS = 1000 // RATE_HZ
 _INFO_AT = 128
-_SEGMENT_AT = 40
+_SIZE_AT = 44
 _SEEK_AT = 52
 _MAX_PACKET = (1 << 28) - 64
 _SEGMENT = b"\x18\x53\x80\x67"
@@ -141,10 +141,10 @@ class Matroska:
             element(b"\x53\xab", _CUES),
             element(b"\x53\xac", (samples.end - _SEEK_AT).to_bytes(8, "big"))))))
         duration = b"\x44\x89\x88" + struct.pack(">d", len(samples) * FRAME_MS)
-        return Ending(cues, (
-            (_SEGMENT_AT, _SEGMENT + _long_size(samples.end + len(cues) - _SEEK_AT)),
-            (_SEEK_AT, seek + _void(_INFO_AT - _SEEK_AT - len(seek))),
-            (_INFO_AT + _info().index(_NO_DURATION), duration)))
+        head = self.head(track)
+        start = head[:_SIZE_AT] + _long_size(samples.end + len(cues) - _SEEK_AT) + seek
+        start += _void(_INFO_AT - len(start))
+        return Ending(cues, ((0, start + head[_INFO_AT:].replace(_NO_DURATION, duration, 1)),))
 
 
 def _cues(samples: Samples) -> Iterator[bytes]:

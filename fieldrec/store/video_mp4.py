@@ -27,7 +27,8 @@ class Mp4(Matroska):
     def ending(self, track: Track, samples: Samples) -> Ending:
         """As in the protocol: the `moov`, and the first bytes that make it an mp4."""
         mdat = struct.pack(">I4sQ", 1, b"mdat", samples.end - len(_FTYP))
-        return Ending(_moov(track, samples), ((0, _FTYP + mdat),))
+        start = _FTYP + mdat
+        return Ending(_moov(track, samples), ((0, start + self.head(track)[len(start):]),))
 
 
 def _box(name: bytes, *contents: bytes) -> bytes:
