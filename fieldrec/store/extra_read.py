@@ -1,8 +1,8 @@
 """Extra data of a whole store: which files there are, their records, and all of it as one table.
 
 Blocking; any thread; holds nothing open between calls. Reads what imgstore, Motif and fieldrec
-wrote; of a file that a crash cut off, the records before the cut. pandas is imported only for
-:func:`extra_table`.
+wrote; of a chunk that is being written, or was when a crash came, its journal; of a file that a
+crash cut off, the records before the cut. pandas is imported only for :func:`extra_table`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from fieldrec.store import motif
 from fieldrec.store.chunk_paths import ChunkPaths, find_chunks
 from fieldrec.store.constants import EXTRA_DATA_FILE_EXTENSIONS
+from fieldrec.store.extra_log import parse_lines
 from fieldrec.store.imgstore_errors import ExtraDataDamaged, WrongArgument
 from fieldrec.store.metadata import StoreMetadata, store_metadata
 from fieldrec.store.reader import read_metadata
@@ -34,6 +35,8 @@ class ExtraFile:
 
     path: Path
     by_motif: bool
+    journal: Path | None = None
+    """What counts while it has more records than the file, which then need not be there."""
 
 
 def iter_extra_records(path: Path, *, ignore_corrupt: bool = False) -> Iterator[dict[str, Any]]:
@@ -43,7 +46,7 @@ def iter_extra_records(path: Path, *, ignore_corrupt: bool = False) -> Iterator[
     Needs h5py for Motif's `.h5` files only.
     """
     store, _ = read_metadata(path)
-    for file in extra_files(path, store_metadata(store)):
+    for file in _with_journals(path, store_metadata(store)):
         yield from records_of(file, ignore_corrupt=ignore_corrupt)
 
 
@@ -53,6 +56,23 @@ def extra_files(root: Path, metadata: StoreMetadata,
     found: list[ExtraFile] = []
     for chunk in find_chunks(root, metadata):
         found += _files_of(chunk, extensions)
+    return found
+
+
+def has_extra_data(root: Path, metadata: StoreMetadata) -> bool:
+    """Whether there is any, in whatever form."""
+    return bool(_with_journals(root, metadata))
+
+
+def _with_journals(root: Path, metadata: StoreMetadata) -> list[ExtraFile]:
+    """The files, and what lies in journals only."""
+    found: list[ExtraFile] = []
+    for chunk in find_chunks(root, metadata):
+        files = _files_of(chunk, EXTRA_DATA_FILE_EXTENSIONS)
+        if chunk.extra_log.exists() and not any(file.by_motif for file in files):
+            files = [ExtraFile(chunk.extra, False, chunk.extra_log),
+                     *(file for file in files if file.path != chunk.extra)]
+        found += files
     return found
 
 
@@ -73,7 +93,8 @@ def records_of(file: ExtraFile, *, ignore_corrupt: bool = False) -> list[dict[st
     try:
         if file.by_motif:
             return list(motif.iter_motif_records(file.path))
-        return own_records(file.path)
+        return own_records(file.path) if file.journal is None else _journalled(
+            file.path, file.journal)
     except ExtraDataDamaged as error:
         if not ignore_corrupt:
             raise
@@ -93,6 +114,18 @@ def own_records(path: Path) -> list[dict[str, Any]]:
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise ExtraDataDamaged(f"{path}: extra data is not a list of records")
     return records
+
+
+def _journalled(path: Path, journal: Path) -> list[dict[str, Any]]:
+    """The records of the file or of its journal, whichever has more."""
+    try:
+        lines = parse_lines(journal.read_bytes())
+    except FileNotFoundError:  # its chunk was finished in this moment
+        lines = []
+    except OSError as error:
+        raise ExtraDataDamaged(f"{journal}: {error.strerror}") from error
+    known = own_records(path) if path.exists() else []
+    return known if len(known) >= len(lines) else [json.loads(line) for line in lines]
 
 
 def _text(path: Path) -> str:
@@ -125,7 +158,7 @@ def extra_table(root: Path, metadata: StoreMetadata, *, ignore_corrupt: bool = F
 
     ExtraDataDamaged as above. PackageMissing without pandas, or h5py where a file needs it.
     """
-    files = extra_files(root, metadata)
+    files = _with_journals(root, metadata)
     if not files:
         return None
     pandas = motif.optional("pandas", "pandas")

@@ -94,6 +94,10 @@ class StoreBusy(LockedError, OSError):
     """Another process writes this store."""
 
 
+class InsertRefused(UsageError, AssertionError, ValueError):
+    """A video that does not fit the store was to become a chunk of it."""
+
+
 class FrameRefused(StoreError, ValueError, TypeError):
     """A frame is not of the shape or type that the store was made for; nothing was written."""
 
