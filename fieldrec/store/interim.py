@@ -19,27 +19,29 @@ from fieldrec.store.chunk import OpenChunk
 log = logging.getLogger(__name__)
 
 INTERIM_EVERY_NS = 10_000_000_000
-"""How often. Twice the ten seconds is the most that imgstore, which knows no frames.log, misses of
-a crashed store; writing costs two small syncs, and chunks that end sooner never need it."""
+"""How often. What imgstore, which knows no frames.log, misses of a crashed store is these ten
+seconds and the time between two syncs; writing costs two small syncs more, and chunks that end
+sooner never need it."""
 
 
 class InterimIndex:
     """When the open chunk's index is due, and how far it goes."""
 
-    def __init__(self, store: Mapping[str, Any], *, every_ns: int = INTERIM_EVERY_NS,
+    def __init__(self, store: Mapping[str, Any], *,
                  now_ns: Callable[[], int] = time.monotonic_ns) -> None:
         """`store`: the ``__store`` mapping, which the index repeats."""
+        self.every_ns = INTERIM_EVERY_NS
+        """0: after every sync."""
         self._store = store
-        self._every_ns = every_ns
         self._now_ns = now_ns
         self._chunk: OpenChunk | None = None
         self._listed = 0
-        self._due_ns = 0
+        self._since_ns = 0
 
     def begin(self, chunk: OpenChunk) -> None:
         """This chunk is the open one from now on."""
         self._chunk, self._listed = chunk, 0
-        self._due_ns = self._now_ns() + self._every_ns
+        self._since_ns = self._now_ns()
 
     def end(self) -> None:
         """There is no open chunk: its index is the store thread's now."""
@@ -56,9 +58,10 @@ class InterimIndex:
         Without room it is left out: the reserve is the final index's. SyncFailed, OSError.
         """
         chunk, now_ns = self._chunk, self._now_ns()
-        if chunk is None or now_ns < self._due_ns or durable_count <= self._listed:
+        if (chunk is None or durable_count <= self._listed
+                or now_ns - self._since_ns < self.every_ns):
             return
-        self._due_ns = now_ns + self._every_ns
+        self._since_ns = now_ns
         columns = chunk.columns.take(slice(0, durable_count))
         try:
             durable.write_atomic(chunk.paths.index, layout.index_bytes(columns, self._store))
