@@ -1,0 +1,174 @@
+"""In which order the pictures of a video file are shown, found by the cheapest way that is proven.
+
+The container's index where it lists every packet and the codec never reorders; else the timestamps
+of all packets, read without decoding; else, where a container has no timestamps worth the name
+(B-frames in AVI, two pictures with the same millisecond) or where a packet need not be a picture,
+everything is decoded once. One thread; blocks for the disk. Imports PyAV.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from av.error import FFmpegError
+
+from fieldrec.store.video_checks import FrameHeads, PacketCheck, packet_check
+from fieldrec.store.video_packets import VideoFile, indexed, listed
+from fieldrec.store.video_structure import AVI, MATROSKA, MP4, OTHER, Structure, structure_of
+from fieldrec.store.video_table import (
+    NO_TIME,
+    Integers,
+    Packets,
+    PictureTable,
+    by_decoder,
+    by_index,
+    by_time,
+)
+
+_NEVER_REORDER = frozenset({
+    "mjpeg", "ffv1", "rawvideo", "huffyuv", "ffvhuff", "utvideo", "png", "magicyuv", "prores",
+    "dnxhd", "jpeg2000", "bmp", "tiff", "vp9", "av1"})
+"""One packet, one picture, shown in order of coding."""
+_REORDER = frozenset({"h264", "hevc"})
+"""One packet, one picture, perhaps shown later than others that are coded behind it."""
+_TELLS_TIMES = (MATROSKA, MP4)
+"""Containers that say when a picture is shown; of the others, FFmpeg makes it up."""
+_SET_UP_DAMAGED = "what it says of its coding is damaged"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listing:
+    """What is known of a file before its pictures are decoded."""
+
+    table: PictureTable
+    kind: str
+    problem: str | None
+    """Why the file is not whole, in words; None when nothing is known against it."""
+    refused: str | None
+    """Why none of its pictures can be trusted; None when they can."""
+
+
+def listing(video: VideoFile, expected: int | None) -> Listing:
+    """List a file that was just opened. OSError, FFmpegError.
+
+    `expected`: how many pictures were written, by the store's index; None where that is not
+    known.
+    """
+    kind = _kind(video)
+    codec = codec_name(video)
+    in_order = codec in _NEVER_REORDER or (codec in _REORDER and not video.context.has_b_frames)
+    packets = None
+    if in_order and kind in (AVI, MP4):
+        packets = indexed(video, video.path.stat().st_size)
+    if packets is not None:
+        with _checking(video, kind, packets) as check:
+            return Listing(by_index(packets), kind, None, _refused(video, check))
+    packets, ended = listed(video)
+    with _checking(video, kind, packets) as check:
+        refused = _refused(video, check)
+        structure = structure_of(video.path, checksums=not isinstance(check, FrameHeads))
+    if structure.unreadable:
+        refused = refused or _SET_UP_DAMAGED
+    packets = _without_damaged(packets, structure)
+    short = structure.cut or ended is not None
+    if in_order or (codec in _REORDER and kind in _TELLS_TIMES and _times_are_good(packets)):
+        table = by_time(packets, expected, cut=short, reorders=not in_order,
+                        hidden=_hides_some(video, kind))
+    else:
+        order, certain = _decoded_order(video)
+        table = by_decoder(packets, order, certain)
+    return Listing(table, kind, structure.problem or ended, refused)
+
+
+def codec_name(video: VideoFile) -> str:
+    """FFmpeg's name of the coding, whatever decoder is used."""
+    codec = video.context.codec
+    return str(getattr(codec, "canonical_name", None) or codec.name)
+
+
+def check_of(video: VideoFile, kind: str, packets: Packets) -> PacketCheck | None:
+    """The checksums that this file's packets bear, if any. OSError."""
+    if not len(packets) or packets.offsets[0] < 0:
+        return None
+    offset, size = int(packets.offsets[0]), int(packets.sizes[0])
+    with video.path.open("rb") as file:
+        first = os.pread(file.fileno(), size, offset)
+    return packet_check(video.path, kind, codec_name(video), (offset, first))
+
+
+@contextmanager
+def _checking(video: VideoFile, kind: str, packets: Packets) -> Iterator[PacketCheck | None]:
+    check = check_of(video, kind, packets)
+    try:
+        yield check
+    finally:
+        if check is not None:
+            check.close()
+
+
+def _kind(video: VideoFile) -> str:
+    name = video.kind
+    if name.startswith("mov"):
+        return MP4
+    if name.startswith("matroska"):
+        return MATROSKA
+    return AVI if name == "avi" else OTHER
+
+
+def _refused(video: VideoFile, check: PacketCheck | None) -> str | None:
+    """A file by fieldrec says twice how its pictures are coded. OSError."""
+    if not isinstance(check, FrameHeads):
+        return None
+    track, context = check.track(), video.context
+    if track is None or (track.private and track.private != context.extradata) or (
+            (track.width, track.height) != (context.width, context.height)):
+        return _SET_UP_DAMAGED
+    return None
+
+
+def _without_damaged(packets: Packets, structure: Structure) -> Packets:
+    if not structure.damages:
+        return packets
+    inside = [structure.damaged_at(offset) for offset in packets.offsets.tolist()]
+    return Packets(packets.offsets, packets.sizes, packets.pts, packets.dts, packets.keys,
+                   packets.shown, packets.sound & ~np.array(inside, np.bool_))
+
+
+def _hides_some(video: VideoFile, kind: str) -> bool:
+    """Whether an edit list leaves out pictures that the file has."""
+    return kind == MP4 and 0 < len(video.index_entries) < video.frames_told
+
+
+def _times_are_good(packets: Packets) -> bool:
+    """Whether every picture has a time of its own, and none before a key picture is shown after."""
+    pts = packets.pts[packets.sound]
+    if (pts == NO_TIME).any() or len(np.unique(pts)) < len(pts):
+        return False
+    latest = np.maximum.accumulate(pts)
+    keys = np.flatnonzero(packets.keys[packets.sound])
+    later = keys[keys > 0]
+    return bool((pts[later] > latest[later - 1]).all())
+
+
+def _decoded_order(video: VideoFile) -> tuple[Integers, int]:
+    """(ordinals as a decoder puts their pictures out, how many came before anything failed)."""
+    video.restart()
+    order: list[int] = []
+    certain = None
+    for ordinal, packet in enumerate(chain(video.packets(), (None,))):
+        try:
+            if packet is not None:
+                packet.pts = packet.dts = ordinal
+            frames = video.context.decode(packet)
+        except FFmpegError:
+            certain = len(order) if certain is None else certain
+            continue
+        order += [frame.pts for frame in frames if frame.pts is not None]
+        if certain is None and any(frame.is_corrupt for frame in frames):
+            certain = len(order) - len(frames)
+    return np.array(order, np.int64), len(order) if certain is None else certain
