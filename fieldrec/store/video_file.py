@@ -39,13 +39,16 @@ class GrowingVideo:
 
     @classmethod
     def create(cls, path: Path, container: Container, track: Track) -> GrowingVideo:
-        """A new file with its head; not synced. FileExistsError, OSError, StoreFull."""
+        """A new file with its head; not synced. FileExistsError, OSError, StoreFull: it is not
+        there."""
         head = container.head(track)
         descriptor = durable.create(path)
         try:
             durable.write(descriptor, [head], path, len(head))
         except BaseException:
             os.close(descriptor)
+            with contextlib.suppress(OSError, StoreError):
+                durable.unlink(path, missing_ok=True)
             raise
         return cls(path, container, track, descriptor, Samples(end=len(head)))
 
