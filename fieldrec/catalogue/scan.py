@@ -13,35 +13,20 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fieldrec.catalogue.contents import ContentsMemory
 from fieldrec.catalogue.sidecar import SUFFIX, Sidecar, matches, read_sidecar
 from fieldrec.core.errors import FieldrecError, NotFoundError, StoreDamaged
-from fieldrec.core.model import ClockQuality, FrameSpec, Recording, RecordingState
+from fieldrec.core.model import ClockQuality, Recording, RecordingState
 from fieldrec.store import layout
-from fieldrec.store.metadata import METADATA_NAME
-from fieldrec.store.reader import (
-    chunk_directories,
-    created_text,
-    frame_spec,
-    read_index,
-    read_metadata,
-)
+from fieldrec.store.metadata import METADATA_NAME, StoreMetadata, store_metadata
+from fieldrec.store.reader import created_text, read_metadata
+from fieldrec.store.spec import frame_spec, ours_in
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """What the catalogue keeps of one chunk's index."""
-
-    count: int
-    first_time_ns: int | None
-    last_time_ns: int | None
-    index_bytes: int
 
 
 class Catalogue:
@@ -51,6 +36,7 @@ class Catalogue:
         self.directory = directory
         self._known: dict[Path, tuple[tuple[int, ...], Any]] = {}
         self._seen: set[Path] = set()
+        self._contents = ContentsMemory()
 
     def refresh(self) -> tuple[Recording, ...]:
         """Look at the disk and return every recording, oldest first.
@@ -71,6 +57,7 @@ class Catalogue:
                 found[name] = recording
         self._add_exports(found, names)
         self._known = {path: self._known[path] for path in self._seen}
+        self._contents.keep_only(recording.path for recording in found.values())
         return tuple(sorted(found.values(), key=lambda known: (known.created_utc, known.name)))
 
     def _once(self, path: Path, load: Callable[[Path], T]) -> T:
@@ -103,35 +90,21 @@ class Catalogue:
     def _recording(self, path: Path, state: RecordingState | None) -> Recording:
         if state is not None and not (path / METADATA_NAME).exists():
             return _unreadable(path, state)
-        store, user = self._once(path / METADATA_NAME, lambda _: read_metadata(path))
-        chunks = [(chunk, self._chunk(chunk)) for chunk in chunk_directories(path)]
-        sound = [known for _, known in chunks if known is not None]
+        metadata, user, metadata_bytes = self._once(path / METADATA_NAME, _metadata)
+        contents = self._contents.look(path, metadata)
         if state is None:
-            state = _unlocked_state(chunks)
-        spec = frame_spec(store, user)
-        filled = [known for known in sound if known.count]
-        open_frames = sum(_logged(chunk) for chunk, known in chunks if known is None)
-        count = sum(known.count for known in sound) + open_frames
-        ours = user.get("fieldrec")
-        ours = ours if isinstance(ours, dict) else {}
+            state = RecordingState.COMPLETE if contents.whole else RecordingState.DAMAGED
+        ours = ours_in(user)
         return Recording(
-            name=path.name, uuid=str(store.get("uuid") or ""),
-            camera_serial=str(ours.get("camera_serial", "")), path=path, state=state, spec=spec,
-            frame_count=count,
-            first_time_ns=filled[0].first_time_ns if filled else None,
-            last_time_ns=filled[-1].last_time_ns if filled else None,
+            name=path.name, uuid=metadata.uuid or "",
+            camera_serial=str(ours.get("camera_serial", "")), path=path, state=state,
+            spec=frame_spec(metadata, user), frame_count=contents.frame_count,
+            first_time_ns=contents.first_time_ns, last_time_ns=contents.last_time_ns,
             dropped=_integer(ours.get("dropped")), lost=_integer(ours.get("lost")),
-            size_bytes=_size_bytes(path, store, count, sound),
-            created_utc=created_text(store.get("created_utc")),
-            timezone=str(store.get("timezone_local") or ""),
+            size_bytes=contents.size_bytes + metadata_bytes,
+            created_utc=created_text(metadata.created_utc),
+            timezone=metadata.timezone_local or "",
             clock_quality=_clock_quality(ours.get("clock_quality")), user_metadata=user)
-
-    def _chunk(self, chunk: Path) -> _Chunk | None:
-        """The chunk's index in short, None when there is none that can be read."""
-        try:
-            return self._once(chunk / layout.INDEX_NAME, lambda _: _summary(chunk))
-        except FileNotFoundError:
-            return None
 
     # --- exports --------------------------------------------------------------------------------
 
@@ -192,13 +165,6 @@ def locked_state(path: Path) -> RecordingState | None:
     return RecordingState.INTERRUPTED
 
 
-def _unlocked_state(chunks: list[tuple[Path, _Chunk | None]]) -> RecordingState:
-    """COMPLETE when chunks 0 … n are there with readable indexes (I1), else DAMAGED."""
-    whole = all(known is not None and int(chunk.name) == number
-                for number, (chunk, known) in enumerate(chunks))
-    return RecordingState.COMPLETE if chunks and whole else RecordingState.DAMAGED
-
-
 def _unreadable(path: Path, state: RecordingState) -> Recording:
     """What can be said of a store without metadata."""
     return Recording(name=path.name, uuid="", camera_serial="", path=path, state=state, spec=None,
@@ -206,34 +172,10 @@ def _unreadable(path: Path, state: RecordingState) -> Recording:
                      size_bytes=0, created_utc="", timezone="")
 
 
-def _summary(chunk: Path) -> _Chunk | None:
-    try:
-        columns = read_index(chunk)
-    except StoreDamaged as error:
-        log.warning("%s", error)
-        return None
-    times_ns = columns.times_ns
-    return _Chunk(len(columns), int(times_ns[0]) if len(columns) else None,
-                  int(times_ns[-1]) if len(columns) else None,
-                  (chunk / layout.INDEX_NAME).stat().st_size)
-
-
-def _logged(chunk: Path) -> int:
-    """Frames in the log of an open chunk, by its size."""
-    try:
-        size = (chunk / layout.LOG_NAME).stat().st_size
-    except OSError:
-        return 0
-    return max(0, size - layout.LOG_HEADER.size) // layout.LOG_RECORD.size
-
-
-def _size_bytes(path: Path, store: dict[str, Any], count: int, sound: list[_Chunk]) -> int:
-    """Bytes of the store's files, frames by calculation: a stat each would take minutes."""
-    shape = tuple(int(extent) for extent in store["imgshape"])
-    frame = FrameSpec(shape, str(store["imgdtype"]), "", 0.0).frame_bytes
-    header = len(layout.npy_header(shape, str(store["imgdtype"])))
-    metadata = (path / METADATA_NAME).stat().st_size
-    return count * (header + frame) + sum(known.index_bytes for known in sound) + metadata
+def _metadata(file: Path) -> tuple[StoreMetadata, dict[str, Any], int]:
+    """(``__store``, user metadata, bytes of the file). ValueError for what no reader could open."""
+    store, user = read_metadata(file.parent)
+    return store_metadata(store), user, file.stat().st_size
 
 
 def _integer(value: Any) -> int:

@@ -8,6 +8,7 @@ slice when asked to.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import stat
@@ -19,17 +20,23 @@ from pathlib import Path
 
 import xxhash
 
-from fieldrec.core.errors import StateError, StoreDamaged
+from fieldrec.core.errors import FieldrecError, StateError, StoreDamaged
 from fieldrec.core.model import Recording, RecordingState
 from fieldrec.destinations import MANIFEST_NAME
 from fieldrec.jobs import manifest
 from fieldrec.store import layout
+from fieldrec.store.chunk_index import read_rows
+from fieldrec.store.chunk_paths import chunk_paths
+from fieldrec.store.compact_index import COMPACT_NAME
+from fieldrec.store.metadata import store_metadata
+from fieldrec.store.reader import read_metadata
 
 SLICE_BYTES = 4 * 1024 * 1024
 """Between two looks at the stop flag; also what one read asks for."""
-_CHUNK = re.compile(r"[0-9]{6,}\Z")
-_NOT_COPIED = frozenset({layout.RESERVE_NAME, MANIFEST_NAME})
-"""Room kept for closing, and the manifest of an earlier copy (a new one is written)."""
+_NUMBER = re.compile(r"[0-9]{6,}\Z")
+_NOT_COPIED = frozenset({layout.RESERVE_NAME, MANIFEST_NAME, COMPACT_NAME})
+"""Room kept for closing, the manifest of an earlier copy (a new one is written), and the compact
+index, which whoever reads the copy makes anew (and which may come and go in a finished store)."""
 _TEMPORARY = re.compile(r"\..*\.tmp\Z")
 
 
@@ -118,13 +125,13 @@ class Reader:
         self._stop = stop
         self._on_bytes = on_bytes
         self._buffer = memoryview(bytearray(SLICE_BYTES))
-        self._frames_of: tuple[str, Mapping[str, int]] = ("", {})
+        self._frames_of: tuple[str, Mapping[int, int]] = ("", {})
 
     def slices(self, file: File) -> Iterator[memoryview]:
         """The file's bytes. StoreDamaged when it cannot be read, changed since it was listed, or
         is a frame whose pixels are not those that the camera gave; Stopped when asked to stop."""
         whole = xxhash.xxh64()
-        pixels = FramePixels() if self._frame_digest(file) is not None else None
+        pixels = frame_hash(file.path) if self._frame_digest(file) is not None else None
         try:
             with file.path.open("rb", buffering=0) as raw:
                 os.posix_fadvise(raw.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
@@ -155,13 +162,23 @@ class Reader:
 
     def _frame_digest(self, file: File) -> int | None:
         chunk, _, name = file.relative.rpartition("/")
-        if not (name.endswith(".npy") and _CHUNK.match(chunk)):
+        position, _, extension = name.partition(".")
+        if not (_NUMBER.match(chunk) and _NUMBER.match(position)
+                and extension == self._frame_extension):
             return None
         if self._frames_of[0] != chunk:
             self._frames_of = (chunk, frame_digests(self.item.path / chunk))
-        return self._frames_of[1].get(name)
+        return self._frames_of[1].get(int(position))
 
-    def _check_frame(self, file: File, pixels: FramePixels | None) -> None:
+    @functools.cached_property
+    def _frame_extension(self) -> str:
+        """Of the files that hold frames. StoreDamaged when the store does not say."""
+        try:
+            return store_metadata(read_metadata(self.item.path)[0]).format
+        except (FieldrecError, ValueError) as error:
+            raise StoreDamaged(f"{self.item.path}: {error}") from error
+
+    def _check_frame(self, file: File, pixels: FramePixels | WholeFile | None) -> None:
         if pixels is not None and pixels.digest() != self._frame_digest(file):
             raise StoreDamaged(f"{file.path}: the frame's pixels are not those that were recorded "
                                "(digest differs); nothing was committed")
@@ -185,6 +202,26 @@ class FramePixels:
         return None if self._hash is None else self._hash.intdigest()
 
 
+class WholeFile:
+    """XXH3-64 of a frame file that arrives in slices: what is kept of pictures (png, jpg …)."""
+
+    def __init__(self) -> None:
+        self._hash = xxhash.xxh3_64()
+
+    def update(self, data: memoryview) -> None:
+        """The next slice."""
+        self._hash.update(data)
+
+    def digest(self) -> int | None:
+        """Of what has arrived."""
+        return self._hash.intdigest()
+
+
+def frame_hash(path: Path) -> FramePixels | WholeFile:
+    """What takes the digest that the store keeps of a frame file of this kind."""
+    return FramePixels() if path.suffix == ".npy" else WholeFile()
+
+
 def header_bytes(head: bytes) -> int | None:
     """Where the pixels begin in a .npy file, from its first bytes; None if that is not one."""
     if len(head) < 12 or head[:6] != b"\x93NUMPY":
@@ -194,17 +231,13 @@ def header_bytes(head: bytes) -> int | None:
     return 12 + int(struct.unpack_from("<I", head, 8)[0])
 
 
-def frame_digests(chunk: Path) -> dict[str, int]:
-    """Digest by file name of the frames in a chunk; empty for stores by others."""
+def frame_digests(chunk: Path) -> dict[int, int]:
+    """Digest by position of the frames in a chunk's directory; empty for stores by others."""
     try:
-        columns = layout.parse_index((chunk / layout.INDEX_NAME).read_bytes())
+        rows = read_rows(chunk_paths(chunk.parent, int(chunk.name)))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise StoreDamaged(f"{chunk / layout.INDEX_NAME}: {error}") from error
-    if columns.digests is None:
-        return {}
-    return {layout.frame_name(at): int(digest) for at, digest in enumerate(columns.digests)}
+    return {} if rows.digests is None else dict(enumerate(rows.digests.tolist()))
 
 
 def check(stop: threading.Event) -> None:

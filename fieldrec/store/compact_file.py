@@ -43,8 +43,6 @@ columns follow, each at a multiple of 4096, without gaps within; the file ends w
 from __future__ import annotations
 
 import struct
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -64,6 +62,7 @@ from fieldrec.store.frame_index import (
     IndexRows,
 )
 from fieldrec.store.index_columns import BLOCK_ROWS, Column, FileColumn, IndexFile, TornBlock
+from fieldrec.store.index_sort import Spool, sort
 from fieldrec.store.layout import NO_DEVICE_TIME
 
 MAGIC, VERSION = b"FRAMEIDX", 1
@@ -78,11 +77,7 @@ _COLUMN = np.dtype([("name", "S16"), ("dtype", "S8"), ("offset", "<i8"), ("small
 _BLOCK = np.dtype([("first", "<u8"), ("digest", "<u8")])
 _BLOCK_BYTES = BLOCK_ROWS * 8
 _ALIGNED = 4096
-_PIECE = 128 * BLOCK_ROWS
 _MOST_CHUNKS = 10 ** 8
-
-Values = NDArray[Any]
-
 
 def rows_of(table: NDArray[Any], columns: dict[str, Column]) -> IndexRows:
     """The columns together with those chunks of the table that have rows."""
@@ -145,12 +140,13 @@ class IndexBuilder:
 
     def __init__(self, directory: Path) -> None:
         """`directory` is where the temporary files lie. OSError."""
+        self._directory = directory
         self._table: list[tuple[int, int, int, int, int]] = []
-        self._spools: dict[str, _Spool] = {}
+        self._spools: dict[str, Spool] = {}
         self._has_clock, self._has_digests = False, True
         for name, dtype in ((NUMBER, "<i8"), (TIME_S, "<f8"), (TIME_NS, "<i8"),
                             (DEVICE_TIME_NS, "<i8"), (DIGEST, "<u8")):
-            self._spools[name] = _Spool(np.dtype(dtype), directory)
+            self._spools[name] = Spool(np.dtype(dtype), directory)
 
     def add(self, chunk: Any, rows: ChunkRows | None) -> None:
         """The next chunk (a row of a chunk table) and what its index lists; None: unreadable."""
@@ -172,7 +168,7 @@ class IndexBuilder:
 
     def write(self, descriptor: int) -> None:
         """Write all of it into a new file, the header last. OSError."""
-        parts = list(self._parts())
+        parts = self._parts()
         table = np.array(self._table, CHUNK)
         count = self._spools[NUMBER].count
         blocks = -(-count // BLOCK_ROWS)
@@ -181,7 +177,7 @@ class IndexBuilder:
         offset = _aligned(HEADER.size + size)
         described = []
         with open(descriptor, "wb", closefd=False) as file:
-            for entry, (name, part) in zip(entries, parts, strict=True):
+            for entry, (name, part) in zip(entries, parts.items(), strict=True):
                 file.seek(offset)
                 described.append(_write_column(file, part, blocks))
                 entry["name"], entry["dtype"] = name.encode(), part.dtype.str.encode()
@@ -196,18 +192,15 @@ class IndexBuilder:
             file.seek(0)
             file.write(head + struct.pack("<Q", xxhash.xxh3_64_intdigest(head)) + directory)
 
-    def _parts(self) -> Iterator[tuple[str, _Spool | _InMemory]]:
+    def _parts(self) -> dict[str, Spool]:
         """The columns that are written, with those in order beside the ones that are not."""
-        for name, spool in self._spools.items():
-            if name == DEVICE_TIME_NS and not self._has_clock:
-                continue
-            if name == DIGEST and not self._has_digests:
-                continue
-            yield name, spool
-            if name in SORTED and not spool.ascends:
-                values, order = in_order(spool.whole())
-                yield SORTED[name][0], _InMemory(values)
-                yield SORTED[name][1], _InMemory(order)
+        for name, (values, order) in SORTED.items():
+            if not self._spools[name].ascends and values not in self._spools:
+                self._spools[values], self._spools[order] = sort(self._spools[name],
+                                                                 self._directory)
+        left_out = {*(() if self._has_clock else (DEVICE_TIME_NS,)),
+                    *(() if self._has_digests else (DIGEST,))}
+        return {name: spool for name, spool in self._spools.items() if name not in left_out}
 
     def close(self) -> None:
         """Give the temporary files back."""
@@ -222,76 +215,7 @@ class IndexBuilder:
         self.close()
 
 
-def in_order(values: Values) -> tuple[Values, Values]:
-    """(the values ascending, the row that each is from), equal values by row."""
-    order = np.argsort(values, kind="stable")
-    return values[order], order
-
-
-class _Spool:
-    """One column on its way into the file: as many bytes on disk, a few in memory."""
-
-    def __init__(self, dtype: np.dtype[Any], directory: Path) -> None:
-        self.dtype, self.count = dtype, 0
-        self.smallest: Any = 0
-        self.largest: Any = 0
-        self.ascends = True
-        self._last: Any = 0
-        self._file: IO[bytes] = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
-
-    def append(self, values: Values) -> None:
-        """At least one value. A column of integers becomes one of floats with the first float."""
-        if values.dtype.kind == "f" and self.dtype.kind == "i":
-            self._become_float()
-        values = values.astype(self.dtype, copy=False)
-        smallest, largest = values.min().item(), values.max().item()
-        self.ascends &= bool((values[1:] >= values[:-1]).all())
-        if self.count:
-            self.ascends &= bool(values[0] >= self._last)
-            smallest, largest = min(smallest, self.smallest), max(largest, self.largest)
-        self.smallest, self.largest, self._last = smallest, largest, values[-1].item()
-        self.count += len(values)
-        self._file.write(np.ascontiguousarray(values).data)
-
-    def _become_float(self) -> None:
-        self.dtype = np.dtype("<f8")
-        self._last, self.smallest, self.largest = (
-            float(value) for value in (self._last, self.smallest, self.largest))
-        for at in range(0, self.count * 8, _PIECE * 8):
-            self._file.seek(at)
-            integers = np.frombuffer(self._file.read(_PIECE * 8), "<i8")
-            self._file.seek(at)
-            self._file.write(integers.astype("<f8").data)
-
-    def pieces(self) -> Iterator[Values]:
-        """All values, many blocks at a time."""
-        self._file.seek(0)
-        while data := self._file.read(_PIECE * 8):
-            yield np.frombuffer(data, self.dtype)
-
-    def whole(self) -> Values:
-        self._file.seek(0)
-        return np.frombuffer(self._file.read(), self.dtype)
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _InMemory:
-    """A column that had to be made as a whole."""
-
-    ascends = False
-
-    def __init__(self, values: Values) -> None:
-        self.dtype, self._values = values.dtype.newbyteorder("<"), values
-        self.smallest, self.largest = values.min().item(), values.max().item()
-
-    def pieces(self) -> Iterator[Values]:
-        for at in range(0, len(self._values), _PIECE):
-            yield self._values[at:at + _PIECE]
-
-
-def _write_column(file: IO[bytes], part: _Spool | _InMemory, blocks: int) -> NDArray[Any]:
+def _write_column(file: IO[bytes], part: Spool, blocks: int) -> NDArray[Any]:
     """Write the values where the file stands; what the directory says of their blocks."""
     described = np.zeros(blocks, _BLOCK)
     block = 0

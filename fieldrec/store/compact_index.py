@@ -36,7 +36,6 @@ from fieldrec.store.compact_file import (
     UNREADABLE,
     YAML,
     IndexBuilder,
-    in_order,
     rows_of,
 )
 from fieldrec.store.frame_index import (
@@ -50,6 +49,7 @@ from fieldrec.store.frame_index import (
     IndexRows,
 )
 from fieldrec.store.index_columns import Column, IndexFile, MemoryColumn, TornBlock
+from fieldrec.store.index_sort import in_order
 from fieldrec.store.metadata import StoreMetadata
 
 log = logging.getLogger(__name__)
@@ -78,6 +78,8 @@ class Seen:
 
     table: NDArray[Any]
     """A compact_file.CHUNK for each chunk that is there, without its rows."""
+    inodes: NDArray[np.int64]
+    """Of the index files; 0 without one."""
     locked: bool
     """It is being written, or was left open."""
 
@@ -93,11 +95,12 @@ def look(root: Path, metadata: StoreMetadata) -> Seen:
                 for number in numbers]
     finally:
         os.close(directory)
-    return Seen(np.array(rows, CHUNK), locked)
+    return Seen(np.array([row for row, _ in rows], CHUNK),
+                np.array([inode for _, inode in rows], np.int64), locked)
 
 
 def _chunk_row(directory: int, number: int, extension: str, may_be_open: bool
-               ) -> tuple[int, int, int, int, int]:
+               ) -> tuple[tuple[int, int, int, int, int], int]:
     name = f"{number:06d}"
     stem = name if extension else f"{name}/index"
     kind = NPZ
@@ -109,8 +112,8 @@ def _chunk_row(directory: int, number: int, extension: str, may_be_open: bool
         if _is_there(directory, f"{own}frames.log") or _is_there(directory, f"{own}frames.plan"):
             kind = JOURNAL
     if status is None:
-        return number, 0, -1, -1, kind if kind == JOURNAL else NO_INDEX
-    return number, 0, status.st_size, status.st_mtime_ns, kind
+        return (number, 0, -1, -1, kind if kind == JOURNAL else NO_INDEX), 0
+    return (number, 0, status.st_size, status.st_mtime_ns, kind), status.st_ino
 
 
 def _status(directory: int, name: str) -> os.stat_result | None:
@@ -122,6 +125,18 @@ def _status(directory: int, name: str) -> os.stat_result | None:
 
 def _is_there(directory: int, name: str) -> bool:
     return _status(directory, name) is not None
+
+
+def known_chunks(root: Path) -> NDArray[Any] | None:
+    """The chunk table of the compact file, whether it is up to date or not; None without one."""
+    with contextlib.suppress(OSError, TornBlock):
+        return _loaded(root)[0]
+    return None
+
+
+def _loaded(root: Path) -> tuple[NDArray[Any], IndexRows]:
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+    return compact_file.load(IndexFile(os.open(root / COMPACT_NAME, flags)))
 
 
 class _Opening:
@@ -157,14 +172,10 @@ class _Opening:
         if not _pays(seen) or (seen.table["kind"] == JOURNAL).any():
             return None
         with contextlib.suppress(OSError, TornBlock):
-            table, rows = self._load(self._root / COMPACT_NAME)
+            table, rows = _loaded(self._root)
             if len(table) == len(seen.table) and unchanged(table, seen.table).all():
                 return rows if self._still_unreadable(table) else None
         return None
-
-    def _load(self, path: Path) -> tuple[NDArray[Any], IndexRows]:
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-        return compact_file.load(IndexFile(os.open(path, flags)))
 
     def _still_unreadable(self, table: NDArray[Any]) -> bool:
         """Whether the indexes that could not be understood still cannot; says why."""
@@ -195,7 +206,7 @@ class _Opening:
 
     def _old(self, seen: Seen) -> _Old | None:
         with contextlib.suppress(OSError, TornBlock):
-            return _Old(*self._load(self._root / COMPACT_NAME), seen.table)
+            return _Old(*_loaded(self._root), seen.table)
         return None
 
     def _built(self, directory: Path, seen: Seen, old: _Old | None) -> IndexRows:

@@ -1,7 +1,8 @@
-"""Read one store: numbers and times of all frames as arrays, pixels one frame at a time.
+"""Read one store, of any kind: numbers and times of all frames, pixels one frame at a time.
 
-Blocking; one thread at a time. Holds no descriptor between calls. Reads what fieldrec and imgstore
-wrote (format npy); one bad index costs its own chunk, and ``problems`` says which.
+Blocking; one thread at a time. Reads what fieldrec, imgstore and Motif wrote, while it is recorded
+too; one bad index costs its own chunk, and ``problems`` says which. Pixels come from a FrameSource
+(:mod:`directory_frames`, :mod:`video_frames`), loaded with what it needs when it is needed.
 """
 
 from __future__ import annotations
@@ -18,11 +19,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldrec.core.errors import NotFoundError, StoreDamaged, StoreError
+from fieldrec.core.errors import NotFoundError, StoreDamaged
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout
+from fieldrec.store.compact_index import open_index
+from fieldrec.store.directory_frames import DirectoryFrames
+from fieldrec.store.frame_index import FrameIndex
+from fieldrec.store.frame_source import FrameSource
 from fieldrec.store.layout import Columns
-from fieldrec.store.metadata import METADATA_NAME, parse_metadata
+from fieldrec.store.metadata import METADATA_NAME, StoreMetadata, parse_metadata, store_metadata
+from fieldrec.store.spec import frame_spec, spec_at, stored_dtype
+
+_MEASURED_FRAMES = 10_000
+"""From which the frame rate is taken where the metadata does not say it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,90 +39,82 @@ class StoredFrame:
     """One frame as it was recorded."""
 
     index: int
-    number: int
+    number: int | float
     time_ns: int
     pixels: NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Contents:
-    """All readable indexes, joined."""
-
-    columns: Columns
-    chunks: tuple[Path, ...]
-    starts: NDArray[np.int64]
-    """Index of each chunk's first frame, and at the end the number of frames."""
-    problems: tuple[str, ...]
-
-
 class StoreReader:
-    """One store, opened from its metadata; the indexes are read when first needed."""
+    """One store, opened from its metadata; the index is opened when first needed."""
 
     def __init__(self, path: Path) -> None:
         """NotFoundError without a store there, StoreDamaged when its metadata is unreadable,
-        StoreError for formats that are not read yet."""
+        StoreError for frame files of a format that is not known."""
         self.path = path
-        self._store, self.user_metadata = read_metadata(path)
-        self.chunksize = int(self._store["chunksize"])
-        kind, stored_as = self._store["class"], self._store["format"]
-        if kind != "DirectoryImgStore" or stored_as != "npy":
-            raise StoreError(f"{path}: {kind} of format {stored_as} is not read yet, only npy "
-                             "directories; open it with the imgstore package")
-        self.uuid = str(self._store.get("uuid") or "")
-        self.timezone = str(self._store.get("timezone_local") or "UTC")
-        self.created_utc = created_text(self._store.get("created_utc"))
-        self._shape = tuple(int(extent) for extent in self._store["imgshape"])
-        self._dtype = np.dtype(self._store["imgdtype"])
-        self._header = layout.npy_header(self._shape, self._dtype.name)
+        store, self.user_metadata = read_metadata(path)
+        try:
+            self.metadata: StoreMetadata = store_metadata(store)
+        except ValueError as error:
+            raise StoreDamaged(f"{path / METADATA_NAME}: {error}; the frames beside it are intact"
+                               ) from error
+        self.chunksize = self.metadata.chunksize
+        self.uuid = self.metadata.uuid or ""
+        self.timezone = self.metadata.timezone_local or "UTC"
+        self.created_utc = created_text(self.metadata.created_utc)
+        self._source: FrameSource | None = (
+            None if self.metadata.is_video else DirectoryFrames(self.metadata))
 
     # --- what there is --------------------------------------------------------------------------
 
     @functools.cached_property
-    def _contents(self) -> _Contents:
-        return _read_contents(self.path)
+    def index(self) -> FrameIndex:
+        """Which frames there were when this was first asked, and where they lie."""
+        return open_index(self.path, self.metadata)
 
     @functools.cached_property
     def spec(self) -> FrameSpec:
-        """What the frames look like; `nominal_hz` is measured where the metadata is silent."""
-        return frame_spec(self._store, self.user_metadata) or FrameSpec(
-            self._shape, self._dtype.name, _pixel_format(self._shape, self._dtype.name),
-            self._measured_hz())
+        """What the frames look like as stored; `nominal_hz` is measured where the metadata is
+        silent."""
+        return frame_spec(self.metadata, self.user_metadata) or spec_at(
+            self.metadata, self.user_metadata, self._measured_hz())
 
     @property
     def frame_count(self) -> int:
-        """Frames in chunks that have a readable index."""
-        return len(self._contents.columns)
+        """Frames in chunks that have a readable index, or a journal."""
+        return self.index.count
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """One line per chunk that cannot be read, and what to do."""
-        return self._contents.problems
+        """One line per chunk that is missing or cannot be read, and what to do."""
+        return self.index.problems
 
     @property
-    def numbers(self) -> NDArray[np.int64]:
-        """The camera's frame numbers, in the order of recording."""
-        return self._contents.columns.numbers
+    def numbers(self) -> NDArray[Any]:
+        """The camera's frame numbers, in the order of recording; int64, but for other programs'
+        stores with fractional ones."""
+        return self.index.numbers
 
     @property
     def times_ns(self) -> NDArray[np.int64]:
         """Epoch nanoseconds; from `frame_time` (±120 ns) in stores of other programs."""
-        return self._contents.columns.times_ns
+        return self.index.times_ns
 
     @property
     def device_times_ns(self) -> NDArray[np.int64]:
         """The camera's own clock; -1 where it has none."""
-        return self._contents.columns.device_times_ns
+        return self.index.device_times_ns
 
     @property
     def digests(self) -> NDArray[np.uint64] | None:
-        """XXH3-64 of each frame's pixel bytes; None in stores of other programs."""
-        return self._contents.columns.digests
+        """XXH3-64 of each frame: of its pixel bytes in npy, of its file in other formats; None
+        where some chunk has none."""
+        return self.index.digests
 
     def __len__(self) -> int:
         return self.frame_count
 
     def _measured_hz(self) -> float:
-        times_ns = self.times_ns
+        times_ns = self.times_ns[:_MEASURED_FRAMES + 1]
         if len(times_ns) < 2:
             return 0.0
         gap_ns = float(np.median(np.diff(times_ns)))
@@ -122,63 +123,71 @@ class StoreReader:
     # --- pixels ---------------------------------------------------------------------------------
 
     def frame_path(self, index: int) -> Path:
-        """The file of the frame at this index (0 … frame_count - 1); IndexError outside."""
-        contents = self._contents
-        if not 0 <= index < len(contents.columns):
-            raise IndexError(f"{self.path}: no frame {index}, it has {len(contents.columns)}")
-        at = int(np.searchsorted(contents.starts, index, side="right")) - 1
-        return contents.chunks[at] / layout.frame_name(int(index - contents.starts[at]))
+        """The file that holds the frame at this index (0 … frame_count - 1); IndexError outside."""
+        chunk, position = self.index.locate(index)
+        if self.metadata.is_video:
+            return chunk.frames
+        return chunk.frame(position, self.metadata.format)
 
     def read(self, index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The pixels of one frame, into `out` (C-contiguous, of the store's shape and dtype) when
-        given: then nothing is copied twice. StoreDamaged when the file is missing or not whole."""
-        path = self.frame_path(index)
-        if out is None:
-            out = np.empty(self._shape, self._dtype)
-        elif (out.shape != self._shape or out.dtype != self._dtype
-              or not out.flags.c_contiguous):
-            raise ValueError(f"out must be a contiguous {self._dtype} {self._shape} array")
-        if not self._read_as_written(path, out):
-            np.copyto(out, self._read_any(path))
-        return out
+        """The pixels of one frame as they are stored, before any `encoding` is decoded.
 
-    def _read_as_written(self, path: Path, out: NDArray[Any]) -> bool:
-        """Read with one call what fieldrec wrote; False when the header is another's."""
-        header = bytearray(len(self._header))
-        total = len(header) + out.nbytes
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                got = os.readv(descriptor, [header, out.data])
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise StoreDamaged(f"{path}: {error.strerror}: the index lists this frame") from error
-        if got >= len(header) and header != self._header:
-            return False
-        if got < total:
-            raise StoreDamaged(f"{path}: cut short: {got} of {total} bytes")
-        return True
-
-    def _read_any(self, path: Path) -> NDArray[Any]:
-        """A frame with another .npy header (Fortran order, longer header, another dtype)."""
-        try:
-            pixels: NDArray[Any] = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise StoreDamaged(f"{path}: not a whole .npy frame: {error}") from error
-        if pixels.shape != self._shape or pixels.dtype != self._dtype:
-            raise StoreDamaged(f"{path}: the frame is {pixels.dtype} {pixels.shape}, the store "
-                               f"{self._dtype} {self._shape}")
+        Into `out` (C-contiguous, of the store's shape and dtype) when given: npy is then copied
+        nowhere else. Without it, a frame that is not of the store's shape comes as it is. Holds a
+        descriptor of video only. StoreDamaged, naming the file, when it is missing or not whole.
+        """
+        chunk, position = self.index.locate(index)
+        pixels = self._frames().read(chunk, position, out)
+        if out is not None and pixels is not out:
+            self._put(index, pixels, out)
+            return out
         return pixels
+
+    def decoded(self, index: int) -> NDArray[Any]:
+        """The picture of one frame: BGR where the store has an `encoding`, else as :meth:`read`."""
+        pixels = self.read(index)
+        if self.metadata.encoding is None:
+            return pixels
+        from fieldrec.store import encodings
+
+        try:
+            return encodings.decode(pixels, self.metadata.encoding)
+        except ValueError as error:
+            raise StoreDamaged(f"{self.frame_path(index)}: {error}") from error
+
+    def _frames(self) -> FrameSource:
+        if self._source is None:  # the decoder is loaded with it
+            from fieldrec.store.video_frames import VideoFrames
+
+            self._source = VideoFrames(self.metadata)
+        return self._source
+
+    def _put(self, index: int, pixels: NDArray[Any], out: NDArray[Any]) -> None:
+        """Copy a frame that was not read into `out`, where it is as the store says: some formats
+        leave a last extent of 1 away."""
+        shape, dtype = self.metadata.imgshape, stored_dtype(self.metadata)
+        if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous:
+            raise ValueError(f"out must be a contiguous {dtype} {shape} array")
+        np.copyto(out, self._as_store(index, pixels))
+
+    def _as_store(self, index: int, pixels: NDArray[Any]) -> NDArray[Any]:
+        """The frame in the store's own shape. StoreDamaged when it is another's."""
+        shape, dtype = self.metadata.imgshape, stored_dtype(self.metadata)
+        if pixels.dtype != dtype or _without_one(pixels.shape) != _without_one(shape):
+            raise StoreDamaged(f"{self.frame_path(index)}: the frame is {pixels.dtype} "
+                               f"{pixels.shape}, the store {dtype} {shape}")
+        return pixels.reshape(shape)
 
     def __iter__(self) -> Iterator[StoredFrame]:
         """Every frame in the order of recording, each with an array of its own."""
+        numbers, times_ns = self.numbers, self.times_ns
         for index in range(self.frame_count):
-            yield StoredFrame(index, int(self.numbers[index]), int(self.times_ns[index]),
-                              self.read(index))
+            yield StoredFrame(index, numbers[index].item(), int(times_ns[index]), self.read(index))
 
     def close(self) -> None:
-        """Nothing is held open; here so that readers can be used in a with statement."""
+        """Let go of an open video; a later read opens it again. Idempotent."""
+        if self._source is not None:
+            self._source.close()
 
     def __enter__(self) -> StoreReader:
         return self
@@ -200,19 +209,6 @@ def read_metadata(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise StoreDamaged(f"{file}: {reason}; the frames beside it are intact") from error
-
-
-def frame_spec(store: dict[str, Any], user: dict[str, Any]) -> FrameSpec | None:
-    """The spec that the metadata tells, None when it does not know the frame rate."""
-    ours = user.get("fieldrec")
-    ours = ours if isinstance(ours, dict) else {}
-    nominal_hz = ours.get("nominal_hz", user.get("acquisitionframerate"))
-    if isinstance(nominal_hz, bool) or not isinstance(nominal_hz, int | float):
-        return None
-    shape = tuple(int(extent) for extent in store["imgshape"])
-    dtype = np.dtype(store["imgdtype"]).name
-    return FrameSpec(shape, dtype, str(ours.get("pixel_format") or _pixel_format(shape, dtype)),
-                     float(nominal_hz))
 
 
 def chunk_directories(path: Path) -> list[Path]:
@@ -246,35 +242,6 @@ def _read_index_yaml(chunk: Path) -> Columns:
         raise StoreDamaged(f"{file}: {error}") from error
 
 
-def _read_contents(path: Path) -> _Contents:
-    columns: list[Columns] = []
-    chunks: list[Path] = []
-    problems: list[str] = []
-    for chunk in chunk_directories(path):
-        try:
-            columns.append(read_index(chunk))
-            chunks.append(chunk)
-        except FileNotFoundError:
-            open_now = (chunk / layout.LOG_NAME).exists()
-            problems.append(f"{chunk}: no index: " + (
-                "being written, or interrupted; recover it" if open_now else "its frames have no "
-                "numbers or times"))
-        except StoreDamaged as error:
-            problems.append(f"{error}; its frames are left out")
-    starts = np.cumsum([0, *(len(part) for part in columns)], dtype=np.int64)
-    return _Contents(_join(columns), tuple(chunks), starts, tuple(problems))
-
-
-def _join(parts: list[Columns]) -> Columns:
-    if not parts:
-        return Columns.empty()
-    digests = [part.digests for part in parts if part.digests is not None]
-    return Columns(np.concatenate([part.numbers for part in parts]),
-                   np.concatenate([part.times_ns for part in parts]),
-                   np.concatenate([part.device_times_ns for part in parts]),
-                   np.concatenate(digests) if len(digests) == len(parts) else None)
-
-
 def created_text(value: Any) -> str:
     """ISO text of created_utc, which some files carry unquoted, as a YAML time."""
     if isinstance(value, datetime.datetime | datetime.date):
@@ -282,6 +249,5 @@ def created_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _pixel_format(shape: tuple[int, ...], dtype: str) -> str:
-    bits = np.dtype(dtype).itemsize * 8
-    return f"BGR{bits}" if len(shape) == 3 and shape[2] == 3 else f"MONO{bits}"
+def _without_one(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[:2] if shape[2:] == (1,) else shape
