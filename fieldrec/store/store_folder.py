@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldrec.core import durable
-from fieldrec.core.errors import LockedError, StoreError
+from fieldrec.core.errors import LockedError, StoreError, SyncFailed
 from fieldrec.store import layout
 from fieldrec.store.chunk import as_store_error
 from fieldrec.store.metadata import METADATA_NAME, metadata_text
@@ -76,6 +76,10 @@ class StoreFolder:
             return False
         except OSError as error:
             raise as_store_error(error, self.path) from error
+        except SyncFailed:
+            with contextlib.suppress(OSError, StoreError):
+                durable.remove_empty_directory(self.path)
+            raise
 
     def _is_free(self) -> bool:
         return self.path.is_dir() and not any(

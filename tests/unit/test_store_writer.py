@@ -14,13 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from imgstore import new_for_filename
 
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull, SyncFailed
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout
+from fieldrec.store.chunk_paths import chunk_paths
+from fieldrec.store.extra_log import mend_extra
 from fieldrec.store.new_store import recording_metadata
 from fieldrec.store.reader import StoreReader
+from fieldrec.store.recover import recover
 from fieldrec.store.writer import StoreWriter
 
 SPEC = FrameSpec((6, 8), "uint8", "MONO8", 25.0)
@@ -51,7 +55,7 @@ def assert_holds(path: Path, numbers: list[int]) -> None:
     assert reader.problems == ()
     assert reader.numbers.tolist() == numbers
     for stored in reader:
-        assert np.array_equal(stored.pixels, frame(stored.number, reader.spec))
+        assert np.array_equal(stored.pixels, frame(int(stored.number), reader.spec))
 
 
 def test_life_of_a_store_on_disk(tmp_path: Path) -> None:
@@ -115,6 +119,45 @@ def test_a_frame_of_another_format_is_refused_and_harms_nothing(tmp_path: Path) 
     append(store, 1)
     store.close()
     assert_holds(tmp_path / "s", [0, 1])
+
+
+def test_frames_of_any_shape_are_taken_where_that_is_asked_for(tmp_path: Path) -> None:
+    store = StoreWriter(tmp_path / "s", SPEC, chunksize=3, user_metadata={}, timezone="UTC",
+                        created_epoch_ns=START_NS, uniform=False)
+    frames: list[np.ndarray[Any, Any]] = [
+        np.zeros((6, 8), np.uint8), np.ones((3, 2, 4), np.float32), np.zeros((1,), ">u2"),
+        np.asfortranarray(np.arange(12.0).reshape(3, 4)), np.zeros((6, 8), np.uint8)]
+    for number, pixels in enumerate(frames):
+        store.append(pixels, number, START_NS, None)
+    with pytest.raises(ValueError, match="numbers"):
+        store.append(np.array([object()]), 5, START_NS, None)
+    store.close()
+    oracle = new_for_filename(str(tmp_path / "s"))
+    for number, pixels in enumerate(frames):
+        found = oracle.get_image(number)[0]
+        assert (found.dtype, found.shape) == (pixels.dtype, pixels.shape)
+        assert np.array_equal(found, pixels)
+    oracle.close()
+
+
+def test_frame_times_are_kept_to_the_last_bit(tmp_path: Path) -> None:
+    times_s = [1 / 3, 1.7e9 + 1 / 7, 1e-11, 0.1, 123456.789012345]
+    for closed in (True, False):
+        path = tmp_path / str(closed)
+        store = writer(path, chunksize=10)
+        for number, time_s in enumerate(times_s):
+            store.append(frame(number), number, round(time_s * 1e9), None, time_s)
+            store.add_extra_data(n=number)
+        if closed:
+            store.close()
+        else:
+            store.sync()
+            store.abandon()
+            recover(path)
+        oracle = new_for_filename(str(path))
+        assert oracle.get_frame_metadata()["frame_time"] == times_s
+        assert oracle.get_extra_data()["frame_time"].tolist() == times_s
+        oracle.close()
 
 
 def test_frames_with_strides_are_stored_right(tmp_path: Path) -> None:
@@ -494,6 +537,102 @@ def test_extra_data_after_an_exactly_full_last_chunk_is_kept(tmp_path: Path) -> 
     assert tree(tmp_path / "s") == ["000000/000000.npy", "000000/000001.npy",
                                     "000000/index.extra.json", "000000/index.npz",
                                     "metadata.yaml"]
+
+
+def test_extra_data_that_was_synced_survives_a_crash(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=3)
+    promised: list[int] = []
+    for number in range(8):
+        append(store, number)
+        store.add_extra_data(n=number)
+        if number % 2:
+            store.sync()
+            promised = list(range(number + 1))
+    store.add_extra_data(n="not synced")
+    store.abandon()
+    recover(tmp_path / "s")
+    oracle = new_for_filename(str(tmp_path / "s"))
+    table = oracle.get_extra_data()
+    oracle.close()
+    assert table["n"].tolist() == promised == table["frame_index"].tolist()
+    assert not list((tmp_path / "s").rglob("extra.log"))
+
+
+def test_what_is_added_between_two_chunks_is_synced_too(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    append(store, 0, 1)
+    store.add_extra_data(between=True)
+    store.sync()
+    store.abandon()
+    recover(tmp_path / "s")
+    assert [record["between"] for record in extra(tmp_path / "s", 0)] == [True]
+
+
+def test_extra_data_that_finds_no_room_to_be_journalled_comes_later(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s")
+    append(store, 0)
+    store.add_extra_data(n=0)
+    for number in (errno.ENOSPC, errno.EIO):
+        durable.set_hook(fail_at("write", "extra.log", number))
+        store.sync()
+        durable.set_hook(None)
+    store.add_extra_data(n=1)
+    store.sync()
+    store.abandon()
+    recover(tmp_path / "s")
+    assert [record["n"] for record in extra(tmp_path / "s", 0)] == [0, 1]
+
+
+def test_extra_data_may_take_the_reserve(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    append(store, 0)
+    store.add_extra_data(n=0)
+    append(store, 1)
+    failed: list[Path] = []
+
+    def no_room_yet(step: str, path: Path) -> None:
+        if step == "create" and path.name == ".index.extra.json.tmp" and not failed:
+            failed.append(path)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    durable.set_hook(no_room_yet)
+    append(store, 2)
+    durable.set_hook(None)
+    store.close()
+    assert failed
+    assert [record["n"] for record in extra(tmp_path / "s", 0)] == [0]
+
+
+def test_extra_data_that_finds_no_room_at_all_stays_in_its_journal(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s")
+    append(store, 0)
+    store.add_extra_data(n=0)
+    store.sync()
+    store.add_extra_data(n=1)
+    durable.set_hook(fail_at("create", ".index.extra.json.tmp", errno.ENOSPC))
+    store.close()
+    durable.set_hook(None)
+    assert StoreReader(tmp_path / "s").user_metadata["fieldrec"]["extra_data_lost"] == 1
+    assert mend_extra(chunk_paths(tmp_path / "s", 0)) == 1
+
+
+def test_extra_data_of_a_chunk_that_came_to_nothing_joins_the_one_before(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=1)
+    append(store, 0)
+    store.add_extra_data(n=0)
+    durable.set_hook(fail_at("write", "000000.npy", errno.EIO))
+    with pytest.raises(StoreError):
+        append(store, 1)
+    durable.set_hook(None)
+    store.add_extra_data(n=1)
+    store.sync()
+    store.close()
+    assert [record["n"] for record in extra(tmp_path / "s", 0)] == [0, 1]
+    assert not (tmp_path / "s" / "000001").exists()
+
+
+def extra(path: Path, chunk: int) -> Any:
+    return json.loads(chunk_paths(path, chunk).extra.read_text())
 
 
 def test_a_scan_that_probes_the_lock_does_not_stop_a_new_store(tmp_path: Path) -> None:
