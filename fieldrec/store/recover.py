@@ -2,78 +2,95 @@
 
 Blocking, in the db thread or a command. May be killed at any step and run again with the same
 result; running it on a complete store changes nothing. Keeps I1 (``.lock`` goes last), I2 (only
-frames whose digest matches are indexed) and I3 (works under the store's flock).
+whole frames are indexed) and I3 (works under the store's flock, and not beside another program that
+seems to write the store). What it does to one chunk is in :mod:`completion`.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from fieldrec.core import durable
 from fieldrec.core.errors import LockedError, NotFoundError, StoreDamaged, StoreError
-from fieldrec.store import layout, repair
-from fieldrec.store.layout import Columns
-from fieldrec.store.metadata import METADATA_NAME, metadata_text
-from fieldrec.store.reader import chunk_directories, read_index, read_metadata
+from fieldrec.store import layout
+from fieldrec.store.chunk_look import look_at
+from fieldrec.store.chunk_paths import ChunkPaths, find_chunks
+from fieldrec.store.completion import Completion
+from fieldrec.store.in_use import writer_of
+from fieldrec.store.metadata import METADATA_NAME, StoreMetadata, parse_metadata, store_metadata
+from fieldrec.store.metadata_rebuild import rebuild_metadata, write_metadata
+from fieldrec.store.recovery_note import Estimate, Journal
+from fieldrec.store.spec import ours_in
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What recover found and did."""
+    """What recover found and did; with what an earlier recovery did that was killed."""
 
     frames_kept: int
     """Frames that the store now lists."""
     frames_damaged: int
-    """Frames that were begun and are not whole: removed in this run."""
+    """Frames that were begun and are not whole."""
     chunks_repaired: int
-    """Chunks that got an index in this run."""
+    """Chunks that got another index."""
     note: str
     """One line per thing worth saying, "; " between them."""
+    notes: tuple[str, ...] = ()
+    """The same one by one."""
+    estimated: tuple[Estimate, ...] = ()
+    """Frames whose numbers or times nobody measured."""
 
 
-@dataclass(slots=True)
-class _Progress:
-    kept: int = 0
-    damaged: int = 0
-    repaired: int = 0
-
-    def result(self, notes: list[str]) -> Recovered:
-        return Recovered(self.kept, self.damaged, self.repaired, "; ".join(notes))
-
-
-def recover(path: Path) -> Recovered:
-    """Finish an interrupted store; a store without ``.lock`` is left as it is.
+def recover(path: Path, *, force: bool = False, now: Callable[[], float] = time.time) -> Recovered:
+    """Finish an interrupted store of any kind; a store without ``.lock`` is left as it is.
 
     A store that crashed before its metadata was written has no frames: it is removed. LockedError
-    while somebody records into it; StoreDamaged when its metadata is unreadable (nothing is
-    changed then); NotFoundError when nothing is there.
+    while somebody writes it (`force`: although it looks as if another program than ours did);
+    StoreDamaged when its metadata cannot be read and no index repeats it (nothing is changed then);
+    NotFoundError when nothing is there. `now`: epoch seconds.
     """
     if not path.is_dir():
         raise NotFoundError(f"{path}: no such recording")
     if not (path / layout.LOCK_NAME).exists():
         return _without_lock(path)
+    return _under_lock(path, frozenset(), guess=False, force=force, now=now)
+
+
+def put_right(path: Path, suspects: Collection[int], *, force: bool = False,
+              now: Callable[[], float] = time.time) -> Recovered:
+    """As :func:`recover`, but whether it is interrupted or not: also look at every frame of the
+    chunks with these numbers, and guess what no file tells of lost metadata."""
+    if not path.is_dir():
+        raise NotFoundError(f"{path}: no such recording")
+    try:
+        made = not (path / layout.LOCK_NAME).exists()
+        if made:
+            os.close(durable.create(path / layout.LOCK_NAME))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be repaired: {error.strerror}") from error
+    try:
+        return _under_lock(path, frozenset(suspects), guess=True, force=force or made, now=now)
+    except StoreDamaged:
+        if made:  # nothing could be done: it was not interrupted before
+            durable.unlink(path / layout.LOCK_NAME, missing_ok=True)
+        raise
+
+
+def _under_lock(path: Path, suspects: frozenset[int], *, guess: bool, force: bool,
+                now: Callable[[], float]) -> Recovered:
     try:
         with _locked(path):
-            if not (path / METADATA_NAME).exists():
+            if not (path / METADATA_NAME).exists() and not _may_hold_frames(path):
                 return _remove_unborn(path)
-            return _recover(path)
+            return _recover(path, suspects, guess=guess, force=force, now_s=now())
     except OSError as error:
         raise StoreError(f"{path}: cannot recover: {error}") from error
-
-
-def _without_lock(path: Path) -> Recovered:
-    if not any(path.iterdir()):  # the crash came between the directory and its lock
-        durable.rmtree(path)
-        return Recovered(0, 0, 0, "nothing was recorded: removed")
-    return Recovered(_count(path), 0, 0, "was complete already")
 
 
 @contextmanager
@@ -90,134 +107,103 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _remove_unborn(path: Path) -> Recovered:
-    """Remove what a crash left before metadata.yaml; never anything that could hold frames."""
-    if chunk_directories(path):
-        raise StoreDamaged(f"{path}: has frames but no {METADATA_NAME}; put it back from a "
-                           "copy, then recover again")
-    durable.rmtree(path)
-    return Recovered(0, 0, 0, "nothing was recorded: removed")
-
-
-def _recover(path: Path) -> Recovered:
-    store, user = read_metadata(path)
+def _recover(path: Path, suspects: frozenset[int], *, guess: bool, force: bool, now_s: float
+             ) -> Recovered:
+    store, user, lost = _metadata(path, guess)
+    metadata = store_metadata(store)
+    chunks = find_chunks(path, metadata)
+    if not force and not _is_ours(path, user, chunks):
+        _refuse_if_written(path, chunks, now_s)
     durable.unlink(path / layout.RESERVE_NAME, missing_ok=True)  # first: it makes room
-    _remove_temporaries(path)
-    progress = _Progress()
-    notes: list[str] = []
-    for chunk in _chunks(path):
-        _recover_chunk(chunk, store, progress, notes)
-    _drop_empty_tail(path)
-    _note_in_metadata(path, store, user)
+    for leftover in sorted(path.glob(".*.tmp")):
+        durable.unlink(leftover)
+    journal = Journal(path, now_s)
+    if lost:
+        for note in lost:
+            journal.say(note)
+        journal.save()
+        write_metadata(path, store, user)
+    kept = Completion(path, metadata, user, journal, suspects).run()
+    journal.finish(kept)
     durable.fsync_directory(path)
     durable.unlink(path / layout.LOCK_NAME)
-    return progress.result(notes)
+    entry = journal.entry
+    return Recovered(kept, entry.frames_damaged, len(entry.chunks_repaired),
+                     "; ".join(entry.notes), tuple(entry.notes), tuple(entry.estimated))
 
 
-def _remove_temporaries(directory: Path) -> None:
-    for entry in sorted(directory.glob(".*.tmp")):
-        durable.unlink(entry)
+# --- what there is -----------------------------------------------------------------------------
 
-
-def _chunks(path: Path) -> list[Path]:
-    """The store's chunks; the first is made when the crash came before it was."""
-    first = path / layout.chunk_name(0)
-    if not chunk_directories(path):
-        durable.make_directory(first)
-    return chunk_directories(path)
-
-
-def _recover_chunk(chunk: Path, store: dict[str, Any], progress: _Progress,
-                   notes: list[str]) -> None:
-    """Give one chunk a sound index, or say why it has none."""
+def _metadata(path: Path, guess: bool) -> tuple[dict[str, object], dict[str, object], list[str]]:
+    """(``__store``, user metadata, what to say when they had to be rebuilt)."""
+    file = path / METADATA_NAME
     try:
-        columns = read_index(chunk)
-    except FileNotFoundError:
-        _mend(chunk, store, progress, notes)
+        store, user = parse_metadata(file.read_text(encoding="utf-8"))
+        store_metadata(store)
+        return store, user, []
+    except FileNotFoundError as error:
+        reason: Exception = error
+        text = (f"{path}: has frames but no {METADATA_NAME}; put it back from a copy, then recover "
+                "again")
+    except (OSError, ValueError) as error:
+        reason = error
+        text = f"{file}: {error}; the frames beside it are intact"
+    try:
+        rebuilt = rebuild_metadata(path, guess=guess)
     except StoreDamaged as error:
-        if not _has_log(chunk):
-            notes.append(f"{error}, and there is no {layout.LOG_NAME} to rebuild it from; its "
-                         "frames are still there, without numbers and times")
-            return
-        _mend(chunk, store, progress, notes)
-    else:
-        progress.kept += len(columns)
-        repair.tidy(chunk)
+        raise StoreDamaged(f"{text} ({str(error).partition('; ')[2]})") from reason
+    return rebuilt.store, rebuilt.user, rebuilt.notes
 
 
-def _has_log(chunk: Path) -> bool:
-    return (chunk / layout.LOG_NAME).exists() or (chunk / layout.PLAN_NAME).exists()
+def _is_ours(path: Path, user: dict[str, object], chunks: list[ChunkPaths]) -> bool:
+    """Whether its writer would hold the flock: then nobody writes it."""
+    return bool(ours_in(user)) or (path / layout.RESERVE_NAME).exists() or any(
+        paths.log.exists() or paths.plan.exists() for paths in chunks[-2:])
 
 
-def _mend(chunk: Path, store: dict[str, Any], progress: _Progress, notes: list[str]) -> None:
-    """Build the index from the log. A chunk that never got a log never got a frame."""
-    if not _has_log(chunk):
-        if any(chunk.glob("*.npy")):
-            notes.append(f"{chunk}: neither index nor {layout.LOG_NAME}; its frames are still "
-                         "there, without numbers and times")
-            return
-        durable.write_atomic(chunk / layout.INDEX_NAME,
-                             layout.index_bytes(Columns.empty(), store))
-        return
-    header = layout.npy_header(tuple(store["imgshape"]), str(store["imgdtype"]))
-    size = int(np.prod(store["imgshape"])) * np.dtype(store["imgdtype"]).itemsize
-    try:
-        mended = repair.mend(chunk, header, size, store)
-    except ValueError as error:
-        notes.append(f"{chunk}: {error}")
-        return
-    progress.kept += len(mended.columns)
-    progress.damaged += mended.damaged
-    progress.repaired += 1
-    notes.append(f"{chunk.name}: {len(mended.columns)} frames kept, {mended.damaged} damaged")
+def _refuse_if_written(path: Path, chunks: list[ChunkPaths], now_s: float) -> None:
+    """LockedError when another program, which flocks nothing, seems to write the store."""
+    recent = [path, path / METADATA_NAME, path / layout.LOCK_NAME]
+    for paths in chunks[-1:]:
+        recent += [paths.frames, paths.index, paths.extra]
+    why = writer_of(path, recent, now_s)
+    if why:
+        raise LockedError(f"{path}: seems to be written still: {why}; stop the program that does, "
+                          "or wait a minute; if you know better, use --force")
 
 
-def _drop_empty_tail(path: Path) -> None:
-    """Remove a last chunk that the crash left without a frame; 000000 stays."""
-    chunks = chunk_directories(path)
-    while len(chunks) > 1 and _is_empty(chunks[-1]):
-        last = chunks.pop()
-        for file in sorted(last.iterdir(), key=lambda file: file.name == layout.INDEX_NAME):
-            durable.unlink(file)
-        durable.remove_empty_directory(last)
+def _may_hold_frames(path: Path) -> bool:
+    """Whether there is any chunk, of whatever kind of store."""
+    return any(entry.name.split(".")[0].isdecimal() for entry in path.iterdir())
 
 
-def _is_empty(chunk: Path) -> bool:
-    try:
-        return len(read_index(chunk)) == 0 and not any(chunk.glob("*.npy"))
-    except (FileNotFoundError, StoreDamaged):
-        return False
+def _remove_unborn(path: Path) -> Recovered:
+    """Remove what a crash left before metadata.yaml; of a directory that holds other things only
+    what is ours."""
+    others = [entry for entry in path.iterdir()
+              if entry.name not in (layout.LOCK_NAME, layout.RESERVE_NAME)
+              and not (entry.name.startswith(".") and entry.name.endswith(".tmp"))]
+    if not others:
+        durable.rmtree(path)
+        return Recovered(0, 0, 0, "nothing was recorded: removed")
+    for name in (layout.RESERVE_NAME, f".{METADATA_NAME}.tmp", layout.LOCK_NAME):
+        durable.unlink(path / name, missing_ok=True)
+    return Recovered(0, 0, 0, "nothing was recorded: unlocked")
 
 
-def _note_in_metadata(path: Path, store: dict[str, Any], user: dict[str, Any]) -> None:
-    """Put the gaps in the frame numbers into the metadata of a recording that was cut off.
-
-    The writer's split into dropped and lost died with it: all gaps count as dropped. Metadata that
-    the writer has closed (`interrupted` false) is right as it is.
-    """
-    ours = user.get("fieldrec")
-    if not isinstance(ours, dict) or not ours.get("interrupted", False):
-        return
-    changed = {**ours, "dropped": _gaps(path)}
-    if changed != ours:
-        text = metadata_text(store, {**user, "fieldrec": changed})
-        durable.write_atomic(path / METADATA_NAME, text.encode("ascii"))
-
-
-def _gaps(path: Path) -> int:
-    numbers = np.concatenate([np.zeros(0, np.int64),
-                              *(columns.numbers for columns in _sound(path))])
-    steps = np.diff(numbers)
-    return int((steps[steps > 1] - 1).sum())
+def _without_lock(path: Path) -> Recovered:
+    if not any(path.iterdir()):  # the crash came between the directory and its lock
+        durable.rmtree(path)
+        return Recovered(0, 0, 0, "nothing was recorded: removed")
+    return Recovered(_count(path), 0, 0, "was complete already")
 
 
 def _count(path: Path) -> int:
-    return sum(len(columns) for columns in _sound(path))
-
-
-def _sound(path: Path) -> Iterator[Columns]:
-    for chunk in chunk_directories(path):
-        try:
-            yield read_index(chunk)
-        except (FileNotFoundError, StoreDamaged):
-            continue
+    """Frames that its readable indexes list."""
+    try:
+        metadata: StoreMetadata = store_metadata(
+            parse_metadata((path / METADATA_NAME).read_text(encoding="utf-8"))[0])
+        looks = (look_at(paths) for paths in find_chunks(path, metadata))
+        return sum(len(look.columns) for look in looks if look.columns is not None)
+    except (OSError, ValueError):
+        return 0

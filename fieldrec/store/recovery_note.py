@@ -142,6 +142,10 @@ class Journal:
             self.entry.begun[chunk] = begun
             self.save()
 
+    def count(self, chunk: str, begun: int) -> None:
+        """So many frames were begun, as was found out while the chunk was repaired."""
+        self.entry.begun[chunk] = max(begun, self.entry.begun.get(chunk, 0))
+
     @property
     def unsettled(self) -> list[str]:
         """Chunks that a killed recovery began with and did not get to count."""
