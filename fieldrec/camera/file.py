@@ -9,6 +9,7 @@ stderr, and gives the same pixels for half the processor time.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +23,7 @@ from fieldrec.core.model import FrameHeader, FrameSpec
 
 _DEFAULT_HZ = 25.0
 """For files that do not say how fast they are."""
+_EARLIEST_YEAR = 1990
 _AV_FORMATS = {"BGR8": "bgr24", "MONO8": "gray"}
 
 
@@ -40,6 +42,19 @@ class Options(CameraOptions):
     """Skip frames that are fetched too late, as a live camera does; else catch up."""
     buffers: int = Field(default=4, ge=1)
     """Frames that may be late before they are dropped."""
+
+
+class FileFacts(NamedTuple):
+    """What a video file tells of itself before it is played."""
+
+    began_ns: int
+    """Epoch nanoseconds of its first frame, as far as anybody knows."""
+    began_by: str
+    """Where that is from."""
+    pixel_format: Literal["BGR8", "MONO8"]
+    """MONO8 when there are no colours in it."""
+    frame_count: int
+    """0 where the file does not say."""
 
 
 class _Played(NamedTuple):
@@ -129,6 +144,42 @@ class FileCamera:
         plane = converted.planes[0]
         rows = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)[:height]
         np.copyto(into.reshape(height, -1), rows[:, :into[0].size])
+
+
+def file_facts(path: Path) -> FileFacts:
+    """Look at a video file without playing it. CameraError in one line when it is none.
+
+    When it began is its `creation_time` where it has one (cameras write it), else the time at which
+    the file was last written, less its length.
+    """
+    container = _open_container(path)
+    try:
+        stream = container.streams.video[0]
+        told = stream.metadata.get("creation_time") or container.metadata.get("creation_time")
+        name = stream.codec_context.pix_fmt or ""
+        began_ns = _epoch_ns(told)
+        began_by = "the file's creation_time"
+        if began_ns is None:
+            began_ns = path.stat().st_mtime_ns - (container.duration or 0) * 1000
+            began_by = "the time at which the file was last written, less its length"
+        return FileFacts(began_ns, began_by, "MONO8" if name.startswith("gray") else "BGR8",
+                         int(stream.frames or 0))
+    finally:
+        container.close()
+
+
+def _epoch_ns(told: str | None) -> int | None:
+    """ISO text as epoch nanoseconds; None for nothing and for the dates that unset clocks give."""
+    try:
+        moment = datetime.fromisoformat(told or "")
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    if moment.year < _EARLIEST_YEAR:
+        return None
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
 
 
 def _probe(options: Options) -> FrameSpec:

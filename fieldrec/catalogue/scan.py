@@ -60,6 +60,17 @@ class Catalogue:
         self._contents.keep_only(recording.path for recording in found.values())
         return tuple(sorted(found.values(), key=lambda known: (known.created_utc, known.name)))
 
+    def one(self, name: str) -> Recording | None:
+        """The store of that name with the exports beside it, without a look at the others; None
+        when it is no store. OSError when the folder cannot be listed."""
+        recording = self._store(self.directory / name)
+        if recording is None:
+            return None
+        found = {name: recording}
+        self._add_exports(found, sorted(entry.name for entry in os.scandir(self.directory)
+                                        if entry.name.startswith(f"{name}.")))
+        return found[name]
+
     def _once(self, path: Path, load: Callable[[Path], T]) -> T:
         """`load(path)`, or what it returned when the file was last like this. OSError."""
         stat = path.stat()
@@ -145,6 +156,17 @@ def find(directory: Path, name: str) -> Recording:
     near = difflib.get_close_matches(name, recordings, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; there are {len(recordings)} recordings"
     raise NotFoundError(f"no recording {name!r} in {directory}{hint}")
+
+
+def look_at(path: Path) -> Recording:
+    """The store at `path`, wherever that is, with the exports beside it. NotFoundError."""
+    try:
+        found = Catalogue(path.parent).one(path.name)
+    except OSError as error:
+        raise NotFoundError(f"{path.parent}: {error.strerror}") from error
+    if found is None:
+        raise NotFoundError(f"{path}: no store there (no {METADATA_NAME})")
+    return found
 
 
 # --- judging one store ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Commands that only look: status, list, show, jobs, check."""
+"""Commands that only look: status, list, jobs, check; and recover, which mends what check finds."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ import click
 
 from fieldrec.cli.out import echo
 from fieldrec.cli.where import Where, where_options
-
-OWN_KEYS = frozenset({"fieldrec", "timezone", "acquisitionframerate", "acquisitionframerateenable"})
-"""User metadata that we write ourselves; shown in words elsewhere, whole with --json."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -98,50 +95,6 @@ def list_command(where: Where, as_json: bool) -> None:
         print_table("", RECORDING_COLUMNS, recording_rows(recordings))
     else:
         echo(f"no recordings in {folder}")
-
-
-@click.command("show")
-@click.argument("name")
-@where_options
-@json_option
-def show_command(where: Where, name: str, as_json: bool) -> None:
-    """Show all that is known of one recording."""
-    from fieldrec.catalogue.scan import find
-    from fieldrec.cli.tables import length_of, print_json, state_of, when
-    from fieldrec.status import words
-    from fieldrec.status.control_socket import RECORDING
-
-    recording = find(where.folder(), name)
-    if as_json:
-        print_json(RECORDING.dump_python(recording, mode="json"))
-        return
-    spec = recording.spec
-    rows = {
-        "recording": recording.name,
-        "state": state_of(recording),
-        "camera": recording.camera_serial,
-        "frames": f"{words.count(recording.frame_count)} (dropped {recording.dropped}, "
-                  f"lost {recording.lost})",
-        "picture": "-" if spec is None else
-                   f"{spec.shape[1]}x{spec.shape[0]} {spec.pixel_format}, {spec.nominal_hz:g} Hz",
-        "first frame": when(recording.first_time_ns),
-        "last frame": when(recording.last_time_ns),
-        "length": length_of(recording),
-        "raw": f"{words.size(recording.size_bytes)} in {recording.path}" if recording.has_raw
-               else "deleted",
-        "uuid": recording.uuid,
-        "timezone": f"{recording.timezone} (clock: {recording.clock_quality.value})",
-    }
-    for export in recording.exports:
-        rows[f"export {export.preset}"] = (
-            f"{export.path.name}, {words.size(export.size_bytes)}, {export.frame_count} frames, "
-            f"verified {when(export.verified_at_ns)}, xxh64 {export.digest}")
-    for key, value in recording.user_metadata.items():
-        if key not in OWN_KEYS:
-            rows[f"meta {key}"] = str(value)
-    width = max(len(key) for key in rows)
-    for key, value in rows.items():
-        echo(f"{words.safe_text(key):<{width}}  {words.safe_text(value)}")
 
 
 @click.command("jobs")

@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "stop": ("verbs", "Stop recording (daemon)."),
     "status": ("look", "Say how the box is."),
     "list": ("look", "List the recordings."),
-    "show": ("look", "Show one recording."),
+    "show": ("show", "Show one recording, or any store."),
     "jobs": ("look", "List the jobs, with why they wait."),
     "check": ("look", "Check that everything on disk is as promised."),
     "recover": ("look", "Complete interrupted recordings."),
@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "retry": ("verbs", "Queue a failed job again."),
     "eject": ("verbs", "Make a drive safe to remove."),
     "view": ("view", "Look at a store: window, terminal or contact sheet."),
+    "save": ("save", "Save a video file or a camera as a store of any format."),
     "transcode": ("transcode", "Make a movie of a store, with its true times."),
     "config": ("config", "Check a configuration file."),
 }

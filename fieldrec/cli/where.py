@@ -53,6 +53,12 @@ class Where:
         """The folder of the store that `text` means: a recording of the folder by its name, or
         the path of a store or of its metadata.yaml. NotFoundError, with the nearest name."""
         from fieldrec.catalogue.scan import find
+
+        path = self.store_path(text)
+        return find(self.folder(), text).path if path is None else path
+
+    def store_path(self, text: str) -> Path | None:
+        """The same; None for a name under which there is neither a store nor a folder."""
         from fieldrec.store.metadata import METADATA_NAME
 
         path = Path(text)
@@ -60,13 +66,14 @@ class Where:
             path = path.expanduser()
         if path.name == METADATA_NAME:
             path = path.parent
-        if "/" not in text:
-            directory: Path = self.load().storage.directory
-            if text and (directory / text / METADATA_NAME).exists():
-                return directory / text
-            if not path.is_dir():
-                return find(self.folder(), text).path
-        return path
+        if path.name in ("", ".."):  # its name is shown, and is the movie's title
+            path = path.absolute()
+        if "/" in text:
+            return path
+        directory: Path = self.load().storage.directory
+        if text and (directory / text / METADATA_NAME).exists():
+            return directory / text
+        return path if path.is_dir() else None
 
 
 def load_checked(path: Path) -> Any:
