@@ -1,4 +1,4 @@
-"""Conformance matrix: every format x dtype x shape x encoding, written by each library, read by both.
+"""Conformance: every format x dtype x shape x encoding, written by each library, read by both.
 
 Generated, not listed: a combination that imgstore can write is written by both libraries, and each
 store is read by both. Pixels, numbers, times and metadata must be equal: between the readers

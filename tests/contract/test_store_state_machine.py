@@ -158,7 +158,7 @@ class TwoPngStores(TwoStores):
 def _outcome(call: Callable[[Any], Any], on: Any) -> Any:
     try:
         return call(on)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (whatever imgstore raises is the expectation)
         return type(error)
 
 
