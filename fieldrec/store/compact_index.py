@@ -10,6 +10,7 @@ without a name, or in memory. Nothing depends on the file: failing to write it i
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import secrets
@@ -225,9 +226,7 @@ class _Opening:
                 with tempfile.TemporaryFile(dir=directory) as temporary:
                     builder.write(temporary.fileno())
                     file = IndexFile(os.dup(temporary.fileno()))
-        rows_read = compact_file.load(file)[1]
-        return IndexRows(rows_read.chunk_numbers, rows_read.starts, rows_read.columns,
-                         self._positions)
+        return self._with_open_chunks(compact_file.load(file)[1], seen)
 
     def _save(self, builder: IndexBuilder) -> IndexFile:
         """Write the file under another name, then give it its own."""
@@ -257,8 +256,12 @@ class _Opening:
         parts = [self._chunk_rows(chunk) for chunk in table]
         table["rows"] = [UNREADABLE if part is None else len(part) for part in parts]
         joined = _joined([part for part in parts if part is not None and len(part)])
-        rows = rows_of(table, joined)
-        return IndexRows(rows.chunk_numbers, rows.starts, joined, self._positions)
+        return self._with_open_chunks(rows_of(table, joined), seen)
+
+    def _with_open_chunks(self, rows: IndexRows, seen: Seen) -> IndexRows:
+        journals = seen.table["number"][seen.table["kind"] == JOURNAL]
+        return dataclasses.replace(rows, positions=self._positions,
+                                   open_chunks=frozenset(journals.tolist()))
 
     # --- one chunk ------------------------------------------------------------------------------
 

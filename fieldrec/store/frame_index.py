@@ -9,6 +9,7 @@ caller's back; an answer is right or an exception.
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping
@@ -46,6 +47,9 @@ class IndexRows:
     where they are needed."""
     positions: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
     """By chunk number: where in the chunk each frame lies, where that is not 0, 1, 2 …"""
+
+    open_chunks: frozenset[int] = frozenset()
+    """Numbers of those that may still be written to."""
 
     def same_frames(self, other: IndexRows) -> bool:
         """Whether both list the same chunks with as many frames."""
@@ -183,7 +187,10 @@ class FrameIndex:
 
     def _paths(self, number: int) -> ChunkPaths:
         if self._last_paths is None or self._last_paths.number != number:
-            self._last_paths = chunk_paths(self._root, number, self._extension)
+            paths = chunk_paths(self._root, number, self._extension)
+            if number in self._rows.open_chunks:
+                return _as_it_is_now(paths)
+            self._last_paths = paths
         return self._last_paths
 
     def _asked(self, question: Callable[[IndexRows], T]) -> T:
@@ -198,6 +205,13 @@ class FrameIndex:
             raise StoreDamaged(f"{self._root}: changed while it was read; open it again")
         self._rows = rows
         return question(rows)
+
+
+def _as_it_is_now(paths: ChunkPaths) -> ChunkPaths:
+    """With the video where it lies while it is written."""
+    if paths.open_video is None or paths.frames.exists():
+        return paths
+    return dataclasses.replace(paths, frames=paths.open_video)
 
 
 # --- looking up ---------------------------------------------------------------------------------

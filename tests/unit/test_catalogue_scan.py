@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import imgstore
 import numpy as np
 import pytest
 import xxhash
@@ -15,18 +16,22 @@ import xxhash
 from fieldrec.catalogue.scan import Catalogue, find, scan
 from fieldrec.core.errors import NotFoundError
 from fieldrec.core.model import ClockQuality, FrameSpec, RecordingState
-from fieldrec.store import reader
-from fieldrec.store.layout import Columns
+from fieldrec.store import chunk_index, reader
+from fieldrec.store.chunk_index import ChunkRows
+from fieldrec.store.chunk_paths import ChunkPaths
+from fieldrec.store.compact_index import COMPACT_NAME, open_index
+from fieldrec.store.new_store import recording_metadata
 from fieldrec.store.writer import StoreWriter
+from tests.fakes.crafted_indexes import craft, put_index, run
 
 SPEC = FrameSpec((6, 8), "uint8", "MONO8", 25.0)
 
 
 def begin(directory: Path, name: str, count: int = 5, created_ns: int = 0) -> StoreWriter:
+    user = {"genotype": "wt", "fieldrec": {"camera_serial": "cam1", "clock_quality": "gps"}}
     store = StoreWriter(directory / name, SPEC, chunksize=2, timezone="UTC",
                         created_epoch_ns=1_700_000_000_000_000_000 + created_ns,
-                        user_metadata={"genotype": "wt", "fieldrec": {
-                            "camera_serial": "cam1", "clock_quality": "gps"}})
+                        user_metadata=recording_metadata(user, SPEC, "UTC"))
     for number in range(count):
         store.append(np.full(SPEC.shape, number, np.uint8), number, 1000 + number, None)
     return store
@@ -57,6 +62,18 @@ def sidecar(directory: Path, recording: str, uuid: str, preset: str = "High") ->
     path = video.with_name(video.name + ".json")
     path.write_text(json.dumps(content))
     return path
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The chunks whose indexes are read from now on."""
+    reads: list[Path] = []
+
+    def counting(chunk: ChunkPaths) -> ChunkRows:
+        reads.append(chunk.frames)
+        return chunk_index.read_rows(chunk)
+
+    monkeypatch.setattr("fieldrec.catalogue.contents.read_rows", counting)
+    return reads
 
 
 def states(directory: Path) -> dict[str, RecordingState]:
@@ -105,6 +122,61 @@ def test_frames_of_open_chunks_are_counted(tmp_path: Path) -> None:
     (found,) = scan(tmp_path)
     assert found.frame_count == 5
     store.close()
+
+
+def test_an_interim_index_does_not_hide_what_came_after_it(tmp_path: Path) -> None:
+    store = begin(tmp_path, "bees", 3)
+    last = tmp_path / "bees" / "000001"
+    (last / "frames.log").write_bytes((last / "frames.log").read_bytes() + bytes(2 * 48))
+    put_index(tmp_path / "bees", store.metadata, 1, run(2, 1))
+    (found,) = scan(tmp_path)
+    assert (found.frame_count, found.state) == (5, RecordingState.RECORDING)
+    store.abandon()
+
+
+# --- other kinds of stores ----------------------------------------------------------------------
+
+@pytest.mark.parametrize(("form", "index"), [("png", "000001/index.npz"),
+                                             ("mjpeg/avi", "000001.npz")])
+def test_stores_of_other_programs_and_formats(tmp_path: Path, form: str, index: str) -> None:
+    path = tmp_path / "bees"
+    random = np.random.default_rng(1)
+    with imgstore.new_for_format(form, str(path), mode="w", imgshape=(64, 96, 3), chunksize=2,
+                                 metadata={"hwframerate": 50}) as store:
+        for number in range(4):
+            store.add_image(random.integers(0, 255, (64, 96, 3), np.uint8), number, 5.0 + number)
+        assert states(tmp_path) == {"bees": RecordingState.INTERRUPTED}
+    (found,) = scan(tmp_path)
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    assert (found.state, found.frame_count, found.size_bytes) == (RecordingState.COMPLETE, 4, size)
+    assert (found.first_time_ns, found.last_time_ns) == (5_000_000_000, 8_000_000_000)
+    assert found.spec == FrameSpec((64, 96, 3), "uint8", "BGR8", 50.0)
+    (path / index).unlink()
+    assert states(tmp_path) == {"bees": RecordingState.DAMAGED}
+
+
+def test_the_size_of_many_pictures_is_measured_in_samples(tmp_path: Path) -> None:
+    craft(tmp_path / "bees", [run(0, 1000)])
+    text = (tmp_path / "bees" / "metadata.yaml").read_text()
+    (tmp_path / "bees" / "metadata.yaml").write_text(text.replace("format: npy", "format: png"))
+    for position in range(1000):
+        (tmp_path / "bees" / "000000" / f"{position:06d}.png").write_bytes(bytes(100))
+    (found,) = scan(tmp_path)
+    assert abs(found.size_bytes - 100_000) < 20_000
+
+
+def test_the_compact_index_saves_reading_all_others(tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "bees"
+    metadata = craft(root, [run(number * 10, 10) for number in range(20)])
+    before = scan(tmp_path)
+    open_index(root, metadata)
+    assert (root / COMPACT_NAME).exists()
+    reads = counted(monkeypatch)
+    assert scan(tmp_path) == before
+    assert [path.name for path in reads] == ["000000", "000019"]
+    put_index(root, metadata, 7, run(70, 9))
+    assert scan(tmp_path)[0].frame_count == 199
 
 
 def test_what_is_no_recording_is_passed_over(tmp_path: Path) -> None:
@@ -181,13 +253,7 @@ def test_what_has_not_changed_is_not_read_again(tmp_path: Path,
     record(tmp_path, "bees")
     catalogue = Catalogue(tmp_path)
     before = catalogue.refresh()
-    reads: list[Path] = []
-
-    def counting(chunk: Path) -> Columns:
-        reads.append(chunk)
-        return reader.read_index(chunk)
-
-    monkeypatch.setattr("fieldrec.catalogue.scan.read_index", counting)
+    reads = counted(monkeypatch)
     assert catalogue.refresh() == before
     assert reads == []
     record(tmp_path, "wasps", 2)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 from pathlib import Path
 
+import imgstore
 import numpy as np
 import pytest
 import xxhash
@@ -21,6 +23,7 @@ from fieldrec.jobs.source import (
     items_of,
     store_files,
 )
+from fieldrec.store import layout
 from tests.fakes.small_stores import contents, make_export, make_store
 
 
@@ -57,7 +60,8 @@ def test_items_are_the_store_and_each_export(folder: Path) -> None:
 
 def test_temporary_files_and_an_old_manifest_are_no_part_of_a_store(folder: Path) -> None:
     before = store_files(folder / "bees")
-    for name in (".metadata.yaml.tmp", ".reserve", "fieldrec-manifest.json"):
+    for name in (".metadata.yaml.tmp", ".reserve", "fieldrec-manifest.json", ".frames.index",
+                 ".frames.index.0a.tmp"):
         (folder / "bees" / name).write_text("x")
     assert store_files(folder / "bees") == before
 
@@ -90,6 +94,34 @@ def test_a_store_without_digests_is_read_all_the_same(folder: Path) -> None:
     np.savez(index.with_name("index"), **kept)
     assert frame_digests(index.parent) == {}
     assert read_all(reader_of(folder)) == contents(folder / "bees")
+
+
+def test_pictures_are_checked_by_their_files(folder: Path) -> None:
+    root = folder / "bees"
+    chunk = root / "000000"
+    for position in range(4):
+        (chunk / f"{position:06d}.npy").rename(chunk / f"{position:06d}.png")
+    text = (root / "metadata.yaml").read_text()
+    (root / "metadata.yaml").write_text(text.replace("format: npy", "format: png"))
+    columns = layout.parse_index((chunk / "index.npz").read_bytes())
+    digests = np.array([xxhash.xxh3_64_intdigest((chunk / f"{position:06d}.png").read_bytes())
+                        for position in range(4)], np.uint64)
+    (chunk / "index.npz").write_bytes(layout.index_bytes(
+        dataclasses.replace(columns, digests=digests), {}))
+    (chunk / "000077.txt").write_text("no frame")
+    assert read_all(reader_of(folder)) == contents(root)
+    (chunk / "000002.png").write_bytes((chunk / "000001.png").read_bytes())
+    with pytest.raises(StoreDamaged, match=r"000000/000002\.png.*not those that were recorded"):
+        read_all(reader_of(folder))
+
+
+def test_a_video_store_is_read_as_it_is(tmp_path: Path) -> None:
+    with imgstore.new_for_format("mjpeg/avi", str(tmp_path / "bees"), mode="w", chunksize=2,
+                                 imgshape=(64, 64), metadata={}) as store:
+        for number in range(4):
+            store.add_image(np.zeros((64, 64), np.uint8), number, number / 25)
+    reader = reader_of(tmp_path)
+    assert read_all(reader) == contents(tmp_path / "bees")
 
 
 def test_an_unreadable_index_is_damage(folder: Path) -> None:
