@@ -26,7 +26,6 @@ from fieldrec.core.errors import (
 from fieldrec.core.model import Export
 from fieldrec.export import sidecar
 from fieldrec.export.encoding import MovieFormat, PartFile, encode, encoder_name
-from fieldrec.export.frames import checked_frames
 from fieldrec.export.part import (
     discard,
     errors_in_one_line,
@@ -39,6 +38,7 @@ from fieldrec.export.prefetch import prefetched
 from fieldrec.export.presets import Preset, export_name
 from fieldrec.export.timing import TICKS_PER_SECOND, Ticks, ticks
 from fieldrec.export.verify import Quality, expected, verify, written_digest
+from fieldrec.store.checked_frames import CheckedFrames
 from fieldrec.store.reader import StoreReader
 
 Progress = Callable[[str, int, int], None]
@@ -109,7 +109,7 @@ class _Work:
         """Write the part file, durably; returns the digest of its bytes."""
         descriptor = fresh_part(self.part)
         try:
-            converted = (pictures.convert(pixels) for pixels in checked_frames(self.store))
+            converted = (pictures.convert(pixels) for pixels in CheckedFrames(self.store).each())
             with prefetched(converted, "export-read") as ahead:
                 encode(PartFile(self.part, descriptor), ahead, pts, self._form(pictures),
                        stop=self.stop, on_frame=self._report("encoding"))
@@ -118,7 +118,8 @@ class _Work:
             os.close(descriptor)
 
     def _verify(self, pictures: Pictures, pts: Ticks, digest: str) -> Quality:
-        with prefetched(expected(pictures, checked_frames(self.store)), "export-read") as ahead:
+        raw = CheckedFrames(self.store).each()
+        with prefetched(expected(pictures, raw), "export-read") as ahead:
             return verify(self.part, digest, pts, ahead, pictures=pictures, preset=self.preset,
                           stop=self.stop, on_frame=self._report("verifying"))
 

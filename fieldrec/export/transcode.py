@@ -33,7 +33,6 @@ from fieldrec.core.model import Export
 from fieldrec.export import sidecar
 from fieldrec.export.containers import CONTAINERS, Container
 from fieldrec.export.encoding import MovieFormat, PartFile, encode, encoder_name
-from fieldrec.export.frames import checked_frames
 from fieldrec.export.part import (
     discard,
     errors_in_one_line,
@@ -48,6 +47,7 @@ from fieldrec.export.reduced import Reduction, reduction
 from fieldrec.export.stopped import ExportStopped
 from fieldrec.export.timing import mean_hz, ticks
 from fieldrec.export.verify import Quality, expected, verify, written_digest
+from fieldrec.store.checked_frames import CheckedFrames
 from fieldrec.store.extra_data import jsonable
 from fieldrec.store.extra_read import iter_extra_records
 from fieldrec.store.layout import seconds_of
@@ -140,14 +140,14 @@ class _Work:
         return reduction(self.store.metadata, self.store.spec, told, self._looked_at)
 
     def _looked_at(self) -> Iterator[Pixels]:
-        for index, pixels in enumerate(checked_frames(self.store, self.first, self.end)):
+        for index, pixels in enumerate(CheckedFrames(self.store).each(self.first, self.end)):
             if self.stop.is_set():
                 raise ExportStopped("stopped")
             yield pixels
             self.on_progress("looking", index + 1, len(self.pts))
 
     def _frames(self) -> Iterator[Pixels]:
-        return map(self.reduction.apply, checked_frames(self.store, self.first, self.end))
+        return map(self.reduction.apply, CheckedFrames(self.store).each(self.first, self.end))
 
     def _refuse_if_full(self) -> None:
         """A rough bound: half of what such a movie typically needs must be free."""
