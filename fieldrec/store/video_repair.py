@@ -8,8 +8,9 @@ again with the same result (I2), because each step can tell whether it was done:
 
 1. Without a plan: verify. A finished video that has no index yet and is not as it should be gets
    the name of an unfinished one back.
-2. Where frames in the middle are lost: write ``frames.plan`` atomically, the kept records with the
-   positions they were written at. From here on nothing is verified.
+2. Where logged frames are lost: write ``frames.plan`` atomically, the kept records with the
+   positions they were written at. From here on nothing else is kept: a video's only frame is there
+   twice, and a video without any has a black one, which must not be taken for the lost ones.
 3. End the video and give it its name; or write the new one under a temporary name first.
 4. Write the index, then remove the unfinished video, the log and the plan, in this order: with a
    plan and no unfinished video, only the index is missing.
@@ -47,13 +48,13 @@ def mend_video(paths: ChunkPaths, metadata: StoreMetadata, *,
     a head is damaged or no frame is left, and there is no encoder here to make another; StoreFull.
     """
     form = video_form(metadata)
-    damaged = 0
+    damaged, seen = 0, None
     if paths.plan.exists():
         kept = layout.parse_log(paths.plan.read_bytes())
-        if _unfinished(paths).exists():
-            _write_anew(paths, form, kept.positions.tolist())
     else:
-        kept, damaged = _verify(paths, form)
+        kept, damaged, seen = _verify(paths, form)
+    if _unfinished(paths).exists() or not paths.frames.exists():
+        _finish(paths, form, kept.positions.tolist(), seen)
     columns = replace(kept.columns, digests=None)
     write_index(paths.index, layout.index_bytes(columns, metadata.raw))
     tidy_video(paths)
@@ -81,16 +82,10 @@ def end_unlogged(paths: ChunkPaths, metadata: StoreMetadata) -> int:
         return 0
     form = video_form(metadata)
     seen = _Seen.of(path, form)
-    kept = seen.decodable(None)
-    if not kept:
-        durable.unlink(path)
-        return 0
-    samples = seen.at_the_beginning(kept)
-    if samples is not None:
-        _end(paths, seen, samples)
-    else:
-        _write_anew(paths, form, [seen.frames[at][0].position for at in kept])
-        durable.unlink(path)
+    kept = [seen.frames[at][0].position for at in seen.decodable(None)]
+    if kept:
+        _finish(paths, form, kept, seen)
+    durable.unlink(path, missing_ok=True)
     return len(kept)
 
 
@@ -183,8 +178,9 @@ def _unfinished(paths: ChunkPaths) -> Path:
     return paths.open_video
 
 
-def _verify(paths: ChunkPaths, form: VideoForm) -> tuple[Log, int]:
-    """Find what can be kept and finish the video with it; (its records, how many are lost)."""
+def _verify(paths: ChunkPaths, form: VideoForm) -> tuple[Log, int, _Seen | None]:
+    """(records of what can be kept, how many frames are lost, the unfinished video that has them).
+    Where there is no unfinished video afterwards, the finished one is right as it is."""
     log = _log(paths)
     found = [_Seen.of(path, form) for path in (paths.frames, _unfinished(paths)) if path.exists()]
     if log is None and any(seen.frames for seen in found):
@@ -192,22 +188,18 @@ def _verify(paths: ChunkPaths, form: VideoForm) -> tuple[Log, int]:
                          "says when they were taken")
     if log is None or not found:
         log = log or Log(np.zeros(0, np.int64), layout.Columns.empty())
-        _write_blank(paths, form)
-        return log, len(log.positions)
+        return _records(paths, log, []), len(log.positions), None
     choices = [(seen, seen.decodable(log.positions.tolist())) for seen in found]
     seen, kept = max(choices, key=lambda choice: len(choice[1]))
-    records = _records(log, [seen.frames[at][0].position for at in kept])
-    samples = seen.at_the_beginning(kept)
-    if not kept:
-        _write_blank(paths, form)
-    elif samples is not None:
-        _end(paths, seen, samples)
-    else:
-        if seen.path != _unfinished(paths):
+    if seen.path == paths.frames:
+        samples = seen.at_the_beginning(kept)
+        if samples is not None and seen.is_ended(samples):
+            durable.unlink(_unfinished(paths), missing_ok=True)
+        else:
             durable.rename(seen.path, _unfinished(paths))
-        durable.write_atomic(paths.plan, layout.log_bytes(records))
-        _write_anew(paths, form, records.positions.tolist())
-    return records, _lost(seen, log, len(kept))
+            seen = replace(seen, path=_unfinished(paths))
+    records = _records(paths, log, [seen.frames[at][0].position for at in kept])
+    return records, _lost(seen, log, len(kept)), seen
 
 
 def _log(paths: ChunkPaths) -> Log | None:
@@ -220,9 +212,13 @@ def _log(paths: ChunkPaths) -> Log | None:
     return log if len(log.positions) or data == layout.log_header() else None
 
 
-def _records(log: Log, positions: list[int]) -> Log:
+def _records(paths: ChunkPaths, log: Log, positions: list[int]) -> Log:
+    """The records of the frames at these positions; they are the plan where others are lost."""
     chosen = np.isin(log.positions, np.asarray(positions, np.int64))
-    return Log(log.positions[chosen], log.columns.take(chosen))
+    records = Log(log.positions[chosen], log.columns.take(chosen))
+    if not chosen.all():
+        durable.write_atomic(paths.plan, layout.log_bytes(records))
+    return records
 
 
 def _lost(seen: _Seen, log: Log, kept: int) -> int:
@@ -231,62 +227,62 @@ def _lost(seen: _Seen, log: Log, kept: int) -> int:
     begun = set(log.positions.tolist())
     if len(begun) > 1:
         begun |= {head.position for head, _offset in seen.frames}
-    return len(begun) + seen.torn - kept
+    if seen.torn:
+        begun.add(seen.frames[-1][0].position + 1 if seen.frames else 0)
+    return len(begun) - kept
 
 
 # --- finishing ---------------------------------------------------------------------------------
 
-def _end(paths: ChunkPaths, seen: _Seen, samples: Samples) -> None:
-    """End the video where it is, if it is not, and give it its name."""
-    unfinished = _unfinished(paths)
-    if seen.path == paths.frames and seen.is_ended(samples):
+def _finish(paths: ChunkPaths, form: VideoForm, positions: list[int], seen: _Seen | None) -> None:
+    """The finished video, of the frames that the unfinished one has at these positions. That stays
+    when it had to be copied. `seen`: the unfinished one, where it was looked through already."""
+    if not positions:  # readers open no video that is empty
+        encoder = PictureEncoder(form)
+        _write_anew(paths, form, encoder.track, [encoder.blank()])
         return
-    if seen.path != unfinished:
-        durable.rename(seen.path, unfinished)
-    if seen.track is None:
-        raise StoreDamaged(f"{seen.path}: its head is damaged")
-    first = next(iter(_packets(unfinished, seen, [0])))
-    video = GrowingVideo.reopen(unfinished, seen.form.container, seen.track, samples, first)
+    seen = seen or _Seen.of(_unfinished(paths), form)
+    places = {head.position: at for at, (head, _offset) in enumerate(seen.frames)}
+    missing = [position for position in positions if position not in places]
+    if missing:
+        raise _unreadable(seen, missing[0])
+    kept = [places[position] for position in positions]
+    samples = seen.at_the_beginning(kept)
+    if samples is None or seen.track is None:
+        track = seen.track or PictureEncoder(form).track
+        _write_anew(paths, form, track, _packets(seen, kept))
+    else:
+        _end_in_place(paths, seen, seen.track, samples)
+
+
+def _end_in_place(paths: ChunkPaths, seen: _Seen, track: Track, samples: Samples) -> None:
+    first = next(iter(_packets(seen, [0])))
+    video = GrowingVideo.reopen(seen.path, seen.form.container, track, samples, first)
     try:
         video.end()
     finally:
         video.close()
-    durable.rename(unfinished, paths.frames)
+    durable.rename(seen.path, paths.frames)
 
 
-def _write_anew(paths: ChunkPaths, form: VideoForm, positions: list[int]) -> None:
-    """The finished video, of the packets that the unfinished one has at these positions."""
-    seen = _Seen.of(_unfinished(paths), form)
-    places = {head.position: at for at, (head, _offset) in enumerate(seen.frames)}
-    if not positions:
-        _write_blank(paths, form)
-        return
-    missing = [position for position in positions if position not in places]
-    if missing:
-        raise StoreDamaged(f"{seen.path}: the frame at {missing[0]} cannot be read any more")
-    track = seen.track or PictureEncoder(form).track
-    _write_video(paths, form, track,
-                 _packets(seen.path, seen, [places[position] for position in positions]))
-
-
-def _write_blank(paths: ChunkPaths, form: VideoForm) -> None:
-    """A video of one black picture: readers open none that is empty."""
-    encoder = PictureEncoder(form)
-    _write_video(paths, form, encoder.track, [encoder.blank()])
-
-
-def _packets(path: Path, seen: _Seen, places: list[int]) -> Iterable[_Packet]:
-    with WrittenVideo(path, seen.form.container) as video:
+def _packets(seen: _Seen, places: list[int]) -> Iterable[_Packet]:
+    with WrittenVideo(seen.path, seen.form.container) as video:
         for at in places:
             head, offset = seen.frames[at]
             packet = video.read(offset, head.size)
             if not seen.form.container.is_whole(head, packet):
-                raise StoreDamaged(f"{path}: the frame at {head.position} cannot be read any more")
+                raise _unreadable(seen, head.position)
             yield packet, head.key
 
 
-def _write_video(paths: ChunkPaths, form: VideoForm, track: Track, packets: Iterable[_Packet]
-                 ) -> None:
+def _unreadable(seen: _Seen, position: int) -> StoreDamaged:
+    return StoreDamaged(f"{seen.path}: the frame at {position} was there and cannot be read any "
+                        "more; copy the store to another disk, then recover again")
+
+
+def _write_anew(paths: ChunkPaths, form: VideoForm, track: Track, packets: Iterable[_Packet]
+                ) -> None:
+    """A whole video of these packets, under a temporary name first."""
     temporary = paths.frames.with_name(f".{paths.frames.name}.tmp")
     if temporary.exists():
         durable.unlink(temporary)
