@@ -22,6 +22,7 @@ from fieldrec.camera.synthetic import Options, SyntheticCamera
 from fieldrec.core.model import FrameSpec
 from fieldrec.export.presets import preset
 from fieldrec.export.run import run_export
+from fieldrec.store.new_store import recording_metadata
 from fieldrec.store.writer import StoreWriter
 
 HZ = 30
@@ -56,8 +57,9 @@ def make_recording(store: Path, raw: Path, pixel_format: str, frames: int) -> No
         {"width": 1280, "height": 1024, "hz": HZ, "pixel_format": pixel_format}))
     spec: FrameSpec = camera.open()
     pixels = np.empty(spec.shape, spec.dtype)
-    writer = StoreWriter(store, spec, chunksize=200, user_metadata={}, timezone="UTC",
-                         created_epoch_ns=1_700_000_000_000_000_000)
+    writer = StoreWriter(store, spec, chunksize=200, timezone="UTC",
+                         created_epoch_ns=1_700_000_000_000_000_000,
+                         user_metadata=recording_metadata({}, spec, "UTC"))
     with raw.open("wb") as file:
         for number in range(frames):
             camera.render(number, pixels)

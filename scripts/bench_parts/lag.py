@@ -20,6 +20,7 @@ import table
 from fieldrec.app import DAEMON, App
 from fieldrec.config import Config
 from fieldrec.core.model import FrameSpec, Job
+from fieldrec.store.new_store import recording_metadata
 from fieldrec.store.writer import StoreWriter
 
 TICK_S = 0.01
@@ -51,8 +52,9 @@ def measure(folder: Path, quick: bool, repetitions: int) -> None:
 
 def make_recording(path: Path) -> None:
     """Something to copy: 200 MB."""
-    writer = StoreWriter(path, SPEC, chunksize=200, user_metadata={}, timezone="UTC",
-                         created_epoch_ns=1_700_000_000_000_000_000)
+    writer = StoreWriter(path, SPEC, chunksize=200, timezone="UTC",
+                         created_epoch_ns=1_700_000_000_000_000_000,
+                         user_metadata=recording_metadata({}, SPEC, "UTC"))
     random = np.random.default_rng(1)
     for number in range(OLDER_FRAMES):
         pixels = random.integers(0, 256, SPEC.shape, np.uint8)

@@ -14,6 +14,7 @@ import numpy as np
 import table
 
 from fieldrec.core.model import FrameSpec
+from fieldrec.store.new_store import recording_metadata
 from fieldrec.store.writer import StoreWriter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,7 +74,8 @@ def make_recordings(folder: Path, count: int) -> None:
     for number in range(count):
         created_ns = 1_700_000_000_000_000_000 + number * 60_000_000_000
         writer = StoreWriter(folder / f"bees_{number:06d}", spec, chunksize=2, timezone="UTC",
-                             user_metadata={"bird": "dove"}, created_epoch_ns=created_ns)
+                             user_metadata=recording_metadata({"bird": "dove"}, spec, "UTC"),
+                             created_epoch_ns=created_ns)
         for frame in range(3):
             writer.append(pixels, frame, created_ns + frame * 40_000_000, None)
         writer.close()

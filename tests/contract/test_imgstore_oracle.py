@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from fieldrec.core.model import FrameSpec
+from fieldrec.store.layout import second_of
+from fieldrec.store.new_store import recording_metadata
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.recover import recover
 from fieldrec.store.writer import StoreWriter
@@ -36,8 +38,9 @@ def time_ns(number: int) -> int:
 
 def write(path: Path, spec: FrameSpec, numbers: Sequence[int], *, chunksize: int = 4,
           close: bool = True) -> StoreWriter:
-    store = StoreWriter(path, spec, chunksize=chunksize, user_metadata=USER,
-                        timezone="Europe/Vienna", created_epoch_ns=START_NS)
+    store = StoreWriter(path, spec, chunksize=chunksize, timezone="Europe/Vienna",
+                        created_epoch_ns=START_NS,
+                        user_metadata=recording_metadata(USER, spec, "Europe/Vienna"))
     for number in numbers:
         store.append(pixels(spec, number), number, time_ns(number), None)
         if number % 3 == 0:
@@ -59,7 +62,7 @@ def assert_imgstore_reads(path: Path, spec: FrameSpec, numbers: Sequence[int]) -
         for number in numbers:
             image, (told, at) = oracle.get_next_image()
             assert told == number
-            assert at == time_ns(number) / 1e9
+            assert at == second_of(time_ns(number))
             assert image.dtype == np.dtype(spec.dtype)
             assert np.array_equal(image, pixels(spec, number))
         with pytest.raises(EOFError):
@@ -69,7 +72,7 @@ def assert_imgstore_reads(path: Path, spec: FrameSpec, numbers: Sequence[int]) -
             assert told == number
             assert np.array_equal(oracle.get_image(number)[0], image)
         assert oracle.get_frame_metadata() == {
-            "frame_number": list(numbers), "frame_time": [time_ns(n) / 1e9 for n in numbers]}
+            "frame_number": list(numbers), "frame_time": [second_of(time_ns(n)) for n in numbers]}
         assert {key: oracle.user_metadata[key] for key in USER} == USER
         assert oracle.user_metadata["acquisitionframerate"] == spec.nominal_hz
         created, zone = oracle.created
@@ -131,7 +134,7 @@ def test_imgstore_reads_the_extra_data(tmp_path: Path, numbers: list[int]) -> No
     assert table["ok"].tolist() == [True] * len(with_extra)
     assert table["at"].tolist() == ["2023-01-01T00:00:00"] * len(with_extra)
     assert table["frame_number"].tolist() == with_extra
-    assert table["frame_time"].tolist() == [time_ns(number) / 1e9 for number in with_extra]
+    assert table["frame_time"].tolist() == [second_of(time_ns(number)) for number in with_extra]
     assert table["frame_index"].tolist() == [numbers.index(number) for number in with_extra]
 
 
