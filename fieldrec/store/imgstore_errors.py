@@ -78,7 +78,7 @@ class NotReadable(StateError, AttributeError):
     """Reading was asked of a store that is open for writing."""
 
 
-class NotWritable(StateError, AttributeError, TypeError):
+class NotWritable(StateError, AttributeError, TypeError, ValueError):
     """Writing was asked of a store that is open for reading."""
 
 
