@@ -134,7 +134,6 @@ class Completion:
         if name in self._journal.unsettled:
             damaged = self._journal.settle(name, kept)
             self._journal.say(f"{name}: {kept} frames kept, {damaged} damaged")
-            self._journal.save()
 
     def _go_on(self, paths: ChunkPaths, columns: Columns) -> None:
         if len(columns) == 0:
@@ -219,10 +218,10 @@ class Completion:
         if moves:
             self._journal.say(f"{name}: not whole, put aside: "
                               f"{_some([target.name for _, target in moves])}")
-        self._say_estimated(name, new)
-        begun = {*found.whole.tolist(), *range(len(known.columns)), *found.broken_positions}
+        begun = max((len(known.columns), *(found.whole[-1:] + 1),
+                     *(at + 1 for at in found.broken_positions)))
         if begun:
-            self._journal.intend(name, len(begun))
+            self._journal.intend(name, int(begun), self._estimate(name, new))
         for path, target in moves:
             durable.rename(path, target)
         if len(new.columns) == 0:
@@ -255,13 +254,15 @@ class Completion:
             durable.write_atomic(paths.index,
                                  layout.index_bytes(Columns.empty(), self._metadata.raw))
 
-    def _say_estimated(self, name: str, new: rebuild.NewIndex) -> None:
+    def _estimate(self, name: str, new: rebuild.NewIndex) -> Estimate | None:
+        """What of a new index nobody measured; said, too."""
         by = [f"{what} {how}" for what, how in (("numbers", new.numbers_by),
                                                 ("times", new.times_by)) if how]
         count = int((new.number_estimated | new.time_estimated).sum())
-        if by and count:
-            self._journal.say(f"{name}: estimated for {count} frames: {'; '.join(by)}")
-            self._journal.estimated(Estimate(name, count, new.numbers_by, new.times_by))
+        if not by or not count:
+            return None
+        self._journal.say(f"{name}: estimated for {count} frames: {'; '.join(by)}")
+        return Estimate(name, count, new.numbers_by, new.times_by)
 
     # --- what is around a chunk -----------------------------------------------------------------
 

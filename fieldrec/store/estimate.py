@@ -25,6 +25,7 @@ _LATEST_START_NS = 3600 * SECOND_NS
 """So long after its store was made the first frame may come; after that, it is a copy's time."""
 _SHORTEST_NS = 200_000
 _EVEN_FACTOR = 1.5
+_NEAR = 0.1
 _INT64 = np.iinfo(np.int64)
 
 
@@ -102,17 +103,24 @@ def estimate_times(positions: NDArray[np.int64], clues: Clues) -> tuple[NDArray[
     return _by_steps(positions, clues, interval_ns)
 
 
-def usual_interval_ns(times_ns: NDArray[np.int64]) -> int:
-    """Median distance of neighbouring times; 0 where they tell none."""
-    return max(0, int(np.median(np.diff(times_ns)))) if len(times_ns) > 1 else 0
+def usual_interval_ns(times_ns: NDArray[np.int64]) -> float:
+    """Mean of the distances of neighbouring times that are near their median, so that neither a
+    gap nor rounding counts; 0 where they tell none."""
+    if len(times_ns) < 2:
+        return 0.0
+    steps = np.diff(times_ns)
+    median = float(np.median(steps))
+    if median <= 0:
+        return 0.0
+    return float(steps[np.abs(steps - median) <= _NEAR * median].mean())
 
 
-def _interval_ns(clues: Clues) -> int:
+def _interval_ns(clues: Clues) -> float:
     measured = usual_interval_ns(clues.before.times_ns) or usual_interval_ns(clues.after.times_ns)
-    return measured or (round(SECOND_NS / clues.nominal_hz) if clues.nominal_hz > 0 else 0)
+    return measured or (SECOND_NS / clues.nominal_hz if clues.nominal_hz > 0 else 0.0)
 
 
-def _by_files(positions: NDArray[np.int64], clues: Clues, interval_ns: int
+def _by_files(positions: NDArray[np.int64], clues: Clues, interval_ns: float
               ) -> NDArray[np.int64] | None:
     """The files' times, None where they are not plausible: after a copy they are the copy's."""
     written_ns = clues.file_times_ns
@@ -126,7 +134,7 @@ def _by_files(positions: NDArray[np.int64], clues: Clues, interval_ns: int
     return times_ns if sound else None
 
 
-def _rate_agrees(positions: NDArray[np.int64], times_ns: NDArray[np.int64], interval_ns: int
+def _rate_agrees(positions: NDArray[np.int64], times_ns: NDArray[np.int64], interval_ns: float
                  ) -> bool:
     if len(positions) < 2:
         return True
@@ -137,7 +145,7 @@ def _rate_agrees(positions: NDArray[np.int64], times_ns: NDArray[np.int64], inte
 
 
 def _place_agrees(positions: NDArray[np.int64], times_ns: NDArray[np.int64], clues: Clues,
-                  interval_ns: int) -> bool:
+                  interval_ns: float) -> bool:
     first_ns, last_ns = int(times_ns[0]), int(times_ns[-1])
     slack_ns = max(_SLACK_NS, 20 * interval_ns)
     if len(clues.after) and last_ns > int(clues.after.times_ns[0]) + _SLACK_NS:
@@ -152,22 +160,20 @@ def _place_agrees(positions: NDArray[np.int64], times_ns: NDArray[np.int64], clu
         clues.start_ns - _SLACK_NS <= first_ns <= clues.start_ns + _LATEST_START_NS)
 
 
-def _by_steps(positions: NDArray[np.int64], clues: Clues, interval_ns: int
+def _by_steps(positions: NDArray[np.int64], clues: Clues, interval_ns: float
               ) -> tuple[NDArray[np.int64], str]:
     before, after = clues.before.times_ns, clues.after.times_ns
+    step_ns, assumed = _or_assumed(interval_ns)
     if len(before):
         last_ns = int(before[-1])
         even_ns = _even_ns(positions, last_ns, after, interval_ns)
         if even_ns:
-            return _steps(positions, last_ns + even_ns, even_ns), (
+            return _steps(positions + 1, last_ns, even_ns), (
                 "evenly between the frames before and after")
-        step_ns, assumed = _or_assumed(interval_ns)
-        return _steps(positions, last_ns + step_ns, step_ns), (
+        return _steps(positions + 1, last_ns, step_ns), (
             f"going on from the frame before by {_shown(step_ns)}{assumed}")
-    step_ns, assumed = _or_assumed(interval_ns)
-    if len(after):
-        start_ns = int(after[0]) - step_ns * (int(positions[-1]) + 1 if len(positions) else 0)
-        return _steps(positions, start_ns, step_ns), (
+    if len(after) and len(positions):
+        return _steps(positions - positions[-1] - 1, int(after[0]), step_ns), (
             f"back from the frame after by {_shown(step_ns)}{assumed}")
     return _steps(positions, clues.start_ns or 0, step_ns), (
         f"from {'the start of the recording' if clues.start_ns else '1970'} by "
@@ -175,24 +181,26 @@ def _by_steps(positions: NDArray[np.int64], clues: Clues, interval_ns: int
 
 
 def _even_ns(positions: NDArray[np.int64], last_ns: int, after: NDArray[np.int64],
-             interval_ns: int) -> int:
+             interval_ns: float) -> float:
     """The interval that fills the gap between both neighbours, 0 where it is not the usual one."""
     if len(after) == 0 or len(positions) == 0:
-        return 0
+        return 0.0
     even_ns = (int(after[0]) - last_ns) / (int(positions[-1]) + 2)
     usual = not interval_ns or interval_ns / _EVEN_FACTOR <= even_ns <= interval_ns * _EVEN_FACTOR
-    return round(even_ns) if usual and even_ns >= 1 else 0
+    return even_ns if usual and even_ns >= 1 else 0.0
 
 
-def _or_assumed(interval_ns: int) -> tuple[int, str]:
+def _or_assumed(interval_ns: float) -> tuple[float, str]:
     if interval_ns:
         return interval_ns, ""
-    return round(SECOND_NS / ASSUMED_HZ), f" (nothing tells the frame rate: {ASSUMED_HZ:g} assumed)"
+    return SECOND_NS / ASSUMED_HZ, f" (nothing tells the frame rate: {ASSUMED_HZ:g} assumed)"
 
 
-def _steps(positions: NDArray[np.int64], start_ns: int, step_ns: int) -> NDArray[np.int64]:
-    return positions * step_ns + start_ns
+def _steps(positions: NDArray[np.int64], start_ns: int, step_ns: float) -> NDArray[np.int64]:
+    """Times so far apart, that of position 0 being `start_ns`."""
+    times_ns: NDArray[np.int64] = np.rint(positions * step_ns).astype(np.int64) + start_ns
+    return times_ns
 
 
-def _shown(step_ns: int) -> str:
+def _shown(step_ns: float) -> str:
     return f"{step_ns / 1e6:.6g} ms"

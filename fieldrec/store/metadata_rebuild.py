@@ -28,6 +28,7 @@ from fieldrec.store.metadata import (
     VIDEO_CLASS,
     StoreMetadata,
     metadata_text,
+    parse_metadata,
     store_metadata,
 )
 from fieldrec.store.rebuild import free_name
@@ -78,7 +79,7 @@ def rebuild_metadata(root: Path, *, guess: bool) -> Rebuilt:
     store = {"version": STORE_VERSION, "encoding": None, **store}
     notes.append("user metadata: " + (f"kept {', '.join(map(str, read))}" if read
                                       else "none could be read"))
-    return Rebuilt(store, read, notes)
+    return Rebuilt(*parse_metadata(metadata_text(store, read)), notes)
 
 
 def write_metadata(root: Path, store: Mapping[str, Any], user: Mapping[str, Any]) -> None:

@@ -182,7 +182,8 @@ def _columns(listed: Columns, numbers: NDArray[np.int64], times_ns: NDArray[np.i
 
 def aside(root: Path, paths: ChunkPaths, broken: tuple[Path, ...]) -> list[tuple[Path, Path]]:
     """(file, where in the store's root it is put aside) of files of a chunk; nothing is done."""
-    return [(path, free_name(root, f"{paths.frames.name}.{path.name}{DAMAGED}"))
+    return [(path, free_name(root, (path.name if path == paths.frames
+                                    else f"{paths.frames.name}.{path.name}") + DAMAGED))
             for path in broken]
 
 

@@ -133,14 +133,17 @@ class Journal:
         if text not in self.entry.notes:
             self.entry.notes.append(text)
 
-    def intend(self, chunk: str, begun: int) -> None:
-        """Put on disk, before anything of a chunk is changed, how many frames were begun in it.
+    def intend(self, chunk: str, begun: int, estimate: Estimate | None = None) -> None:
+        """Put on disk, before anything of a chunk is changed, how many frames were begun in it
+        and what of them gets into its index as an estimate.
 
         Of a chunk that an earlier, killed recovery began with, the count it found then stays.
         """
-        if chunk not in self.entry.begun:
-            self.entry.begun[chunk] = begun
-            self.save()
+        self.entry.begun.setdefault(chunk, begun)
+        if estimate is not None:
+            others = [one for one in self.entry.estimated if one.chunk != chunk]
+            self.entry.estimated = [*others, estimate]
+        self.save()
 
     def count(self, chunk: str, begun: int) -> None:
         """So many frames were begun, as was found out while the chunk was repaired."""
@@ -158,12 +161,6 @@ class Journal:
             self.entry.chunks_repaired.append(chunk)
             self.entry.frames_damaged += damaged
         return damaged
-
-    def estimated(self, estimate: Estimate) -> None:
-        """Say on disk that numbers or times are estimated, before they get into an index."""
-        self.entry.estimated = [one for one in self.entry.estimated
-                                if one.chunk != estimate.chunk] + [estimate]
-        self.save()
 
     def save(self) -> None:
         """Put the entry on disk as unfinished."""
