@@ -82,7 +82,8 @@ def _jpg(data: memoryview) -> str | None:
 
 def _jpg_scan(data: memoryview, at: int) -> str | None:
     """From the first scan on the end marker stands for nothing but the end."""
-    if at > len(data) or (found := _JPG_END.search(data, at)) is None:
+    found = _JPG_END.search(data, at)
+    if found is None:
         return _CUT
     if bytes(data[found.end():]).strip(_PADDING):
         return f"damaged: it ends at byte {found.end()}, but goes on"

@@ -43,12 +43,13 @@ def _shape_for(code: str) -> tuple[int, ...]:
     return (16, 24, 4 if code in ("cv_rgba", "cv_bgra") else 3)
 
 
-@pytest.mark.parametrize("code", sorted(encodings.codes()))
-def test_every_code_decodes_as_imgstore_does(code: str) -> None:
-    stored = RNG.integers(0, 256, _shape_for(code)).astype(np.uint8)
-    picture = encodings.decode(stored, code)
-    assert np.array_equal(picture, ImageCodecProcessor().convert_to_bgr(stored, code))
-    assert picture.shape == (16, 24, 3) == encodings.decoded_shape(stored.shape, code)
+def test_every_code_decodes_as_imgstore_does() -> None:
+    real = ImageCodecProcessor()
+    for code in encodings.codes():
+        stored = RNG.integers(0, 256, _shape_for(code)).astype(np.uint8)
+        picture = encodings.decode(stored, code)
+        assert np.array_equal(picture, real.convert_to_bgr(stored, code)), code
+        assert picture.shape == (16, 24, 3) == encodings.decoded_shape(stored.shape, code), code
 
 
 def test_a_store_without_encoding_shows_what_it_stores() -> None:
@@ -87,13 +88,13 @@ def _mosaic(order: str) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("order", ["RG", "BG", "GB", "GR"])
-@pytest.mark.parametrize("name", ["Bayer{}", "Bayer_{}", "Bayer{}8", "Bayer{}10", "Bayer{}12",
-                                  "Bayer{}12p", "Bayer{}10g", "Bayer{}12Packed", "Bayer{}16"])
-def test_a_cameras_mosaic_comes_out_in_its_colours(order: str, name: str) -> None:
-    code = encodings.from_pylon(name.format(order))
-    assert code is not None
-    inside = encodings.decode(_mosaic(order), code)[4:-4, 4:-4]
-    assert (inside == (0, 0, 200)).all()
+def test_a_cameras_mosaic_comes_out_in_its_colours(order: str) -> None:
+    for name in ("Bayer{}", "Bayer_{}", "Bayer{}8", "Bayer{}10", "Bayer{}12", "Bayer{}12p",
+                 "Bayer{}10g", "Bayer{}12Packed", "Bayer{}16"):
+        code = encodings.from_pylon(name.format(order))
+        assert code is not None
+        inside = encodings.decode(_mosaic(order), code)[4:-4, 4:-4]
+        assert (inside == (0, 0, 200)).all(), name
 
 
 @pytest.mark.parametrize("name", ["BayerBG", "Bayer_RG", "BayerGB", "", None, "None"])

@@ -3,9 +3,11 @@ and an error where imgstore loses something silently."""
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -291,9 +293,17 @@ def test_what_has_the_structure_but_no_picture(capfd: pytest.CaptureFixture[str]
     files = frame_files(metadata("bmp", (4, 5)))
     data = bytearray(written(files, frame((4, 5))))
     data[28:30] = b"\x09\x00"  # nine bits per pixel
-    with pytest.raises(StoreDamaged, match="cannot be decoded as bmp"):
-        files.decode(memoryview(bytes(data) + bytes(999)), "x")
+    vast = (b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", struct.pack(">IIBxxxx", 60_000, 60_000, 8))
+            + _png_chunk(b"IDAT", zlib.compress(b"")) + _png_chunk(b"IEND", b""))
+    for content in (bytes(data) + bytes(999), vast):
+        with pytest.raises(StoreDamaged, match="cannot be decoded as bmp"):
+            files.decode(memoryview(content), "x")
     capfd.readouterr()
+
+
+def _png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(
+        ">I", zlib.crc32(kind + content))
 
 
 @pytest.mark.parametrize("form", FORMATS)
