@@ -28,16 +28,16 @@ class DirectoryFrames:
         self._chunk: ChunkPaths | None = None
         self._prefix = ""
 
-    def read(self, chunk: ChunkPaths, position: int, out: NDArray[Any] | None = None
-             ) -> NDArray[Any]:
+    def read(self, chunk: ChunkPaths, position: int, out: NDArray[Any] | None = None,
+             digest: int | None = None) -> NDArray[Any]:
         """The array in the file of this position, with the shape and dtype that the file says.
 
         Into `out` where it has just these, so look at what is returned. Of npy by one read without
-        a copy. StoreDamaged, naming the file: missing, cut, cannot be decoded.
+        a copy. StoreDamaged, naming the file: missing, cut, cannot be decoded, or not what `digest` says.
         """
         if chunk is not self._chunk:
             self._enter(chunk)
-        return self._read(f"{self._prefix}{position:06d}{self._ending}", out)
+        return self._read(f"{self._prefix}{position:06d}{self._ending}", out, digest)
 
     def mapped(self, chunk: ChunkPaths, position: int) -> NDArray[Any]:
         """The frame as a read-only view of its file; only pages that are looked at are read.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fieldrec.core.errors import StoreDamaged, StoreError
 from fieldrec.store import picture_checks
 from fieldrec.store.metadata import StoreMetadata
-from fieldrec.store.npy_frames import NUMBERS, AnyPath, Buffer, NpyFiles, read_file
+from fieldrec.store.npy_frames import NUMBERS, AnyPath, Buffer, NpyFiles, changed, read_file
 
 COLOUR_SUFFIX = "+color"
 PICTURE_FORMATS = ("bmp", "png", "jpg", "tif", "ppm", "pgm")
@@ -66,8 +66,10 @@ class FrameFiles(Protocol):
         where that has just its shape and dtype. StoreDamaged, naming the path."""
         ...
 
-    def read(self, path: AnyPath, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """The frame in this file, as :meth:`decode`. One read of the whole file."""
+    def read(self, path: AnyPath, out: NDArray[Any] | None = None, digest: int | None = None
+             ) -> NDArray[Any]:
+        """The frame in this file, as :meth:`decode`. One read of the whole file. StoreDamaged also
+        when it is not what `digest` says."""
         ...
 
 
@@ -143,9 +145,13 @@ class PictureFiles:
             return False
         return True
 
-    def read(self, path: AnyPath, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def read(self, path: AnyPath, out: NDArray[Any] | None = None, digest: int | None = None
+             ) -> NDArray[Any]:
         """The picture in this file; `out` is used when shape and dtype are the picture's."""
-        return self.decode(memoryview(read_file(path)), path, out)
+        data = memoryview(read_file(path))
+        if digest is not None and not self.is_whole(data, digest):
+            raise changed(path)
+        return self.decode(data, path, out)
 
     def decode(self, data: memoryview, path: AnyPath, out: NDArray[Any] | None = None
                ) -> NDArray[Any]:

@@ -155,6 +155,10 @@ class FrameIndex:
         """Epoch nanoseconds of one frame. IndexError outside."""
         return int(self._at(TIME_NS, index))
 
+    def digest_at(self, index: int) -> int | None:
+        """XXH3-64 of one frame; None when some chunk has none. IndexError outside."""
+        return int(self._at(DIGEST, index)) if DIGEST in self._rows.columns else None
+
     def find_number(self, number: int | float) -> int | None:
         """Index of the first stored frame of this number; None without one."""
         sought = _plain(number)

@@ -12,13 +12,14 @@ from fieldrec.store.chunk_paths import ChunkPaths
 class FrameSource(Protocol):
     """The pixels of one store. One thread at a time; blocks for the disk and the decoder."""
 
-    def read(self, chunk: ChunkPaths, position: int, out: NDArray[Any] | None = None
-             ) -> NDArray[Any]:
+    def read(self, chunk: ChunkPaths, position: int, out: NDArray[Any] | None = None,
+             digest: int | None = None) -> NDArray[Any]:
         """The array stored at this position (0 …) of the chunk, before any `encoding` is decoded.
 
         Into `out` (C-contiguous, of the store's shape and dtype) where given, else into an array
-        of its own. StoreDamaged, naming the file and the position, when it is missing, cut or
-        cannot be decoded; the next call may read another frame.
+        of its own. StoreDamaged, naming the file and the position, when it is missing, cut, cannot
+        be decoded, or is not what `digest` (the index's, where there is one) says; the next call
+        may read another frame.
         """
         ...
 

@@ -115,11 +115,13 @@ class NpyFiles:
 
     # --- read -----------------------------------------------------------------------------------
 
-    def read(self, path: AnyPath, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def read(self, path: AnyPath, out: NDArray[Any] | None = None, digest: int | None = None
+             ) -> NDArray[Any]:
         """The frame in this file, with the shape and dtype that the file says.
 
         Into `out` when it has just these and is C-contiguous; otherwise `out` is left as it is, or
-        overwritten with pixels that do not count. StoreDamaged: missing, cut, no .npy frame.
+        overwritten with pixels that do not count. StoreDamaged: missing, cut, no .npy frame, or
+        not the pixels whose `digest` is given.
         """
         if (out is None or out.shape != self._shape or out.dtype != self._dtype
                 or not out.flags.c_contiguous):
@@ -134,9 +136,11 @@ class NpyFiles:
                 os.close(descriptor)
         except OSError as error:
             raise unreadable(path, error) from error
-        if got == self._total and self._head == self._expected:
-            return pixels
-        return self._read_any(path, out)
+        if got != self._total or self._head != self._expected:
+            pixels = self._read_any(path, out)
+        if digest is not None and _digest_of(pixels) != digest:
+            raise changed(path)
+        return pixels
 
     def _read_any(self, path: AnyPath, out: NDArray[Any] | None) -> NDArray[Any]:
         """A frame with another header than the one before, or a broken one."""
@@ -300,6 +304,19 @@ def read_file(path: AnyPath) -> bytes:
     except OSError as error:
         raise unreadable(path, error) from error
     return data
+
+
+def changed(path: AnyPath) -> StoreDamaged:
+    """A frame file that is whole, but not what was recorded."""
+    return StoreDamaged(f"{os.fspath(path)}: not what was recorded: its digest differs from the "
+                        "index's; put it back from a copy")
+
+
+def _digest_of(pixels: NDArray[Any]) -> int:
+    """XXH3-64 of the pixels as they lay in the file."""
+    if not pixels.flags.c_contiguous:  # the file has them in Fortran order
+        pixels = pixels.T
+    return xxhash.xxh3_64_intdigest(pixels.data)
 
 
 def unreadable(path: AnyPath, error: OSError) -> StoreDamaged:

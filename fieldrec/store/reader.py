@@ -47,10 +47,15 @@ class StoredFrame:
 class StoreReader:
     """One store, opened from its metadata; the index is opened when first needed."""
 
-    def __init__(self, path: Path) -> None:
-        """NotFoundError without a store there, StoreDamaged when its metadata is unreadable,
-        StoreError for frame files of a format that is not known."""
+    def __init__(self, path: Path, *, verify: bool = True) -> None:
+        """`verify`: what is read is compared with the digest taken when it was recorded, where
+        the index has one; a flipped bit is then an error, not a picture.
+
+        NotFoundError without a store there, StoreDamaged when its metadata is unreadable,
+        StoreError for frame files of a format that is not known.
+        """
         self.path = path
+        self._verify = verify
         store, self.user_metadata = read_metadata(path)
         try:
             self.metadata: StoreMetadata = store_metadata(store)
@@ -134,10 +139,12 @@ class StoreReader:
 
         Into `out` (C-contiguous, of the store's shape and dtype) when given: npy is then copied
         nowhere else. Without it, a frame that is not of the store's shape comes as it is. Holds a
-        descriptor of video only. StoreDamaged, naming the file, when it is missing or not whole.
+        descriptor of video only. StoreDamaged, naming the file, when it is missing, not whole or
+        not what was recorded.
         """
         chunk, position = self.index.locate(index)
-        pixels = self._frames().read(chunk, position, out)
+        digest = self.index.digest_at(index) if self._verify else None
+        pixels = self._frames().read(chunk, position, out, digest)
         if out is not None and pixels is not out:
             self._put(index, pixels, out)
             return out

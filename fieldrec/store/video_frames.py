@@ -43,9 +43,10 @@ class VideoFrames:
         self._listings: OrderedDict[Path, tuple[_Signature, Listing]] = OrderedDict()
         self._converter: Any = None
 
-    def read(self, chunk: ChunkPaths, position: int, out: NDArray[Any] | None = None
-             ) -> NDArray[Any]:
-        """As in the protocol: uint8, (h, w, 3) BGR or, for all that is not colour, (h, w)."""
+    def read(self, chunk: ChunkPaths, position: int, out: NDArray[Any] | None = None,
+             digest: int | None = None) -> NDArray[Any]:
+        """As in the protocol: uint8, (h, w, 3) BGR or, for all that is not colour, (h, w). Video
+        chunks have no digests of pixels."""
         frame = self._decoder(chunk).picture(position)
         return self._pixels(frame, chunk.frames, position, out)
 
