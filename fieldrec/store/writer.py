@@ -253,7 +253,7 @@ class StoreWriter:
             return
         try:
             if not self._distrusted:
-                chunk.finish()
+                self._even_when_full(chunk.finish)
             with self._sync_lock:
                 self.interim.end()
                 if not self._distrusted:

@@ -6,16 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from fieldrec.core.errors import StoreFull
+from fieldrec.core.model import FrameSpec
 from fieldrec.store.chunk_paths import chunk_paths
 from fieldrec.store.layout import seconds_of
 from fieldrec.store.metadata import StoreMetadata
 from fieldrec.store.video_repair import mend_video
+from fieldrec.store.writer import StoreWriter
 from tests.fakes.video_chunks import (
     FORMS,
     START_NS,
@@ -138,6 +142,48 @@ def new_root(folder: Path) -> Path:
     root = folder / "ours"
     root.mkdir()
     return root
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 2 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a tmpfs")
+    mount = tmp_path / "tiny"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", mount], check=True)
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", mount], check=True)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("form", FORMS)
+def test_a_store_on_a_full_disk_is_closed_in_order(tiny_disk: Path, form: str) -> None:
+    """Not a byte is free, and the video still gets its end: nothing has to be copied."""
+    spec = FrameSpec((48, 64), "uint8", "MONO8", 25.0)
+    noise = np.random.default_rng(4).integers(0, 30, (48, 64), np.uint8)
+    store = StoreWriter(tiny_disk / "s", spec, chunksize=5000, user_metadata={}, timezone="UTC",
+                        created_epoch_ns=START_NS, form=form)
+    count = 0
+    with pytest.raises(StoreFull):
+        while True:
+            image = picture(count % 256) + np.roll(noise, count)
+            store.append(image, count, START_NS + count * STEP_NS, None)
+            count += 1
+    with pytest.raises(OSError, match="No space left"), (tiny_disk / "rest").open("ab", 0) as rest:
+        while True:
+            rest.write(bytes(512))
+    store.close()
+    assert 200 < count < 5000
+    assert not (tiny_disk / "s" / ".lock").exists()
+    oracle = imgstore.new_for_filename(str(tiny_disk / "s"))
+    for number in range(count):
+        image, (told, _at) = oracle.get_next_image()
+        assert told == number
+        assert number_in(image) == number % 256
+    oracle.close()
 
 
 CHILD = """
