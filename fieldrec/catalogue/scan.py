@@ -160,6 +160,7 @@ def find(directory: Path, name: str) -> Recording:
 
 def look_at(path: Path) -> Recording:
     """The store at `path`, wherever that is, with the exports beside it. NotFoundError."""
+    path = path.absolute()
     try:
         found = Catalogue(path.parent).one(path.name)
     except OSError as error:

@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "eject": ("verbs", "Make a drive safe to remove."),
     "view": ("view", "Look at a store: window, terminal or contact sheet."),
     "save": ("save", "Save a video file or a camera as a store of any format."),
+    "convert": ("convert", "Make a store of another format, compared frame by frame."),
     "transcode": ("transcode", "Make a movie of a store, with its true times."),
     "config": ("config", "Check a configuration file."),
 }

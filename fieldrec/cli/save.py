@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from fieldrec.camera import Camera
     from fieldrec.record.saving import Plan, Saved
 
-CHUNKSIZE, VIDEO_CHUNKSIZE = 200, 10_000
-"""imgstore's own; of video stores a chunk is a file."""
-
 
 @click.command("save")
 @click.option("--source", required=True, metavar="FILE|CAMERA",
@@ -27,7 +24,7 @@ CHUNKSIZE, VIDEO_CHUNKSIZE = 200, 10_000
 @click.option("--format", "form", default="npy", show_default=True,
               help="npy, png, tif, bmp, jpg, pgm, ppm; mjpeg/avi, h264/mkv, avc1/mp4.")
 @click.option("--chunksize", type=click.IntRange(1, 1_000_000),
-              help=f"Frames per chunk; default {CHUNKSIZE}, of video {VIDEO_CHUNKSIZE}.")
+              help="Frames per chunk; default 200, of video 10000.")
 @click.option("--frames", type=click.IntRange(min=1), help="At most so many.")
 @click.option("--metadata", "--meta", "meta", multiple=True, metavar="K=V", help="User metadata.")
 @click.argument("store", type=click.Path(path_type=Path))
@@ -42,6 +39,7 @@ def save_command(where: Where, source: str, form: str, chunksize: int | None, fr
     from fieldrec.cli.long_work import Progress, stopped_by_signals
     from fieldrec.record.saving import Plan
     from fieldrec.status import words
+    from fieldrec.store.convert import CHUNKSIZE, VIDEO_CHUNKSIZE
     from fieldrec.store.created import local_timezone
     from fieldrec.store.metadata import VIDEO_FORMATS
 

@@ -20,6 +20,8 @@ Rows = Iterator[tuple[str, str]]
 
 OWN_KEYS = frozenset({"fieldrec", "timezone", "acquisitionframerate", "acquisitionframerateenable"})
 """User metadata that we write ourselves; shown in words elsewhere, whole with --json."""
+NOTED_KEYS = ("stop_reason", "source", "times_from", "converted_from")
+"""Of our own mapping in the metadata: what is not said elsewhere."""
 SHOWN_STEPS = 5
 SHOWN_COLUMNS = 12
 
@@ -99,6 +101,7 @@ def recording_ends(recording: Recording) -> Rows:
     """Exports, copies and the user's metadata."""
     from fieldrec.cli.local_time import local_time, zone_label
     from fieldrec.status import words
+    from fieldrec.store.spec import ours_in
 
     zone = recording.timezone
     for export in recording.exports:
@@ -116,6 +119,10 @@ def recording_ends(recording: Recording) -> Rows:
         yield "uuid", recording.uuid
     yield "created", f"{recording.created_utc or '-'} UTC"
     yield "timezone", f"{zone or '-'} (clock: {recording.clock_quality.value})"
+    ours = ours_in(recording.user_metadata)
+    for key in NOTED_KEYS:
+        if ours.get(key):
+            yield key.replace("_", " "), str(ours[key])
     for key, value in recording.user_metadata.items():
         if key not in OWN_KEYS:
             yield f"meta {key}", str(value)
