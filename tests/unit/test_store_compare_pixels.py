@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fieldrec.store.compare_pixels import PERFECT_DB, pixel_digest, psnr_db
 
@@ -19,7 +22,7 @@ def test_the_same_in_another_layout_byte_order_or_with_a_last_extent_of_one() ->
 
 @pytest.mark.parametrize("other", [RAMP + 1, RAMP.reshape(8, 6), RAMP.astype(np.int8),
                                    RAMP.astype(np.uint16), np.dstack([RAMP] * 3), RAMP[:5]])
-def test_other_values_shapes_and_types_differ(other: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_other_values_shapes_and_types_differ(other: NDArray[Any]) -> None:
     assert pixel_digest(other) != pixel_digest(RAMP)
 
 
