@@ -26,7 +26,6 @@ from fieldrec.store.metadata import (
     STORE_KEY,
     STORE_VERSION,
     VIDEO_CLASS,
-    StoreMetadata,
     metadata_text,
     parse_metadata,
     store_metadata,
@@ -49,11 +48,6 @@ class Rebuilt:
     store: dict[str, Any]
     user: dict[str, Any]
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def metadata(self) -> StoreMetadata:
-        """The mapping in our types."""
-        return store_metadata(self.store)
 
 
 def rebuild_metadata(root: Path, *, guess: bool) -> Rebuilt:

@@ -23,10 +23,18 @@ from fieldrec.store.chunk_look import look_at
 from fieldrec.store.chunk_paths import ChunkPaths, find_chunks
 from fieldrec.store.completion import Completion
 from fieldrec.store.in_use import writer_of
-from fieldrec.store.metadata import METADATA_NAME, StoreMetadata, parse_metadata, store_metadata
+from fieldrec.store.metadata import (
+    METADATA_NAME,
+    StoreMetadata,
+    metadata_text,
+    parse_metadata,
+    store_metadata,
+)
+from fieldrec.store.metadata_faults import mended, metadata_faults
 from fieldrec.store.metadata_rebuild import rebuild_metadata, write_metadata
 from fieldrec.store.recovery_note import Estimate, Journal
 from fieldrec.store.spec import ours_in
+from fieldrec.store.strays import move_strays
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +67,14 @@ def recover(path: Path, *, force: bool = False, now: Callable[[], float] = time.
         raise NotFoundError(f"{path}: no such recording")
     if not (path / layout.LOCK_NAME).exists():
         return _without_lock(path)
-    return _under_lock(path, frozenset(), guess=False, force=force, now=now)
+    return _under_lock(path, frozenset(), thorough=False, force=force, now=now)
 
 
 def put_right(path: Path, suspects: Collection[int], *, force: bool = False,
               now: Callable[[], float] = time.time) -> Recovered:
-    """As :func:`recover`, but whether it is interrupted or not: also look at every frame of the
-    chunks with these numbers, and guess what no file tells of lost metadata."""
+    """As :func:`recover`, but whether it is interrupted or not, and thoroughly: also look at every
+    frame of the chunks with these numbers, mend what imgstore would refuse, and guess what no file
+    tells of lost metadata."""
     if not path.is_dir():
         raise NotFoundError(f"{path}: no such recording")
     try:
@@ -75,20 +84,20 @@ def put_right(path: Path, suspects: Collection[int], *, force: bool = False,
     except OSError as error:
         raise StoreError(f"{path}: cannot be repaired: {error.strerror}") from error
     try:
-        return _under_lock(path, frozenset(suspects), guess=True, force=force or made, now=now)
+        return _under_lock(path, frozenset(suspects), thorough=True, force=force or made, now=now)
     except StoreDamaged:
         if made:  # nothing could be done: it was not interrupted before
             durable.unlink(path / layout.LOCK_NAME, missing_ok=True)
         raise
 
 
-def _under_lock(path: Path, suspects: frozenset[int], *, guess: bool, force: bool,
+def _under_lock(path: Path, suspects: frozenset[int], *, thorough: bool, force: bool,
                 now: Callable[[], float]) -> Recovered:
     try:
         with _locked(path):
             if not (path / METADATA_NAME).exists() and not _may_hold_frames(path):
                 return _remove_unborn(path)
-            return _recover(path, suspects, guess=guess, force=force, now_s=now())
+            return _recover(path, suspects, thorough=thorough, force=force, now_s=now())
     except OSError as error:
         raise StoreError(f"{path}: cannot recover: {error}") from error
 
@@ -107,9 +116,9 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _recover(path: Path, suspects: frozenset[int], *, guess: bool, force: bool, now_s: float
+def _recover(path: Path, suspects: frozenset[int], *, thorough: bool, force: bool, now_s: float
              ) -> Recovered:
-    store, user, lost = _metadata(path, guess)
+    store, user, lost = _metadata(path, thorough)
     metadata = store_metadata(store)
     chunks = find_chunks(path, metadata)
     if not force and not _is_ours(path, user, chunks):
@@ -123,6 +132,9 @@ def _recover(path: Path, suspects: frozenset[int], *, guess: bool, force: bool, 
             journal.say(note)
         journal.save()
         write_metadata(path, store, user)
+    if thorough:
+        _make_readable(path, store, user, journal)
+        metadata = store_metadata(store)
     kept = Completion(path, metadata, user, journal, suspects).run()
     journal.finish(kept)
     durable.fsync_directory(path)
@@ -132,9 +144,21 @@ def _recover(path: Path, suspects: frozenset[int], *, guess: bool, force: bool, 
                      "; ".join(entry.notes), tuple(entry.notes), tuple(entry.estimated))
 
 
+def _make_readable(path: Path, store: dict[str, object], user: dict[str, object],
+                   journal: Journal) -> None:
+    """Mend what keeps imgstore from opening the store; `store` is changed accordingly."""
+    faults = [fault for fault in metadata_faults(store, user) if fault.can_be_mended]
+    if faults:
+        store |= mended(store, faults)
+        durable.write_atomic(path / METADATA_NAME, metadata_text(store, user).encode("ascii"))
+    said = [f"{METADATA_NAME}: {fault.text}: mended" for fault in faults]
+    for note in (*said, *move_strays(path, store_metadata(store))):
+        journal.say(note)
+
+
 # --- what there is -----------------------------------------------------------------------------
 
-def _metadata(path: Path, guess: bool) -> tuple[dict[str, object], dict[str, object], list[str]]:
+def _metadata(path: Path, thorough: bool) -> tuple[dict[str, object], dict[str, object], list[str]]:
     """(``__store``, user metadata, what to say when they had to be rebuilt)."""
     file = path / METADATA_NAME
     try:
@@ -149,7 +173,7 @@ def _metadata(path: Path, guess: bool) -> tuple[dict[str, object], dict[str, obj
         reason = error
         text = f"{file}: {error}; the frames beside it are intact"
     try:
-        rebuilt = rebuild_metadata(path, guess=guess)
+        rebuilt = rebuild_metadata(path, guess=thorough)
     except StoreDamaged as error:
         raise StoreDamaged(f"{text} ({str(error).partition('; ')[2]})") from reason
     return rebuilt.store, rebuilt.user, rebuilt.notes
@@ -157,6 +181,8 @@ def _metadata(path: Path, guess: bool) -> tuple[dict[str, object], dict[str, obj
 
 def _is_ours(path: Path, user: dict[str, object], chunks: list[ChunkPaths]) -> bool:
     """Whether its writer would hold the flock: then nobody writes it."""
+    if (path / layout.LOCK_NAME).stat().st_size > 0:  # imgstore's is empty, and not flocked
+        return True
     return bool(ours_in(user)) or (path / layout.RESERVE_NAME).exists() or any(
         paths.log.exists() or paths.plan.exists() for paths in chunks[-2:])
 

@@ -105,7 +105,7 @@ def test_every_text_is_one_line(folder: Path) -> None:
 def test_other_formats_are_not_called_sound(folder: Path) -> None:
     text = (folder / "bees/metadata.yaml").read_text().replace("format: npy", "format: png")
     (folder / "bees/metadata.yaml").write_text(text)
-    assert found(folder) == [("I1", "bees")]
+    assert {invariant for invariant, _ in found(folder)} == {"I1"}
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
