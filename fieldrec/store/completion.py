@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fieldrec.core import durable
+from fieldrec.core.errors import StoreDamaged
 from fieldrec.store import layout, log_mending, rebuild, renumber, repair
 from fieldrec.store.chunk_look import ChunkLook, look_at
 from fieldrec.store.chunk_paths import ChunkPaths, chunk_paths, find_chunks
@@ -125,7 +126,7 @@ class Completion:
 
     def _has_frames(self, paths: ChunkPaths) -> bool:
         if self._metadata.is_video:
-            return paths.frames.exists() and paths.frames.stat().st_size > 0
+            return _has_pictures(paths.frames)
         return bool(rebuild.frame_positions(paths, self._metadata.format))
 
     def _settle(self, paths: ChunkPaths, kept: int) -> None:
@@ -162,6 +163,7 @@ class Completion:
         paths, name = look.paths, _name(look.paths)
         if look.columns is not None and not paths.plan.exists():
             if log_mending.logged(paths) <= len(look.columns):  # the index is done, the log late
+                self._drop_begun(paths, len(look.columns))
                 self._tidy(paths)
                 return look.columns
             log_mending.complete_log(paths, look.columns)
@@ -175,6 +177,14 @@ class Completion:
         if begun:
             self._journal.count(name, len(mended.columns) + mended.damaged)
         return mended.columns
+
+    def _drop_begun(self, paths: ChunkPaths, listed: int) -> None:
+        """Remove the frame that was being written when an interim index listed all before it."""
+        if not self._metadata.is_video:
+            begun = rebuild.frame_positions(paths, self._frame_files().extension)
+            for position, path in begun.items():
+                if position >= listed:
+                    durable.unlink(path)
 
     def _mended(self, paths: ChunkPaths) -> repair.Mended:
         if not self._metadata.is_video:
@@ -369,6 +379,16 @@ def _flags(known: Salvaged, count: int) -> tuple[NDArray[np.uint8], NDArray[np.u
 
 def _same(new: Columns, old: Columns) -> bool:
     return np.array_equal(new.numbers, old.numbers) and np.array_equal(new.times_ns, old.times_ns)
+
+
+def _has_pictures(video: Path) -> bool:
+    """Whether a video is more than the two black pictures that an empty chunk has."""
+    from fieldrec.store.video_frames import picture_count
+
+    try:
+        return video.exists() and picture_count(video) > 2
+    except StoreDamaged:
+        return video.stat().st_size > 0
 
 
 def _name(paths: ChunkPaths) -> str:

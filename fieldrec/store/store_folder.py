@@ -21,6 +21,9 @@ from fieldrec.store import layout
 from fieldrec.store.chunk import as_store_error
 from fieldrec.store.metadata import METADATA_NAME, metadata_text
 
+_LOCK_TEXT = b"fieldrec\n"
+"""imgstore's writer makes an empty ``.lock`` and flocks nothing: this one tells, after a crash too,
+that nobody writes the store when nobody holds the flock."""
 _LOCK_TRIES = 40
 _LOCK_PAUSE_S = 0.005
 _OF_A_STORE = re.compile(r"(metadata\.yaml|\.lock|\d+(\..*)?)\Z")
@@ -87,7 +90,9 @@ class StoreFolder:
 
     def _take_lock(self) -> None:
         """Create and flock ``.lock``. A scan may probe it in between: it lets go at once."""
-        self._lock = durable.create(self.path / layout.LOCK_NAME)
+        path = self.path / layout.LOCK_NAME
+        self._lock = durable.create(path)
+        durable.write(self._lock, [_LOCK_TEXT], path, len(_LOCK_TEXT))
         for _ in range(_LOCK_TRIES):
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
