@@ -185,7 +185,7 @@ class OpenVideoChunk:
         path = self._open_path
         try:
             if len(video.samples) == 0:
-                video.append(0, *self._encoder.blank())
+                video.append_blank(*self._encoder.blank())
             video.end()
             path = self.paths.frames
             durable.rename(self._open_path, path)

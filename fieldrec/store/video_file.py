@@ -78,6 +78,11 @@ class GrowingVideo:
             self._first = packet, key
         return total
 
+    def append_blank(self, packet: bytes, key: bool) -> None:
+        """Write the only packet of a video without frames: readers open none that is empty."""
+        self.append(0, packet, key)
+        self._first = None
+
     def take_back(self, written: int) -> None:
         """Undo the last append, which wrote so many bytes."""
         self.samples.drop_last()

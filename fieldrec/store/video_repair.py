@@ -237,9 +237,10 @@ def _lost(seen: _Seen, log: Log, kept: int) -> int:
 def _finish(paths: ChunkPaths, form: VideoForm, positions: list[int], seen: _Seen | None) -> None:
     """The finished video, of the frames that the unfinished one has at these positions. That stays
     when it had to be copied. `seen`: the unfinished one, where it was looked through already."""
-    if not positions:  # readers open no video that is empty
+    if not positions:
         encoder = PictureEncoder(form)
-        _write_anew(paths, form, encoder.track, [encoder.blank()])
+        _write_anew(paths, form, encoder.track,
+                    lambda video: video.append_blank(*encoder.blank()))
         return
     seen = seen or _Seen.of(_unfinished(paths), form)
     places = {head.position: at for at, (head, _offset) in enumerate(seen.frames)}
@@ -250,7 +251,7 @@ def _finish(paths: ChunkPaths, form: VideoForm, positions: list[int], seen: _See
     samples = seen.at_the_beginning(kept)
     if samples is None or seen.track is None:
         track = seen.track or PictureEncoder(form).track
-        _write_anew(paths, form, track, _packets(seen, kept))
+        _write_anew(paths, form, track, lambda video: _copy(seen, kept, video))
     else:
         _end_in_place(paths, seen, seen.track, samples)
 
@@ -263,6 +264,11 @@ def _end_in_place(paths: ChunkPaths, seen: _Seen, track: Track, samples: Samples
     finally:
         video.close()
     durable.rename(seen.path, paths.frames)
+
+
+def _copy(seen: _Seen, places: list[int], video: GrowingVideo) -> None:
+    for position, packet in enumerate(_packets(seen, places)):
+        video.append(position, *packet)
 
 
 def _packets(seen: _Seen, places: list[int]) -> Iterable[_Packet]:
@@ -280,16 +286,15 @@ def _unreadable(seen: _Seen, position: int) -> StoreDamaged:
                         "more; copy the store to another disk, then recover again")
 
 
-def _write_anew(paths: ChunkPaths, form: VideoForm, track: Track, packets: Iterable[_Packet]
-                ) -> None:
-    """A whole video of these packets, under a temporary name first."""
+def _write_anew(paths: ChunkPaths, form: VideoForm, track: Track,
+                fill: Callable[[GrowingVideo], None]) -> None:
+    """A whole video, under a temporary name first."""
     temporary = paths.frames.with_name(f".{paths.frames.name}.tmp")
     if temporary.exists():
         durable.unlink(temporary)
     video = GrowingVideo.create(temporary, form.container, track)
     try:
-        for position, packet in enumerate(packets):
-            video.append(position, *packet)
+        fill(video)
         video.end()
     except BaseException:
         with contextlib.suppress(OSError):

@@ -97,6 +97,12 @@ def shown(path: Path) -> list[int]:
     return [number_in(image) for image in decoded(path)]
 
 
+def pictures_for(count: int) -> int:
+    """How many pictures the video of a chunk of so many frames has: one is there twice, and a black
+    one where there is none."""
+    return {0: 1, 1: 2}.get(count, count)
+
+
 def indexed(path: Path) -> list[int]:
     """The numbers that an index lists."""
     columns = layout.parse_index(path.read_bytes())

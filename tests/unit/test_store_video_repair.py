@@ -22,7 +22,15 @@ from fieldrec.store.video_repair import (
     mend_video,
     tidy_video,
 )
-from tests.fakes.video_chunks import FORMS, append, indexed, new_store, open_chunk, shown
+from tests.fakes.video_chunks import (
+    FORMS,
+    append,
+    indexed,
+    new_store,
+    open_chunk,
+    pictures_for,
+    shown,
+)
 
 forms = pytest.mark.parametrize("form", FORMS)
 COUNT = 40
@@ -65,7 +73,7 @@ def assert_finished(paths: ChunkPaths, kept: list[int]) -> None:
     assert indexed(paths.index) == kept
     pictures = shown(paths.frames)
     assert pictures[:len(kept)] == kept
-    assert len(pictures) == max(2, len(kept))
+    assert len(pictures) == pictures_for(len(kept))
 
 
 def mend_and_check(paths: ChunkPaths, metadata: StoreMetadata, kept: list[int], damaged: int
