@@ -250,7 +250,7 @@ class ImgStore:
         end. After FrameDamaged the next call gives the frame behind the damaged one."""
         return self._to_read().get_next_image(out)
 
-    def get_next_framenumber(self) -> int | float | None:
+    def get_next_framenumber(self) -> int:
         """The number of that frame; EOFError at the end."""
         return self._to_read().next_number()
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fieldrec.core.errors import FieldrecError, StoreDamaged
 from fieldrec.store import sought
+from fieldrec.store.chunk_paths import chunk_paths
 from fieldrec.store.directory_frames import DirectoryFrames
 from fieldrec.store.frame_index import FrameIndex
 from fieldrec.store.imgstore_errors import (
@@ -36,8 +37,12 @@ from fieldrec.store.reader import StoreReader
 
 log = logging.getLogger(__name__)
 
-Image = tuple[NDArray[Any], tuple[int | float | None, float]]
-"""(image, (frame number, frame time in seconds))"""
+_MOST_LOOKED_AT = 1000
+"""Missing chunk numbers in a row: more are no recording's."""
+
+Image = tuple[NDArray[Any], tuple[int, float]]
+"""(image, (frame number, frame time in seconds)). Stores of other programs may have numbers that
+are fractions (float) or NaN (None); nobody else need care."""
 
 
 def open_reader(path: Path) -> StoreReader:
@@ -63,7 +68,7 @@ class StoreReading:
         if mapped and (metadata.is_video or metadata.format != "npy"):
             raise WrongArgument(f"{reader.path}: only npy frames can be mapped, these are "
                                 f"{metadata.format}")
-        self.frame_number: int | float | None = math.nan
+        self.frame_number: float = math.nan
         """Of the image that was read last; NaN before."""
         self.frame_time = math.nan
         """imgstore knows it when writing only."""
@@ -78,7 +83,8 @@ class StoreReading:
     def _take(self, reader: StoreReader) -> None:
         self.reader = reader
         self.index = self._index_of(reader)
-        for problem in self.index.problems:
+        self._empty = tuple(_empty_chunks(reader, self.index))
+        for problem in (*self.index.problems, *self._empty):
             log.warning("%s", problem)
 
     @staticmethod
@@ -139,7 +145,7 @@ class StoreReading:
     @property
     def problems(self) -> tuple[str, ...]:
         """One line for each chunk and frame that was found missing or damaged so far."""
-        return (*self.index.problems, *self._met)
+        return (*self.index.problems, *self._empty, *self._met)
 
     # --- images ---------------------------------------------------------------------------------
 
@@ -183,7 +189,7 @@ class StoreReading:
                     raise
                 log.warning("%s; passed over", error)
 
-    def next_number(self) -> int | float | None:
+    def next_number(self) -> int:
         """The number of that image; EOFError alike."""
         self._need_next()
         return self.number_at(self.place)
@@ -216,10 +222,10 @@ class StoreReading:
             return self._mapped.mapped(*self.index.locate(at))
         return self.reader.read(at, out)
 
-    def number_at(self, at: int) -> int | float | None:
+    def number_at(self, at: int) -> int:
         """The number of the frame at an index that there is; None where it is NaN."""
-        number = self.index.number_at(at)
-        return number if type(number) is int else plain_number(number)
+        number: Any = self.index.number_at(at)
+        return number if type(number) is int else plain_number(number)  # type: ignore[return-value]
 
     def disable_decoding(self) -> None:
         """Give images as they are stored from now on: mosaics, not BGR."""
@@ -232,22 +238,16 @@ class StoreReading:
 
         The place in the store stays: the next image is that behind the last one read.
         """
-        before, chunk, within = self.index.count, 0, 0
+        before, chunk, within = self.index.count, -1, 0
         if self.place:
-            paths, _ = self.index.locate(self.place - 1)
-            chunk = paths.number
+            chunk = self.index.locate(self.place - 1)[0].number
             within = self.place - self._start_of(chunk)
         old = self.reader
         self._take(open_reader(old.path))
         old.close()
-        if self.place:
-            behind = self.index.count if self._last_chunk() < chunk else self._start_of(chunk)
-            self.place = min(behind + within, self.index.count)
+        there = chunk in self.index.chunk_numbers
+        self.place = self._start_of(chunk) + (within if there else 0)
         return self.index.count - before
-
-    def _last_chunk(self) -> int:
-        numbers = self.index.chunk_numbers
-        return int(numbers[-1]) if len(numbers) else -1
 
     def _start_of(self, chunk: int) -> int:
         """Index of the first frame of this chunk, or of the one behind it where it has none."""
@@ -256,6 +256,19 @@ class StoreReading:
     def close(self) -> None:
         """Let go of open files; a later read opens them again. Idempotent."""
         self.reader.close()
+
+
+def _empty_chunks(reader: StoreReader, index: FrameIndex) -> Iterator[str]:
+    """What is to be said of chunks in the middle that are there and have no frames."""
+    numbers = index.chunk_numbers
+    for before in np.flatnonzero(np.diff(numbers) > 1).tolist():
+        first, behind = int(numbers[before]) + 1, int(numbers[before + 1])
+        for number in range(first, min(behind, first + _MOST_LOOKED_AT)):
+            paths = chunk_paths(reader.path, number, reader.metadata.extension)
+            told = any(f"{number:06d}" in problem for problem in index.problems)
+            if not told and (paths.index.exists() or paths.index_yaml.exists()):
+                yield (f"{paths.frames}: the chunk has no frames; reading goes on behind it "
+                       "(imgstore stops there)")
 
 
 class Images(Iterator[Image]):
