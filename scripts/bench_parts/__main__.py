@@ -18,6 +18,7 @@ WHAT = {
     "export": "export against the ffmpeg command with the same settings",
     "start": "how long commands take, also in a folder of 200 recordings",
     "idle": "processor time and wake-ups of a daemon that has nothing to do",
+    "store": "opening, finding, reading, adding beside the imgstore package; recovering",
 }
 
 
@@ -33,16 +34,18 @@ def main() -> int:
     parser.add_argument("--directory", type=Path, default=Path("/var/tmp"),
                         help="folder on the disk to measure (default: /var/tmp)")
     options = parser.parse_args()
-    if shutil.disk_usage(options.directory).free < NEEDED_BYTES:
-        print(f"bench: {options.directory}: {NEEDED_BYTES // 10**9} GB must be free: nothing that "
+    part = importlib.import_module(options.what)
+    needed = getattr(part, "NEEDED_BYTES", NEEDED_BYTES)
+    if shutil.disk_usage(options.directory).free < needed:
+        print(f"bench: {options.directory}: {needed // 10**9} GB must be free: nothing that "
               "was recorded is deleted before the end, because deleting changes what is measured",
               file=sys.stderr)
         return 1
     folder = Path(tempfile.mkdtemp(prefix="fieldrec-bench-", dir=options.directory))
     try:
         print(table.machine_line(folder), flush=True)
-        importlib.import_module(options.what).measure(
-            folder, options.quick, options.repetitions or (2 if options.quick else 5))
+        part.measure(folder, options.quick,
+                     options.repetitions or (2 if options.quick else 5))
     finally:
         shutil.rmtree(folder)
     return 0
