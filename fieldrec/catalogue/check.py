@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import xxhash
-
 from fieldrec.catalogue.check_store import check_store, not_judged
 from fieldrec.catalogue.problem import Problem
 from fieldrec.catalogue.repair import repair_store
-from fieldrec.catalogue.sidecar import SUFFIX, matches, read_sidecar
+from fieldrec.catalogue.sidecar import (
+    SUFFIX,
+    NoExport,
+    file_digest,
+    matches,
+    read_sidecar,
+    transcode_problem,
+)
 from fieldrec.core.durable import PART_PREFIX, TRASH_PREFIX
 from fieldrec.core.errors import NotFoundError, StoreDamaged
 
 __all__ = ["Problem", "check", "check_store", "not_judged", "repair_store"]
-
-_READ_BYTES = 8 * 1024 * 1024
 
 
 def check(directory: Path, deep: bool = False) -> list[Problem]:
@@ -67,21 +70,17 @@ def _check_directory(path: Path, deep: bool) -> Iterator[Problem]:
 def _check_sidecar(path: Path, deep: bool) -> Iterator[Problem]:
     try:
         sidecar = read_sidecar(path)
+    except NoExport:
+        problem = transcode_problem(path, deep)
+        if problem:
+            yield Problem(path, "I4", problem)
+        return
     except StoreDamaged as error:
         yield Problem(path, "I4", str(error))
         return
     if not matches(sidecar):
         yield Problem(path, "I4", f"{sidecar.file.name} is missing or has another size; delete "
                                   "both and export again")
-    elif deep and _digest(sidecar.file) != sidecar.export.digest.lower():
+    elif deep and file_digest(sidecar.file) != sidecar.export.digest.lower():
         yield Problem(sidecar.file, "I4", "its bytes are not those that were verified; delete it "
                                           "and export again")
-
-
-def _digest(path: Path) -> str:
-    """XXH64 of a file, in hexadecimal."""
-    digest = xxhash.xxh64()
-    with path.open("rb") as file:
-        while data := file.read(_READ_BYTES):
-            digest.update(data)
-    return digest.hexdigest()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fieldrec.catalogue.contents import ContentsMemory
-from fieldrec.catalogue.sidecar import SUFFIX, Sidecar, matches, read_sidecar
+from fieldrec.catalogue.sidecar import SUFFIX, NoExport, Sidecar, matches, read_sidecar
 from fieldrec.core.errors import FieldrecError, NotFoundError, StoreDamaged
 from fieldrec.core.model import ClockQuality, Recording, RecordingState
 from fieldrec.store import layout
@@ -215,6 +215,8 @@ def _clock_quality(value: Any) -> ClockQuality:
 def _sidecar_or_none(path: Path) -> Sidecar | None:
     try:
         return read_sidecar(path)
+    except NoExport:
+        return None
     except StoreDamaged as error:
         log.warning("%s", error)
         return None

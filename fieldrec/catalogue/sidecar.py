@@ -11,12 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.core.model import Export, FrameSpec, Recording, RecordingState
 
 SUFFIX = ".mp4.json"
+_READ_BYTES = 8 * 1024 * 1024
 FORMAT = "fieldrec-export"
+TRANSCODE_FORMAT = "fieldrec-transcode"
+"""Of movies that somebody named and placed here; they are no exports."""
 VERSION = 1
+
+
+class NoExport(StoreDamaged):
+    """A sidecar of a movie that is no export."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,8 @@ def read_sidecar(path: Path) -> Sidecar:
     """Parse one sidecar. StoreDamaged with the reason when it is not what it should be."""
     try:
         content = json.loads(path.read_bytes())
+        if content["format"] == TRANSCODE_FORMAT:
+            raise NoExport(f"{path}: belongs to a movie that is no export")
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise ValueError(f"format {content['format']!r} version {content['version']!r} is "
                              "not known; use a newer fieldrec")
@@ -43,6 +54,33 @@ def read_sidecar(path: Path) -> Sidecar:
         raise StoreDamaged(f"{path}: key {error} is missing; export again") from error
     except (OSError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise StoreDamaged(f"{path}: {error}; export again") from error
+
+
+def transcode_problem(path: Path, deep: bool) -> str:
+    """What is wrong with the movie of this sidecar, which is a transcode's; "" when nothing is.
+    `deep` reads all of its bytes. OSError."""
+    try:
+        told = json.loads(path.read_bytes())["file"]
+        name, size, digest = str(told["name"]), int(told["size_bytes"]), str(told["xxh64"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        return f"cannot be understood ({error}); delete it and its movie, and transcode again"
+    file = path.with_name(path.name.removesuffix(".json"))
+    if name != file.name:
+        return f"it is about {name!r}: give both their names back"
+    if not file.is_file() or file.stat().st_size != size:
+        return f"{file.name} is missing or has another size; delete both and transcode again"
+    if deep and file_digest(file) != digest:
+        return f"the bytes of {file.name} are not those that were verified; transcode again"
+    return ""
+
+
+def file_digest(path: Path) -> str:
+    """XXH64 of a file, in hexadecimal."""
+    digest = xxhash.xxh64()
+    with path.open("rb") as file:
+        while data := file.read(_READ_BYTES):
+            digest.update(data)
+    return digest.hexdigest()
 
 
 def matches(sidecar: Sidecar) -> bool:

@@ -139,39 +139,99 @@ async def _jobs_in(folder: Path) -> Any:
 
 
 @click.command("check")
+@click.argument("store", required=False)
 @where_options
 @json_option
 @click.option("--deep", is_flag=True, help="Read every frame and compare its digest.")
-def check_command(where: Where, as_json: bool, deep: bool) -> None:
-    """Check that everything in the folder is as promised; exit code 22 when it is not."""
-    from fieldrec.catalogue.check import check
+@click.option("--repair", is_flag=True,
+              help="Put right what can be; nothing whole is deleted. Then check again.")
+@click.option("--force", is_flag=True,
+              help="Repair although it looks as if another program writes the store.")
+def check_command(where: Where, store: str | None, as_json: bool, deep: bool, repair: bool,
+                  force: bool) -> None:
+    """Check that everything in the folder, or in STORE (a recording's name or any store's path),
+    is as promised; exit code 22 when it is not."""
+    from fieldrec.catalogue.check import check, check_store
     from fieldrec.cli.tables import print_json
     from fieldrec.core.errors import StoreDamaged
     from fieldrec.status import words
 
-    folder = where.folder()
-    problems = check(folder, deep=deep)
+    path = where.folder() if store is None else where.store(store)
+    said = _repaired(path, store is None, force) if repair else []
+    problems = check(path, deep=deep) if store is None else check_store(path, deep)
     if as_json:
         print_json([{"path": str(p.path), "invariant": p.invariant, "text": p.text}
                     for p in problems])
-    for problem in problems if not as_json else ():
-        echo(f"{problem.invariant} {words.safe_text(str(problem.path), 500)}: "
-             f"{words.safe_text(problem.text, 500)}")
+    else:
+        for line in said:
+            echo(f"repaired: {words.safe_text(line, 500)}")
+        for problem in problems:
+            echo(f"{problem.invariant} {words.safe_text(str(problem.path), 500)}: "
+                 f"{words.safe_text(problem.text, 500)}")
     if problems:
-        raise StoreDamaged(f"{words.plural(len(problems), 'problem')} in {folder}; "
-                           "`fieldrec run` repairs interrupted recordings at its start")
+        what = str(path) if store is None else store
+        raise StoreDamaged(f"{words.plural(len(problems), 'problem')} in {what}"
+                           + ("" if repair else "; `fieldrec check --repair` puts right what can "
+                                                "be, `fieldrec run` what is interrupted"))
     if not as_json:
-        echo(f"{folder}: all right")
+        echo(f"{path}: {_all_right(path, store is None, deep)}")
+
+
+def _all_right(path: Path, is_folder: bool, deep: bool) -> str:
+    """That nothing was found, and what could not be looked at."""
+    from fieldrec.catalogue.check import not_judged
+    from fieldrec.catalogue.scan import locked_state
+    from fieldrec.core.model import RecordingState
+
+    if is_folder:
+        return "all right"
+    if locked_state(path) is RecordingState.RECORDING:
+        return "is being recorded; it is checked when that has ended"
+    untold = not_judged(path) if deep else ""
+    return f"all right; but {untold}" if untold else "all right"
+
+
+def _repaired(path: Path, is_folder: bool, force: bool) -> list[str]:
+    """Put right one store, or every store of a folder that nobody works on; what was done."""
+    from fieldrec.catalogue.check import repair_store
+    from fieldrec.catalogue.scan import scan
+    from fieldrec.core.errors import FieldrecError
+    from fieldrec.core.folder import FolderLock
+    from fieldrec.core.model import RecordingState
+
+    if not is_folder:
+        return repair_store(path, force=force)
+    said = []
+    lock = FolderLock(path)
+    try:
+        for recording in scan(path):
+            if not recording.has_raw or recording.state is RecordingState.RECORDING:
+                continue
+            try:
+                said += [f"{recording.name}: {line}"
+                         for line in repair_store(recording.path, force=force)]
+            except FieldrecError as error:
+                said.append(f"{recording.name}: left as it is: {error}")
+    finally:
+        lock.release()
+    return said
 
 
 @click.command("recover")
+@click.argument("store", required=False)
 @where_options
-def recover_command(where: Where) -> None:
-    """Complete interrupted recordings and sweep unfinished work, as the daemon does at start."""
+@click.option("--force", is_flag=True,
+              help="Although it looks as if another program writes STORE.")
+def recover_command(where: Where, store: str | None, force: bool) -> None:
+    """Complete interrupted recordings and sweep unfinished work, as the daemon does at start; or
+    complete one STORE (a recording's name or any store's path), also one that imgstore left."""
     from fieldrec.app.recovery import recover_folder
     from fieldrec.core.folder import FolderLock
     from fieldrec.status import words
 
+    if store is not None:
+        _recover_store(where.store(store), force)
+        return
     folder = where.folder()
     lock = FolderLock(folder)
     said: list[str] = []
@@ -181,3 +241,19 @@ def recover_command(where: Where) -> None:
         lock.release()
     for line in said or ["nothing to recover"]:
         echo(words.safe_text(line, 500))
+
+
+def _recover_store(path: Path, force: bool) -> None:
+    from fieldrec.status import words
+    from fieldrec.store.recover import recover
+
+    done = recover(path, force=force)
+    echo(f"{path}: {words.plural(done.frames_kept, 'frame')} kept, {done.frames_damaged} damaged, "
+         f"{words.plural(done.chunks_repaired, 'chunk')} repaired")
+    for note in done.notes or ((done.note,) if done.note else ()):
+        echo(words.safe_text(note, 500))
+    for one in done.estimated:
+        numbers, times = (words.safe_text(text) for text in (one.numbers, one.times))
+        echo(f"{one.chunk}: {words.plural(one.frames, 'frame')} estimated: "
+             + "; ".join(part for part in (numbers and f"numbers {numbers}",
+                                           times and f"times {times}") if part))
