@@ -25,7 +25,7 @@ from fieldrec.core import durable
 from fieldrec.core.errors import FieldrecError
 from fieldrec.store import layout
 from fieldrec.store.chunk_index import read_rows
-from fieldrec.store.chunk_paths import ChunkPaths
+from fieldrec.store.chunk_paths import ChunkPaths, find_chunks
 from fieldrec.store.extra_read import extra_files, own_records
 from fieldrec.store.frame_index import FrameIndex
 from fieldrec.store.imgstore_errors import (
@@ -56,7 +56,7 @@ def reindex(root: Path, metadata: StoreMetadata, index: FrameIndex) -> None:
     after = before.copy()
     after[:zero] = np.arange(-zero, 0)
     try:
-        with _locked(root):
+        with _locked(root, metadata):
             for at, chunk in enumerate(index.chunks):
                 start, end = int(index.starts[at]), int(index.starts[at + 1])
                 _rewrite_index(chunk, metadata, before[start:end], after[start:end])
@@ -78,21 +78,37 @@ def _zero_in(numbers: NDArray[Any], root: Path) -> int:
 
 
 @contextmanager
-def _locked(root: Path) -> Iterator[None]:
+def _locked(root: Path, metadata: StoreMetadata) -> Iterator[None]:
     """Hold the store as its writer does."""
     path = root / layout.LOCK_NAME
+    descriptor = _take_lock(root, metadata, path)
     try:
-        descriptor = durable.create(path)
-    except FileExistsError as error:
-        raise StoreBusy(f"{root}: is being written, or was interrupted; end the recording or "
-                        "recover the store first") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
-        with contextlib.suppress(OSError):
-            durable.unlink(path)
+        try:
+            with contextlib.suppress(OSError):
+                durable.unlink(path)
+        finally:
+            os.close(descriptor)
+
+
+def _take_lock(root: Path, metadata: StoreMetadata, path: Path) -> int:
+    """Make the lock, or take over the one that a run left which was cut off: a store whose chunks
+    all have their index is not being written, nor does it need recovery."""
+    try:
+        descriptor = durable.create(path)
+    except FileExistsError:
+        if not all(chunk.index.exists() or chunk.index_yaml.exists()
+                   for chunk in find_chunks(root, metadata)):
+            raise StoreBusy(f"{root}: is being written, or was interrupted; end the recording or "
+                            "recover the store first") from None
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
         os.close(descriptor)
+        raise StoreBusy(f"{root}: is being written by another program; end that first") from error
+    return descriptor
 
 
 def _rewrite_index(chunk: ChunkPaths, metadata: StoreMetadata, before: NDArray[Any],
