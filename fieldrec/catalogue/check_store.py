@@ -24,6 +24,7 @@ from fieldrec.store.chunk_look import ChunkLook, holes_plan, look_at
 from fieldrec.store.chunk_paths import ChunkPaths, chunk_paths, find_chunks
 from fieldrec.store.compact_index import COMPACT_NAME, known_chunks, open_index, unchanged
 from fieldrec.store.frame_files import FrameFiles, frame_files
+from fieldrec.store.index_salvage import marks_in
 from fieldrec.store.layout import Columns
 from fieldrec.store.metadata import METADATA_NAME, StoreMetadata, store_metadata
 from fieldrec.store.metadata_faults import fault_line, metadata_faults
@@ -72,12 +73,20 @@ def not_judged(path: Path) -> str:
         return ""
     if metadata.is_video:
         return ""
-    frames = sum(len(look.columns) for look in looks
-                 if look.columns is not None and look.columns.digests is None)
+    frames = sum(_without_digest(look) for look in looks)
     if not frames or metadata.format == "png":
         return ""
-    return (f"{frames} frames have no digest, for another program wrote them or their index was "
-            "made again: whether their pixels are those that were recorded cannot be told")
+    return (f"{frames} frames have no digest from when they were recorded, for another program "
+            "wrote them or their index was made again: flipped bits in them cannot be told")
+
+
+def _without_digest(look: ChunkLook) -> int:
+    """Frames of a chunk that have no digest from when they were recorded."""
+    if look.columns is None:
+        return 0
+    if look.columns.digests is None:
+        return len(look.columns)
+    return int(marks_in(look.data, look.columns).digest_late.sum())
 
 
 def _check_unlocked(path: Path, deep: bool) -> Iterator[Problem]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreDamaged
@@ -26,7 +25,7 @@ from fieldrec.store.estimate import Clues
 from fieldrec.store.extra_close import close_extra, is_closed
 from fieldrec.store.extra_log import mend_extra
 from fieldrec.store.frame_files import FrameFiles, frame_files
-from fieldrec.store.index_salvage import Salvaged, salvage
+from fieldrec.store.index_salvage import marks_in, salvage
 from fieldrec.store.layout import Columns
 from fieldrec.store.metadata import METADATA_NAME, StoreMetadata, metadata_text
 from fieldrec.store.recovery_note import Estimate, Journal
@@ -155,7 +154,7 @@ class Completion:
         if look.columns is not None or self._metadata.is_video:
             return look.columns is None or len(look.columns) > 0
         files = self._frame_files()
-        return any(not rebuild.file_fault(path, files)
+        return any(rebuild.looks_whole(path, files)
                    for path in rebuild.frame_positions(paths, files.extension).values())
 
     def _mend(self, look: ChunkLook, after: ChunkPaths | None) -> Columns:
@@ -216,12 +215,13 @@ class Completion:
     def _rebuild(self, look: ChunkLook, after: ChunkPaths | None) -> Columns:
         """Make an index from the frames, what the old one still tells, and the neighbours."""
         paths, name = look.paths, _name(look.paths)
-        known = salvage(look.data)
-        if look.columns is not None:
-            known = Salvaged(look.columns, True, True, *_flags(known, len(look.columns)))
-        found = self._found_frames(paths, look.columns)
-        new = rebuild.new_index(found, known, self._clues(paths, after),
-                                self._delay_ns(paths, known.columns), self._skipped(paths))
+        known = salvage(look.data) if look.columns is None else marks_in(look.data, look.columns)
+        clues = self._clues(paths, after)
+        digests = any(len(columns) and columns.digests is not None
+                      for columns in (clues.before, clues.after, known.columns))
+        found = self._found_frames(paths, look.columns, digests)
+        new = rebuild.new_index(found, known, clues, self._delay_ns(paths, known.columns),
+                                self._skipped(paths))
         if look.columns is not None and not found.broken and _same(new.columns, look.columns):
             return look.columns
         moves = rebuild.aside(self._root, paths, found.broken)
@@ -239,10 +239,12 @@ class Completion:
         rebuild.put_index(paths, new, self._metadata)
         return new.columns
 
-    def _found_frames(self, paths: ChunkPaths, listed: Columns | None) -> rebuild.FilesFound:
-        """The chunk's frames, whole and not."""
+    def _found_frames(self, paths: ChunkPaths, listed: Columns | None, digests: bool
+                      ) -> rebuild.FilesFound:
+        """The chunk's frames, whole and not. With digests where the frames around have some: a
+        store of which a part has none cannot be verified as a whole."""
         if not self._metadata.is_video:
-            return rebuild.find_files(paths, self._frame_files())
+            return rebuild.find_files(paths, self._frame_files(), digests=digests)
         from fieldrec.store.rebuild_video import find_pictures
 
         found = find_pictures(paths, self._metadata)
@@ -287,7 +289,7 @@ class Completion:
         delay_ns = None
         if self._before_paths is not None:
             delay_ns = self._delay_ns(self._before_paths, self._before)
-        return Clues(self._before, following, nominal_rate(self._user) or 0.0, start_ns,
+        return Clues(self._before, following, nominal_rate(self._user) or 0.0, start_ns=start_ns,
                      file_delay_ns=delay_ns)
 
     def _delay_ns(self, paths: ChunkPaths, columns: Columns) -> int | None:
@@ -369,13 +371,6 @@ class Completion:
 
 
 # --- small things -----------------------------------------------------------------------------
-
-def _flags(known: Salvaged, count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """What an index that can be read marks as estimated."""
-    if len(known.columns) == count:
-        return known.number_estimated, known.time_estimated
-    return np.zeros(count, np.uint8), np.zeros(count, np.uint8)
-
 
 def _same(new: Columns, old: Columns) -> bool:
     return np.array_equal(new.numbers, old.numbers) and np.array_equal(new.times_ns, old.times_ns)

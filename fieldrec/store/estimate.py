@@ -24,8 +24,11 @@ _SLACK_NS = 2 * SECOND_NS
 _LATEST_START_NS = 3600 * SECOND_NS
 """So long after its store was made the first frame may come; after that, it is a copy's time."""
 _SHORTEST_NS = 200_000
-_EVEN_FACTOR = 1.5
+_EVEN_FACTOR = 1.1
+"""Two neighbours are filled up evenly where that is the usual interval within this factor."""
 _NEAR = 0.1
+_FLOAT_STEP_NS = 240
+"""Between one float64 of epoch seconds and the next."""
 _INT64 = np.iinfo(np.int64)
 
 
@@ -39,6 +42,9 @@ class Clues:
     """The frames just after; empty when the recording ends, or nothing is known of them."""
     nominal_hz: float = 0.0
     """Frame rate by the metadata; 0 = it does not say."""
+    begun: int = 0
+    """Positions there were between `before` and `after`, torn frames at their end included; 0 = up
+    to the last one."""
     start_ns: int | None = None
     """When the recording was begun, by the metadata."""
     file_times_ns: NDArray[np.int64] | None = None
@@ -74,7 +80,7 @@ def estimate_numbers(positions: NDArray[np.int64], clues: Clues) -> tuple[NDArra
     if len(before):
         start, by = int(before[-1]) + step, f"going on from {int(before[-1])} by {step}"
     elif len(after):
-        start = int(after[0]) - step * (int(positions[-1]) + 1 if len(positions) else 0)
+        start = int(after[0]) - step * _span(positions, clues)
         by = f"counted back from {int(after[0])} by {step}"
     else:
         start, step, by = 0, 1, "counted from 0"
@@ -92,6 +98,11 @@ def usual_step(numbers: NDArray[np.int64]) -> int:
     return int(steps[np.argmax(counts)])
 
 
+def _span(positions: NDArray[np.int64], clues: Clues) -> int:
+    """How many positions there were."""
+    return max(clues.begun, int(positions[-1]) + 1 if len(positions) else 0)
+
+
 # --- times -------------------------------------------------------------------------------------
 
 def estimate_times(positions: NDArray[np.int64], clues: Clues) -> tuple[NDArray[np.int64], str]:
@@ -104,15 +115,18 @@ def estimate_times(positions: NDArray[np.int64], clues: Clues) -> tuple[NDArray[
 
 
 def usual_interval_ns(times_ns: NDArray[np.int64]) -> float:
-    """Mean of the distances of neighbouring times that are near their median, so that neither a
-    gap nor rounding counts; 0 where they tell none."""
+    """Mean of the distances of neighbouring times that are near their median, so that gaps do not
+    count; 0 where they tell none. Whole microseconds where the rounding of float seconds, of which
+    imgstore makes its times, leaves that open."""
     if len(times_ns) < 2:
         return 0.0
     steps = np.diff(times_ns)
-    median = float(np.median(steps))
+    median = float(np.partition(steps, len(steps) // 2)[len(steps) // 2])
     if median <= 0:
         return 0.0
-    return float(steps[np.abs(steps - median) <= _NEAR * median].mean())
+    usual = steps[np.abs(steps - median) <= _NEAR * median]
+    mean, whole = float(usual.mean()), round(float(usual.mean()) / 1000) * 1000.0
+    return whole if abs(whole - mean) <= _FLOAT_STEP_NS / len(usual) else mean
 
 
 def _interval_ns(clues: Clues) -> float:
@@ -166,26 +180,25 @@ def _by_steps(positions: NDArray[np.int64], clues: Clues, interval_ns: float
     step_ns, assumed = _or_assumed(interval_ns)
     if len(before):
         last_ns = int(before[-1])
-        even_ns = _even_ns(positions, last_ns, after, interval_ns)
+        even_ns = _even_ns(_span(positions, clues), last_ns, after, interval_ns)
         if even_ns:
             return _steps(positions + 1, last_ns, even_ns), (
                 "evenly between the frames before and after")
         return _steps(positions + 1, last_ns, step_ns), (
             f"going on from the frame before by {_shown(step_ns)}{assumed}")
     if len(after) and len(positions):
-        return _steps(positions - positions[-1] - 1, int(after[0]), step_ns), (
+        return _steps(positions - _span(positions, clues), int(after[0]), step_ns), (
             f"back from the frame after by {_shown(step_ns)}{assumed}")
     return _steps(positions, clues.start_ns or 0, step_ns), (
         f"from {'the start of the recording' if clues.start_ns else '1970'} by "
         f"{_shown(step_ns)}{assumed}")
 
 
-def _even_ns(positions: NDArray[np.int64], last_ns: int, after: NDArray[np.int64],
-             interval_ns: float) -> float:
+def _even_ns(span: int, last_ns: int, after: NDArray[np.int64], interval_ns: float) -> float:
     """The interval that fills the gap between both neighbours, 0 where it is not the usual one."""
-    if len(after) == 0 or len(positions) == 0:
+    if len(after) == 0 or span == 0:
         return 0.0
-    even_ns = (int(after[0]) - last_ns) / (int(positions[-1]) + 2)
+    even_ns = (int(after[0]) - last_ns) / (span + 1)
     usual = not interval_ns or interval_ns / _EVEN_FACTOR <= even_ns <= interval_ns * _EVEN_FACTOR
     return even_ns if usual and even_ns >= 1 else 0.0
 

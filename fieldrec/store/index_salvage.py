@@ -11,7 +11,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,12 @@ from fieldrec.store.layout import NO_DEVICE_TIME, Columns, seconds_of
 
 NUMBER_ESTIMATED, TIME_ESTIMATED = "frame_number_estimated", "frame_time_estimated"
 """Members of an index that was rebuilt: one byte per frame, 1 where nobody measured it."""
+DIGEST_LATE = "frame_digest_late"
+"""Likewise: 1 where the digest is that of the file when the index was rebuilt."""
 
 _FRAME_MEMBERS = frozenset({
     "frame_number", "frame_time", "frame_time_ns", "device_time_ns", "frame_digest",
-    NUMBER_ESTIMATED, TIME_ESTIMATED, "_frame_number_before_reindex"})
+    NUMBER_ESTIMATED, TIME_ESTIMATED, DIGEST_LATE, "_frame_number_before_reindex"})
 _LOCAL = struct.Struct("<4s5H3L2H")
 _SIGNATURE = b"PK\x03\x04"
 _IN_EXTRA = 0xFFFFFFFF
@@ -42,12 +44,14 @@ class Salvaged:
     number_estimated: NDArray[np.uint8]
     time_estimated: NDArray[np.uint8]
     """1 where what is told was itself an estimate."""
+    digest_late: NDArray[np.uint8]
+    """1 where a digest was not taken when the frame was recorded."""
 
     @classmethod
     def nothing(cls) -> Salvaged:
         """No frame is known."""
         flags = np.zeros(0, np.uint8)
-        return cls(Columns.empty(), False, False, flags, flags)
+        return cls(Columns.empty(), False, False, flags, flags, flags)
 
 
 def salvage(data: bytes) -> Salvaged:
@@ -66,7 +70,17 @@ def salvage(data: bytes) -> Salvaged:
         np.zeros(count) if times_s is None else times_s[:count].astype(np.float64))
     return Salvaged(columns, numbers is not None, times_s is not None,
                     _flags(members.get(NUMBER_ESTIMATED), no_number, count),
-                    _flags(members.get(TIME_ESTIMATED), no_time, count))
+                    _flags(members.get(TIME_ESTIMATED), no_time, count),
+                    _flags(members.get(DIGEST_LATE), np.zeros(0, np.bool_), count))
+
+
+def marks_in(data: bytes, columns: Columns) -> Salvaged:
+    """What an index that can be read tells, with its marks of what is estimated."""
+    known = salvage(data)
+    if len(known.columns) == len(columns):
+        return replace(known, columns=columns, has_numbers=True, has_times=True)
+    flags = np.zeros(len(columns), np.uint8)
+    return Salvaged(columns, True, True, flags, flags, flags)
 
 
 def store_members(data: bytes) -> dict[str, Any]:

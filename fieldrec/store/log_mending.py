@@ -11,6 +11,7 @@ from fieldrec.core import durable
 from fieldrec.store import layout
 from fieldrec.store.chunk_look import ChunkLook
 from fieldrec.store.chunk_paths import ChunkPaths
+from fieldrec.store.index_salvage import salvage
 from fieldrec.store.layout import Columns
 
 
@@ -35,13 +36,14 @@ def is_spoilt(paths: ChunkPaths) -> bool:
 
 
 def told(look: ChunkLook) -> Columns:
-    """What index or log tell of a chunk's frames."""
+    """What index or log still tell of a chunk's frames."""
     if look.columns is not None:
         return look.columns
     try:
         return layout.parse_log(look.paths.log.read_bytes()).columns
     except (OSError, ValueError):
-        return Columns.empty()
+        known = salvage(look.data)
+        return known.columns if known.has_numbers and known.has_times else Columns.empty()
 
 
 def logged(paths: ChunkPaths) -> int:

@@ -30,7 +30,7 @@ from fieldrec.store.chunk_look import holes_plan
 from fieldrec.store.chunk_paths import ChunkPaths
 from fieldrec.store.estimate import Clues
 from fieldrec.store.frame_files import FrameFiles
-from fieldrec.store.index_salvage import NUMBER_ESTIMATED, TIME_ESTIMATED, Salvaged
+from fieldrec.store.index_salvage import DIGEST_LATE, NUMBER_ESTIMATED, TIME_ESTIMATED, Salvaged
 from fieldrec.store.layout import Columns, seconds_of
 from fieldrec.store.metadata import StoreMetadata
 from fieldrec.store.npz import npz_bytes
@@ -49,6 +49,8 @@ class FilesFound:
     broken: tuple[Path, ...]
     written_ns: NDArray[np.int64]
     """When each whole one was last written."""
+    digests: NDArray[np.uint64] | None = None
+    """Of each whole one as it is now; None when they were not taken."""
 
     @property
     def broken_positions(self) -> list[int]:
@@ -65,6 +67,8 @@ class NewIndex:
     columns: Columns
     number_estimated: NDArray[np.uint8]
     time_estimated: NDArray[np.uint8]
+    digest_late: NDArray[np.uint8]
+    """Which digests are those of the files as they are now."""
     numbers_by: str = ""
     """How numbers were estimated; "" when all are known."""
     times_by: str = ""
@@ -72,7 +76,8 @@ class NewIndex:
     def data(self, metadata: StoreMetadata) -> bytes:
         """The index.npz."""
         marks = {name: flags for name, flags in ((NUMBER_ESTIMATED, self.number_estimated),
-                                                 (TIME_ESTIMATED, self.time_estimated))
+                                                 (TIME_ESTIMATED, self.time_estimated),
+                                                 (DIGEST_LATE, self.digest_late))
                  if flags.any()}
         return layout.index_bytes(self.columns, {**metadata.raw, **marks})
 
@@ -88,27 +93,42 @@ def frame_positions(paths: ChunkPaths, extension: str) -> dict[int, Path]:
             if found[position].name == f"{position:06d}.{extension}"}
 
 
-def find_files(paths: ChunkPaths, files: FrameFiles) -> FilesFound:
+def find_files(paths: ChunkPaths, files: FrameFiles, *, digests: bool = False) -> FilesFound:
     """Read every frame file of the chunk and judge it by its structure."""
     whole, written_ns, broken = [], [], []
+    found: list[int] = []
     for position, path in frame_positions(paths, files.extension).items():
-        if file_fault(path, files):
+        data = _whole_data(path, files)
+        if data is None:
             broken.append(path)
-        else:
-            whole.append(position)
-            written_ns.append(path.stat().st_mtime_ns)
-    return FilesFound(np.array(whole, np.int64), tuple(broken), np.array(written_ns, np.int64))
+            continue
+        whole.append(position)
+        written_ns.append(path.stat().st_mtime_ns)
+        if digests:
+            found.append(_digest(data, path, files))
+    return FilesFound(np.array(whole, np.int64), tuple(broken), np.array(written_ns, np.int64),
+                      np.array(found, np.uint64) if digests else None)
 
 
-def file_fault(path: Path, files: FrameFiles) -> str:
-    """Why a frame file is not whole, "" when it looks whole; a bad sector is its file's fault."""
+def looks_whole(path: Path, files: FrameFiles) -> bool:
+    """Whether a frame file is whole by its structure; a bad sector is its file's fault."""
+    return _whole_data(path, files) is not None
+
+
+def _whole_data(path: Path, files: FrameFiles) -> memoryview | None:
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    if files.looks_whole(memoryview(data)):
-        return ""
-    return "empty" if not data else f"not whole: {len(data)} bytes"
+        data = memoryview(path.read_bytes())
+    except OSError:
+        return None
+    return data if files.looks_whole(data) else None
+
+
+def _digest(data: memoryview, path: Path, files: FrameFiles) -> int:
+    """As the writer would have taken it: of the pixels in .npy, else of the file."""
+    if files.extension != "npy":
+        return files.digest(np.zeros(0), [data])
+    pixels = files.decode(data, path)
+    return files.digest(pixels, [b"", np.ascontiguousarray(pixels)])
 
 
 def file_delay_ns(paths: ChunkPaths, columns: Columns, extension: str) -> int | None:
@@ -138,9 +158,10 @@ def new_index(found: FilesFound, known: Salvaged, clues: Clues, delay_ns: int | 
     count = len(known.columns)
     told = int(np.searchsorted(positions, count))
     listed = known.columns.take(positions[:told])
+    begun = max((0, *(positions[-1:] + 1), *(at + 1 for at in found.broken_positions)))
     inner = replace(clues, before=known.columns, file_times_ns=found.written_ns[told:],
-                    file_delay_ns=delay_ns)
-    outer = replace(clues, file_times_ns=found.written_ns)
+                    file_delay_ns=delay_ns, begun=int(begun) - count)
+    outer = replace(clues, file_times_ns=found.written_ns, begun=int(begun) + skipped)
     if len(found.written_ns) == 0:  # a video: its pictures have no times of their own
         inner, outer = replace(inner, file_times_ns=None), replace(outer, file_times_ns=None)
     rest, all_of_it = positions[told:] - count, positions + skipped
@@ -162,12 +183,28 @@ def new_index(found: FilesFound, known: Salvaged, clues: Clues, delay_ns: int | 
     times_ns, times_by, time_flags = fill(
         listed.times_ns, known.time_estimated[positions[:told]], known.has_times,
         estimate.estimate_times)
-    columns = _columns(listed, numbers, times_ns, known.has_times)
-    return NewIndex(positions, columns, number_flags, time_flags, numbers_by, times_by)
+    digests, late = _digests(listed, known, found, told)
+    columns = _columns(listed, numbers, times_ns, digests, known.has_times)
+    return NewIndex(positions, columns, number_flags, time_flags, late, numbers_by, times_by)
+
+
+def _digests(listed: Columns, known: Salvaged, found: FilesFound, told: int
+             ) -> tuple[NDArray[np.uint64] | None, NDArray[np.uint8]]:
+    """(digests, which of them are of the files as they are now)."""
+    count = len(found.whole)
+    if listed.digests is not None and told == count:
+        return listed.digests, known.digest_late[found.whole]
+    if found.digests is None:
+        return None, np.zeros(count, np.uint8)
+    late = np.ones(count, np.uint8)
+    digests = found.digests.copy()
+    if listed.digests is not None:
+        digests[:told], late[:told] = listed.digests, known.digest_late[found.whole[:told]]
+    return digests, late
 
 
 def _columns(listed: Columns, numbers: NDArray[np.int64], times_ns: NDArray[np.int64],
-             has_times: bool) -> Columns:
+             digests: NDArray[np.uint64] | None, has_times: bool) -> Columns:
     """The frames that were listed and those that follow them as one run."""
     more = len(numbers) - len(listed)
     devices_ns = np.concatenate([listed.device_times_ns,
@@ -175,7 +212,7 @@ def _columns(listed: Columns, numbers: NDArray[np.int64], times_ns: NDArray[np.i
     times_s = None
     if has_times and listed.times_s is not None:
         times_s = np.concatenate([listed.times_s, seconds_of(times_ns[len(listed):])])
-    return Columns(numbers, times_ns, devices_ns, None if more else listed.digests, times_s)
+    return Columns(numbers, times_ns, devices_ns, digests, times_s)
 
 
 # --- onto the disk -----------------------------------------------------------------------------
