@@ -54,7 +54,8 @@ class FileFacts(NamedTuple):
     pixel_format: Literal["BGR8", "MONO8"]
     """MONO8 when there are no colours in it."""
     frame_count: int
-    """0 where the file does not say."""
+    mean_hz: float
+    """Frames per second over the whole file. Both are 0 where the file does not say."""
 
 
 class _Played(NamedTuple):
@@ -163,7 +164,7 @@ def file_facts(path: Path) -> FileFacts:
             began_ns = path.stat().st_mtime_ns - (container.duration or 0) * 1000
             began_by = "the time at which the file was last written, less its length"
         return FileFacts(began_ns, began_by, "MONO8" if name.startswith("gray") else "BGR8",
-                         int(stream.frames or 0))
+                         int(stream.frames or 0), float(stream.average_rate or 0))
     finally:
         container.close()
 

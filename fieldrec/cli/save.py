@@ -107,7 +107,7 @@ def _save_file(path: Path, plan: Plan, stop: Any, progress: Any) -> tuple[Saved,
     camera = make_camera("file", path.name, {
         "path": path, "paced": False, "drop_when_late": False, "pixel_format": facts.pixel_format})
     metadata = {**plan.metadata, "fieldrec": {"source": path.name, "times_from": facts.began_by}}
-    plan = dataclasses.replace(plan, metadata=metadata)
+    plan = dataclasses.replace(plan, metadata=metadata, nominal_hz=facts.mean_hz)
     saved = save_played(camera, plan, facts.began_ns, stop, progress, facts.frame_count)
     return saved, (f"; times from {local_time(facts.began_ns, plan.timezone)} "
                    f"{zone_label(facts.began_ns, plan.timezone)}, {facts.began_by}")

@@ -32,14 +32,15 @@ SHOWN_COLUMNS = 12
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show_command(where: Where, store: str, as_json: bool) -> None:
     """Show all that is known of STORE: the name of a recording or the path of any store."""
-    from fieldrec.catalogue.report import as_json as report_as_json
-    from fieldrec.cli.tables import print_json
     from fieldrec.status import words
-    from fieldrec.status.control_socket import RECORDING
 
     recording = _recording(where, store)
     report, problem = _report(recording)
     if as_json:
+        from fieldrec.catalogue.report import as_json as report_as_json
+        from fieldrec.cli.tables import print_json
+        from fieldrec.status.control_socket import RECORDING
+
         values = RECORDING.dump_python(recording, mode="json")
         print_json({**values, "store": None if report is None else report_as_json(report),
                     "problem": problem})

@@ -58,6 +58,8 @@ class Plan:
     timezone: str
     frames: int | None = None
     """At most so many."""
+    nominal_hz: float = 0.0
+    """Frames per second, where the source's own word for it is not good enough; else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +250,7 @@ class _Adapted:
         self._camera = camera
         self._spoils = plan.form.startswith("jpg") or plan.form in (*VIDEO_FORMATS, "mjpeg")
         self._planned = self._left = plan.frames
+        self._nominal_hz = plan.nominal_hz
         self._code: str | None = None
         self._mosaic: Pixels = np.zeros(0)
         self.start, self.stop, self.close = camera.start, camera.stop, camera.close
@@ -255,6 +258,7 @@ class _Adapted:
     def open(self) -> FrameSpec:
         """As the camera's; what it says is what :meth:`grab` gives."""
         spec = self._camera.open()
+        spec = replace(spec, nominal_hz=self._nominal_hz or spec.nominal_hz)
         code = _encoding(spec)
         if code is None or not self._spoils:
             return spec
