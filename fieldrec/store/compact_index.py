@@ -13,7 +13,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-import secrets
 import tempfile
 import time
 from collections.abc import Iterator
@@ -231,7 +230,7 @@ class _Opening:
     def _save(self, builder: IndexBuilder) -> IndexFile:
         """Write the file under another name, then give it its own."""
         self._sweep()
-        part = self._root / f"{COMPACT_NAME}.{secrets.token_hex(4)}.tmp"
+        part = self._root / f"{COMPACT_NAME}.{os.urandom(4).hex()}.tmp"
         descriptor = durable.create(part)
         try:
             builder.write(descriptor)
