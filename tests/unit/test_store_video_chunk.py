@@ -341,6 +341,25 @@ def test_a_frame_that_finds_no_room_is_not_there_and_the_rest_is(tmp_path: Path,
     assert shown(chunk.paths.frames) == list(range(12))
 
 
+def test_a_torn_record_does_not_shift_those_behind_it(tmp_path: Path) -> None:
+    chunk = open_chunk(tmp_path, new_store(tmp_path, "mjpeg/avi"))
+    append(chunk, range(3))
+
+    def half(step: str, path: Path) -> None:
+        if path == chunk.paths.log:
+            os.write(chunk._log, bytes(20))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    durable.set_hook(half)
+    with pytest.raises(StoreFull):
+        append(chunk, [99])
+    durable.set_hook(None)
+    append(chunk, range(3, 6))
+    chunk.release()
+    log = layout.parse_log(chunk.paths.log.read_bytes())
+    assert log.columns.numbers.tolist() == list(range(6))
+
+
 @contextmanager
 def no_file_larger_than(size: int) -> Iterator[None]:
     """The kernel takes part of a write that crosses the limit, and then none: as a full disk."""
