@@ -2,8 +2,8 @@
 
 A store is open either for reading or for writing; each half does its own work (store_reading,
 store_writing), here they get imgstore's names, arguments and errors. Blocking for the disk; one
-thread at a time. A store for writing that is forgotten is closed when it is collected, or when
-Python ends.
+thread at a time. A store that is forgotten is closed when it is collected, one for writing at the
+latest when Python ends.
 """
 
 from __future__ import annotations
@@ -74,8 +74,11 @@ class ImgStore:
         self._path = Path(self._basedir).absolute()
         self._reading: StoreReading | None = None
         self._writing: StoreWriting | None = None
+        self._forgotten: weakref.finalize[Any, Any]
         if self._mode == "r":
             self._reading = self._open_to_read(**options)
+            self._forgotten = weakref.finalize(self, self._reading.close)
+            self._forgotten.atexit = False
         elif self._mode == "w":
             self._writing = self._open_to_write(**options)
             self._forgotten = weakref.finalize(self, close_forgotten, self._writing)
@@ -256,7 +259,7 @@ class ImgStore:
 
     def __iter__(self) -> Iterator[Image]:
         """All images from the first, each as get_image gives it; the place in the store stays."""
-        return Images(self._to_read())
+        return Images(self._to_read(), self)
 
     def get_frame_metadata(self) -> dict[str, list[Any]]:
         """{'frame_number': […], 'frame_time': […]} of all frames, as stored."""

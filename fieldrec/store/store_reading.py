@@ -275,8 +275,10 @@ class Images(Iterator[Image]):
     """All images of a store from the first, independent of the place in it. After an error for
     one frame the next call gives the one behind it."""
 
-    def __init__(self, reading: StoreReading) -> None:
+    def __init__(self, reading: StoreReading, store: object) -> None:
+        """`store` is what must not be collected, and so closed, meanwhile."""
         self._reading = reading
+        self._store = store
         self._at = 0
 
     def __next__(self) -> Image:

@@ -308,6 +308,16 @@ def test_the_place_stays_when_chunks_before_it_come_back(npy: Path) -> None:
         assert store.get_next_image()[1][0] == 108
 
 
+@pytest.mark.parametrize("form", ["npy", "mjpeg/avi"])
+def test_readers_that_are_forgotten_leave_nothing_open(tmp_path: Path, form: str) -> None:
+    with store_api.new_for_format(form, tmp_path / "s", imgshape=(16, 16), chunksize=3) as store:
+        for number in range(7):
+            store.add_image(picture(number, (16, 16)), number, number)
+    store_api.new_for_filename(tmp_path / "s").get_next_image()
+    told = [number for _, (number, _) in store_api.new_for_filename(tmp_path / "s")]
+    assert told == [0, 1, 2, 3, 4, 5, 6]  # nothing else holds that store: see conftest
+
+
 def test_one_frame_of_a_store_with_short_chunks_is_the_right_one(tmp_path: Path) -> None:
     path = tmp_path / "s"
     oracle = imgstore.new_for_format("npy", str(path), imgshape=SHAPE, chunksize=4)
