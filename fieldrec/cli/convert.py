@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fieldrec.cli.out import echo
-from fieldrec.cli.where import Where, where_options
+from fieldrec.cli.where import Where, new_path, where_options
 from fieldrec.core.errors import StateError
 
 SHOWN_SKIPPED = 20
@@ -34,13 +34,13 @@ def convert_command(where: Where, store: str, store2: Path, form: str, chunksize
     STORE frame by frame before it gets its name. STORE is only read.
     """
     from fieldrec.cli.long_work import Progress, stopped_by_signals
-    from fieldrec.cli.save import check_format, new_store_path
+    from fieldrec.cli.save import check_format
     from fieldrec.status import words
     from fieldrec.store.convert import Wish, convert
     from fieldrec.store.layout import LOCK_NAME
     from fieldrec.store.reader import StoreReader
 
-    target = new_store_path(store2)
+    target = new_path(store2)
     check_format(form)
     path = where.store(store)
     if (path / LOCK_NAME).exists():

@@ -80,6 +80,7 @@ def cli() -> None:
 def main() -> None:
     """Entry point of the console script. Never returns."""
     out.prepare()
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # its warnings are not for our users
     try:
         code = _run()
     finally:

@@ -9,7 +9,7 @@ import click
 
 from fieldrec.cli.out import echo
 from fieldrec.cli.verbs import parse_metadata
-from fieldrec.cli.where import Where, where_options
+from fieldrec.cli.where import Where, new_path, where_options
 from fieldrec.core.errors import StoreError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def save_command(where: Where, source: str, form: str, chunksize: int | None, fr
     from fieldrec.store.created import local_timezone
     from fieldrec.store.metadata import VIDEO_FORMATS
 
-    store = new_store_path(store)
+    store = new_path(store)
     check_format(form)
     video = form in (*VIDEO_FORMATS, "mjpeg")
     plan = Plan(store, form, chunksize or (VIDEO_CHUNKSIZE if video else CHUNKSIZE),
@@ -52,20 +52,6 @@ def save_command(where: Where, source: str, form: str, chunksize: int | None, fr
         saved, note = _save(where, source, plan, stop, progress)
     echo(f"{store}: {words.plural(saved.frame_count, 'frame')}, {saved.dropped} dropped, "
          f"{saved.lost} lost ({words.safe_text(saved.reason)}){note}")
-
-
-def new_store_path(store: Path) -> Path:
-    """Where a new store can be made. StoreError when something is there, or its folder is not."""
-    try:
-        store = store.expanduser()
-    except RuntimeError as error:
-        raise StoreError(f"{store}: {error}") from error
-    if store.exists() or store.is_symlink():
-        raise StoreError(f"{store}: exists already; a store is never written into another thing, "
-                         "name another")
-    if not store.absolute().parent.is_dir():
-        raise StoreError(f"{store.absolute().parent}: no such folder; make it, or name another")
-    return store
 
 
 def check_format(form: str) -> None:
@@ -104,8 +90,10 @@ def _save_file(path: Path, plan: Plan, stop: Any, progress: Any) -> tuple[Saved,
     from fieldrec.record.saving import save_played
 
     facts = file_facts(path)
+    grey = plan.form == "pgm" or facts.pixel_format == "MONO8"  # pgm has no colours
     camera = make_camera("file", path.name, {
-        "path": path, "paced": False, "drop_when_late": False, "pixel_format": facts.pixel_format})
+        "path": path, "paced": False, "drop_when_late": False,
+        "pixel_format": "MONO8" if grey else "BGR8"})
     metadata = {**plan.metadata, "fieldrec": {"source": path.name, "times_from": facts.began_by}}
     plan = dataclasses.replace(plan, metadata=metadata, nominal_hz=facts.mean_hz)
     saved = save_played(camera, plan, facts.began_ns, stop, progress, facts.frame_count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,6 @@ class SelftestFailed(FieldrecError):
 def selftest_command(directory: Path | None, as_json: bool) -> None:
     """Write and read a small store of every format, type and shape, and compare; say what is
     missing on this machine and how to get it. Exit status 0 when all is right, else 1."""
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # before it is loaded
     from fieldrec.cli.long_work import Progress, stopped_by_signals
     from fieldrec.cli.tables import print_json, print_table
     from fieldrec.status import words

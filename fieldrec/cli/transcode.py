@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fieldrec.cli.out import echo
-from fieldrec.cli.where import Where, where_options
+from fieldrec.cli.where import Where, new_path, where_options
 from fieldrec.core.errors import StateError, UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def transcode_command(where: Where, store: str, out: Path, preset_name: str, beg
     from fieldrec.store.reader import StoreReader
 
     row = preset(preset_name)
+    out = new_path(out)
     container_of(out)
     path = where.store(store)
     _refuse_unfinished(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from fieldrec.cli.out import echo
-from fieldrec.cli.where import Where, where_options
+from fieldrec.cli.where import Where, new_path, where_options
 from fieldrec.core.errors import StateError, StoreDamaged, StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -67,12 +67,17 @@ def _play(path: Path, begin: str, fps: float | None, terminal: bool) -> None:
     if why and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise StateError(f"nothing to show {path.name} on: {why}, and this is no terminal; "
                          "--sheet OUT.png writes a contact sheet")
+    from fieldrec.cli.long_work import Interrupted
+
     with Shown(path, begin) as shown:
         player = shown.player(fps)
-        if why:
-            _in_terminal(shown, player)
-        else:
-            _in_window(shown, player)
+        try:
+            if why:
+                _in_terminal(shown, player)
+            else:
+                _in_window(shown, player)
+        except KeyboardInterrupt as error:
+            raise Interrupted("interrupted") from error
 
 
 def _in_window(shown: Shown, player: Player) -> None:
@@ -222,10 +227,7 @@ def write_sheet(path: Path, begin: str, target: Path, count: int) -> None:
 
     if target.suffix.lower() != ".png":
         raise UsageError(f"--sheet {target}: a contact sheet is a .png file")
-    if target.exists():
-        raise StoreError(f"{target}: exists already; name another file")
-    if not target.absolute().parent.is_dir():
-        raise StoreError(f"{target.absolute().parent}: no such folder")
+    target = new_path(target)
     with Shown(path, begin) as shown:
         sheet = contact_sheet(words.safe_text(path.absolute().name), shown.facts(),
                               _cells(shown, count))

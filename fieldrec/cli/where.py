@@ -7,6 +7,8 @@ FIELDREC_RECORDINGS), then /etc/fieldrec/fieldrec.yaml, then ./recordings.
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +16,10 @@ from typing import Any
 
 import click
 
-from fieldrec.core.errors import StoreError, UsageError
+from fieldrec.core.errors import NotFoundError, StoreError, UsageError
 
+LONGEST_NAME = 230
+"""Bytes: file systems take 255, and unfinished work has a longer name."""
 SYSTEM_CONFIG = Path("/etc/fieldrec/fieldrec.yaml")
 
 
@@ -61,19 +65,52 @@ class Where:
         """The same; None for a name under which there is neither a store nor a folder."""
         from fieldrec.store.metadata import METADATA_NAME
 
-        path = Path(text)
-        with contextlib.suppress(RuntimeError):  # no such user's home
-            path = path.expanduser()
+        path = expanded(Path(text))
         if path.name == METADATA_NAME:
             path = path.parent
         if path.name in ("", ".."):  # its name is shown, and is the movie's title
             path = path.absolute()
         if "/" in text:
-            return path
+            return _existing_folder(path)
         directory: Path = self.load().storage.directory
-        if text and (directory / text / METADATA_NAME).exists():
-            return directory / text
-        return path if path.is_dir() else None
+        with contextlib.suppress(OSError):  # no name that any file could have
+            if text and (directory / text / METADATA_NAME).exists():
+                return directory / text
+            if path.is_dir():
+                return path
+        return None
+
+
+def expanded(path: Path) -> Path:
+    """With the home of a user in place of ~; as it is where there is no such user."""
+    with contextlib.suppress(RuntimeError):
+        return path.expanduser()
+    return path
+
+
+def _existing_folder(path: Path) -> Path:
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            return path
+    except OSError as error:
+        raise NotFoundError(f"{path}: no store there ({error.strerror})") from error
+    raise NotFoundError(f"{path}: no store there (it is a file)")
+
+
+def new_path(path: Path) -> Path:
+    """A place where something new can be made. StoreError when something is there already, or the
+    folder for it is not; UsageError for a name that is too long."""
+    path = expanded(path)
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise UsageError(f"{path}: this name is too long")
+    try:
+        if path.exists() or path.is_symlink():
+            raise StoreError(f"{path}: exists already; nothing is written over it, name another")
+        if not path.absolute().parent.is_dir():
+            raise StoreError(f"{path.absolute().parent}: no such folder; make it, or name another")
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    return path
 
 
 def load_checked(path: Path) -> Any:

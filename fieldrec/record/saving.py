@@ -36,8 +36,9 @@ from fieldrec.record.ring import Ring, slots_for
 from fieldrec.record.storing import Cause, Listener, Storing
 from fieldrec.record.syncer import Syncer
 from fieldrec.store import encodings
+from fieldrec.store.frame_files import frame_files
 from fieldrec.store.metadata import VIDEO_FORMATS
-from fieldrec.store.new_store import recording_metadata
+from fieldrec.store.new_store import new_store, recording_metadata
 from fieldrec.store.writer import StoreWriter
 
 GRAB_S = 0.5
@@ -175,6 +176,16 @@ def _kept(frame_count: int, path: Path) -> str:
 
 
 def _writer(plan: Plan, spec: FrameSpec, start_ns: int) -> StoreWriter:
+    """StoreError when there can be no such store, or no such frame in it."""
+    new = new_store(plan.path, spec, chunksize=plan.chunksize, timezone=plan.timezone,
+                    created_epoch_ns=start_ns, form=plan.form, encoding=_encoding(spec))
+    if not new.metadata.is_video:
+        pixels = blank(spec)
+        try:
+            frame_files(new.metadata).buffers(
+                pixels if new.decode_as is None else encodings.decode(pixels, new.decode_as))
+        except ValueError as error:
+            raise StoreError(f"{plan.path}: {error}") from error
     return StoreWriter(
         plan.path, spec, chunksize=plan.chunksize, timezone=plan.timezone,
         created_epoch_ns=start_ns, form=plan.form, encoding=_encoding(spec),
