@@ -36,6 +36,7 @@ class ExtraData:
         self._lock = threading.Lock()
         self._records: list[str] = []
         self._journalled = 0
+        self._has_journal = False
 
     def add(self, values: Mapping[str, Any]) -> None:
         """Keep one record. Any thread, does not block, never raises."""
@@ -52,6 +53,7 @@ class ExtraData:
         with self._lock:
             new = self._records[self._journalled:]
         if new:
+            self._has_journal = True
             append_lines(paths, new, self._journalled)
             self._journalled += len(new)
 
@@ -64,17 +66,18 @@ class ExtraData:
         """
         with self._lock:
             records = self._records.copy()
-        if records:
+        if records and list(earlier[-len(records):]) != records:  # else it was done before
             durable.write_atomic(paths.extra, records_bytes([*earlier, *records]))
-        if self._journalled:
+        if self._has_journal:
             durable.unlink(paths.extra_log, missing_ok=True)
-            self._journalled = 0
+            self.give_up_journal()
         with self._lock:
             del self._records[:len(records)]
 
     def give_up_journal(self) -> None:
         """The chunk was removed with its journal: the records belong to the next one."""
         self._journalled = 0
+        self._has_journal = False
 
     @property
     def pending(self) -> int:

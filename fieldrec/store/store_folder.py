@@ -34,7 +34,7 @@ class StoreFolder:
 
     def __init__(self, path: Path, store: Mapping[str, Any], user: Mapping[str, Any], *,
                  reserve_bytes: int, may_exist: bool) -> None:
-        """Create and lock it and write its metadata; blocks for four directory syncs.
+        """Create and lock it and write its metadata; blocks for four syncs.
 
         With `may_exist` a directory that has nothing of a store in it will do. StoreError when
         the name is taken or the metadata cannot be stored, StoreFull without room; then nothing of
@@ -93,6 +93,7 @@ class StoreFolder:
         path = self.path / layout.LOCK_NAME
         self._lock = durable.create(path)
         durable.write(self._lock, [_LOCK_TEXT], path, len(_LOCK_TEXT))
+        durable.fsync(self._lock, path)
         for _ in range(_LOCK_TRIES):
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

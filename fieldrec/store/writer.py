@@ -42,7 +42,7 @@ class StoreWriter:
                  user_metadata: Mapping[str, Any], timezone: str, created_epoch_ns: int,
                  form: str = "npy", encoding: str | None = None, uniform: bool = True,
                  may_exist: bool = False) -> None:
-        """Create the store and its first chunk; blocks for about five directory syncs.
+        """Create the store and its first chunk; blocks for about six syncs.
 
         `form`: a directory format ("png", "tif+color" …) or a video's ("avc1/mp4"). `encoding`:
         how what is stored becomes BGR ("cv_bayerbg"); with "+color" it does before it is stored.
@@ -322,9 +322,10 @@ class StoreWriter:
     def _finish_extra(self) -> None:
         """Give the extra data of the chunk before its final form."""
         with self._sync_lock:
-            paths, self._extra_paths = self._extra_paths, None
+            paths = self._extra_paths
             if paths is not None and self._extra.pending:
                 self._even_when_full(lambda: self._extra.finish(paths))
+            self._extra_paths = None  # not before: what failed is tried again
 
     def _extra_to_last_chunk(self) -> None:
         """Add extra data to a chunk that may have some already. Without room it is left out: it is

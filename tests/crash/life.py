@@ -26,6 +26,7 @@ from fieldrec.destinations.folder import FolderDestination
 from fieldrec.export.presets import preset
 from fieldrec.export.run import run_export
 from fieldrec.jobs.transfer import move, transfer
+from fieldrec.store.new_store import recording_metadata
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.writer import StoreWriter
 
@@ -59,8 +60,7 @@ def folders(root: Path) -> tuple[Path, Path, Path]:
 
 
 def live(root: Path, told: int) -> None:
-    """All that is left to do of the life. The descriptor `told` hears "+" for each frame appended
-    and "." for each known to be durable, a promise that the checks hold us to."""
+    """All that is left to do of the life; `told`: sweep.Life."""
     recordings, archive, attic = folders(root)
     if not any(recordings.glob(NAME)) and not committed(attic):
         record(recordings / NAME, told)
@@ -77,8 +77,8 @@ def live(root: Path, told: int) -> None:
 
 def record(path: Path, told: int) -> None:
     """A recorder's calls, one after the other."""
-    writer = StoreWriter(path, SPEC, chunksize=CHUNKSIZE, user_metadata={"animal": "frog"},
-                         timezone="UTC", created_epoch_ns=EPOCH_NS)
+    writer = StoreWriter(path, SPEC, chunksize=CHUNKSIZE, timezone="UTC", created_epoch_ns=EPOCH_NS,
+                         user_metadata=recording_metadata({"animal": "frog"}, SPEC, "UTC"))
     try:
         for number in range(FRAMES):
             writer.append(picture(number), number, EPOCH_NS + number * PERIOD_NS, None)
@@ -109,7 +109,12 @@ def recover_all(root: Path) -> None:
     recover_folder(folders(root)[0], lambda _text, _severity: None)
 
 
-def violations(root: Path, promised: int) -> tuple[int, list[str]]:
+def unrecovered(_root: Path, _promised: int) -> list[str]:
+    """Nothing is promised of it before it is recovered."""
+    return []
+
+
+def violations(root: Path, promised: int, _extra: int) -> tuple[int, list[str]]:
     """After a cut and a recovery: frames that can be found, and what is wrong: I1, I2, I4, I5, I7
     or fewer frames than were promised (I8)."""
     recordings, archive, attic = folders(root)

@@ -1,10 +1,11 @@
-"""Cuts a life (life.py) at each of its durable steps and checks what is left.
+"""Cuts a life at each of its durable steps and checks what is left.
 
-`python -m tests.crash.sweep MODE FOLDER [FIRST LAST STRIDE]` prints one JSON line per point; the
-tests beside it run it. Modes: `kill` (the process ends at the step), `ENOSPC` and `EIO` (the step
-fails once), `power` (FOLDER is on an ext4 of its own, IMAGE in the environment; the file system is
-cut off without flushing its log at the step, mounted again, then checked). Each life runs in a
-forked child of this one, which never starts a thread.
+`python -m tests.crash.sweep LIFE MODE FOLDER [FIRST LAST STRIDE]` prints one JSON line per point;
+the tests beside it run it. LIFE is `recording` (life.py) or a format (store_life.py). Modes: `kill`
+(the process ends at the step), `ENOSPC` and `EIO` (the step fails once), `power` (FOLDER is on an
+ext4 of its own, IMAGE in the environment; the file system is cut off without flushing its log at
+the step, mounted again, then checked). Each life runs in a forked child of this one, which never
+starts a thread.
 """
 
 from __future__ import annotations
@@ -20,17 +21,43 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fieldrec.core import durable
 from fieldrec.core.errors import FieldrecError
 from tests.crash import life
+from tests.crash.store_life import StoreLife
 
 FS_IOC_GOINGDOWN = 0x8004587D
 NO_LOG_FLUSH = 2
 CUT = 77
 """Exit code of a child that was cut."""
 FAILED = 78
+
+
+class Life(Protocol):
+    """What is cut. `told` hears "+" for each frame appended, "." for each known to be durable and
+    "e" for each record of extra data that is: promises that the checks hold us to."""
+
+    def live(self, root: Path, told: int) -> None:
+        """All that is left to do of it."""
+        ...
+
+    def unrecovered(self, root: Path, promised: int) -> list[str]:
+        """What is wrong with what a kill or a power cut left."""
+        ...
+
+    def recover_all(self, root: Path) -> None:
+        """What comes before anything else."""
+        ...
+
+    def violations(self, root: Path, frames: int, extra: int) -> tuple[int, list[str]]:
+        """After the recovery: frames that are there, and what is wrong."""
+        ...
+
+    def unfinished(self, root: Path) -> list[str]:
+        """After a second try that nothing stood in the way of."""
+        ...
 
 
 def child(work: Callable[[], None]) -> int:
@@ -70,7 +97,7 @@ class Cutter:
         raise OSError(getattr(errno, self.mode), os.strerror(getattr(errno, self.mode)))
 
 
-def first_life(mode: str, point: int, root: Path, told: int, report: int) -> None:
+def first_life(life: Life, mode: str, point: int, root: Path, told: int, report: int) -> None:
     cutter = Cutter(mode, point, root)
     durable.set_hook(cutter)
     try:
@@ -85,31 +112,31 @@ def first_life(mode: str, point: int, root: Path, told: int, report: int) -> Non
         os._exit(CUT)
 
 
-def second_life(root: Path, told: int, report: int) -> None:
+def second_life(life: Life, mode: str, root: Path, heard: bytes, told: int, report: int) -> None:
+    frames, extra = heard.count(b"."), heard.count(b"e")
+    wrong = life.unrecovered(root, frames) if mode in ("kill", "power") else []
     life.recover_all(root)
-    promised = int(os.environ["PROMISED"])
-    kept, wrong = life.violations(root, promised)
+    kept, more = life.violations(root, frames, extra)
     life.live(root, told)
-    wrong += life.unfinished(root)
+    wrong += [*more, *life.unfinished(root)]
     found = {"kept": kept, "wrong": [text[:300] for text in wrong[:9]]}
     os.write(report, json.dumps(found).encode())
 
 
-def cut_at(mode: str, point: int, root: Path) -> dict[str, object] | None:
+def cut_at(life: Life, mode: str, point: int, root: Path) -> dict[str, object] | None:
     """One point of the sweep; None when the life ended before it."""
     told, report = os.pipe(), os.pipe()
-    code = child(lambda: first_life(mode, point, root, told[1], report[1]))
+    code = child(lambda: first_life(life, mode, point, root, told[1], report[1]))
     os.close(told[1])
     os.close(report[1])
     heard = drain(told[0])
-    os.environ["PROMISED"] = str(heard.count(b"."))
     note = drain(report[0]).decode()
     if code == 0:
         return None
     if mode == "power":
         remount(root)
     told, report = os.pipe(), os.pipe()
-    again = child(lambda: second_life(root, told[1], report[1]))
+    again = child(lambda: second_life(life, mode, root, heard, told[1], report[1]))
     os.close(told[1])
     os.close(report[1])
     drain(told[0])
@@ -121,7 +148,7 @@ def cut_at(mode: str, point: int, root: Path) -> dict[str, object] | None:
     if again != 0:
         wrong.append(f"second life ended with {again}")
     return {"point": point, "appended": heard.count(b"+"), "promised": heard.count(b"."),
-            "kept": found["kept"], "note": note, "wrong": wrong}
+            "extra": heard.count(b"e"), "kept": found["kept"], "note": note, "wrong": wrong}
 
 
 def drain(descriptor: int) -> bytes:
@@ -141,14 +168,21 @@ def remount(root: Path) -> None:
 
 
 def main() -> None:
-    mode, folder = sys.argv[1], Path(sys.argv[2])
-    first, last, stride = (int(word) for word in (*sys.argv[3:6], "1", "100000", "1")[:3]) \
-        if len(sys.argv) >= 6 else (1, 100_000, 1)
+    name, mode, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+    first, last, stride = (int(word) for word in sys.argv[4:7]) if len(sys.argv) >= 7 else (
+        1, 100_000, 1)
+    cut_life: Life = life
+    if name != "recording":
+        import fieldrec.store.video_chunk
+        import fieldrec.store.video_frames
+        import fieldrec.store.video_repair  # noqa: F401 - here, once, and not in every fork
+
+        cut_life = StoreLife(name)
     point = first
     while point <= last:
         root = folder / f"life{point}"
         root.mkdir()
-        result = cut_at(mode, point, root)
+        result = cut_at(cut_life, mode, point, root)
         shutil.rmtree(root)
         if result is None:
             break

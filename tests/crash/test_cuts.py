@@ -6,10 +6,6 @@ cut nowhere, or power cuts that lost nothing, would prove nothing: both are asse
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,31 +18,6 @@ from tests.crash.running import assert_nothing_broke, quick_folder, sweep
 def test_killed_at_every_step(tmp_path: Path) -> None:
     with quick_folder(tmp_path) as folder:
         assert_nothing_broke(sweep("kill", folder))
-
-
-@pytest.fixture
-def own_ext4(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A loop device with ext4, mounted: (device, mount point)."""
-    if os.geteuid() != 0:
-        pytest.skip("power cuts need root: a loop device is mounted")
-    if shutil.which("mkfs.ext4") is None:
-        pytest.skip("power cuts need mkfs.ext4 (e2fsprogs)")
-    image, mount_point = tmp_path / "disk.img", tmp_path / "disk"
-    with image.open("wb") as file:
-        file.truncate(128 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0", str(image)], check=True)
-    found = subprocess.run(["losetup", "-f", "--show", str(image)], check=True,
-                           capture_output=True, text=True)
-    device = found.stdout.strip()
-    mount_point.mkdir()
-    try:
-        subprocess.run(["mount", device, str(mount_point)], check=True)
-        try:
-            yield device, mount_point
-        finally:
-            subprocess.run(["umount", str(mount_point)], check=True)
-    finally:
-        subprocess.run(["losetup", "-d", device], check=True)
 
 
 @pytest.mark.root

@@ -116,8 +116,21 @@ def test_what_a_file_has_already_is_kept(paths: ChunkPaths) -> None:
     extra.add({"n": 1})
     extra.finish(paths)
     extra.add({"n": 2})
+    durable.set_hook(failing("unlink", errno.EIO))
+    extra.journal(paths)
+    with pytest.raises((StoreError, OSError)):
+        extra.finish(paths, finished_records(paths))
+    durable.set_hook(None)
+    assert read(paths) == [{"n": 1}, {"n": 2}]
     extra.finish(paths, finished_records(paths))
     assert read(paths) == [{"n": 1}, {"n": 2}]
+
+
+def failing(step: str, number: int) -> durable.Hook:
+    def fail(at: str, _path: Path) -> None:
+        if at == step:
+            raise OSError(number, os.strerror(number))
+    return fail
 
 
 @pytest.mark.parametrize("step", ["create", "write", "fsync", "rename", "unlink"])
@@ -128,11 +141,7 @@ def test_an_end_that_failed_is_tried_again(paths: ChunkPaths, step: str, number:
     extra.journal(paths)
     extra.add({"n": 2})
 
-    def fail(at: str, _path: Path) -> None:
-        if at == step:
-            raise OSError(number, os.strerror(number))
-
-    durable.set_hook(fail)
+    durable.set_hook(failing(step, number))
     with pytest.raises((StoreError, OSError)):
         extra.finish(paths)
     durable.set_hook(None)
@@ -140,6 +149,18 @@ def test_an_end_that_failed_is_tried_again(paths: ChunkPaths, step: str, number:
     extra.finish(paths)
     assert read(paths) == [{"n": 1}, {"n": 2}]
     assert not paths.extra_log.exists()
+
+
+def test_a_journal_that_could_not_be_written_goes_too(paths: ChunkPaths) -> None:
+    extra = ExtraData()
+    extra.add({"n": 1})
+    durable.set_hook(failing("write", errno.EIO))
+    with pytest.raises(OSError, match="Input/output"):
+        extra.journal(paths)
+    durable.set_hook(None)
+    assert paths.extra_log.exists()
+    extra.finish(paths)
+    assert [path.name for path in paths.folder.iterdir()] == ["index.extra.json"]
 
 
 def test_records_of_a_journal_that_was_removed_are_written_again(paths: ChunkPaths) -> None:
