@@ -1,8 +1,9 @@
 """Checksums of single coded pictures, where a video file has any: a decoder conceals most damage.
 
 Two kinds: the frame heads of the files that fieldrec writes, and the slices of FFV1 (version 3,
-with CRC), which FFmpeg's decoder checks but whose failure it only writes into its log. H.264 and
-MJPEG of other programs have none: a flipped bit that still decodes cannot be told from a picture.
+with CRC), which FFmpeg's decoder checks but whose failure it only writes into its log. H.264 of
+other programs has none, but byte sequences that cannot occur in it: there, lost blocks show
+themselves. A flipped bit that still decodes cannot be told from a picture, nor anything in MJPEG.
 One thread; blocks for the disk.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +25,10 @@ _HEAD_BYTES = 65_536
 _CONTAINERS: dict[str, type[Container]] = {AVI: Avi, MATROSKA: Matroska, MP4: Mp4}
 _SLICE_TAIL = 8
 """Of an FFV1 slice: its length in three bytes, an error status, the CRC."""
+_AVCC_VERSION = 1
+_LAST_PICTURE_UNIT = 5
+_NEVER_IN_UNITS = (b"\0\0\0", b"\0\0\1", b"\0\0\2")
+"""An encoder puts a three between: these begin units in streams that have no lengths."""
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _ZERO_REGISTER = 0xFFFFFFFF
 
@@ -39,23 +45,23 @@ class PacketCheck(Protocol):
         ...
 
 
-def packet_check(path: Path, kind: str, codec: str, first: tuple[int, bytes] | None
-                 ) -> PacketCheck | None:
-    """The check that this file's pictures allow; None where they bear no checksums. OSError.
+def packet_check(path: Path, kind: str, codec: str, extradata: bytes | None,
+                 samples: Sequence[tuple[int, bytes]]) -> PacketCheck | None:
+    """The check that this file's pictures allow; None where there is none. OSError.
 
-    `first`: (offset, bytes) of its first packet; a file whose first packet is damaged counts as
-    one without checksums.
+    `samples`: (offset, bytes) of some packets: one that is sound shows what they all must have.
     """
-    if first is None:
-        return None
-    offset, packet = first
     if kind in _CONTAINERS:
         heads = FrameHeads(path, _CONTAINERS[kind]())
-        if heads.is_sound(offset, packet):
+        if any(heads.is_sound(offset, packet) for offset, packet in samples):
             return heads
         heads.close()
-    if codec == "ffv1" and slices_are_sound(packet):
+    if codec == "ffv1" and any(slices_are_sound(packet) for _offset, packet in samples):
         return SliceChecks()
+    if codec == "h264" and kind == MP4 and extradata and extradata[0] == _AVCC_VERSION:
+        units = UnitChecks(1 + (extradata[4] & 3) if len(extradata) > 4 else 4)
+        if any(units.is_sound(offset, packet) for offset, packet in samples):
+            return units
     return None
 
 
@@ -97,6 +103,30 @@ class SliceChecks:
     def is_sound(self, offset: int, packet: bytes) -> bool:
         """As in the protocol."""
         return slices_are_sound(packet)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class UnitChecks:
+    """The row of length and unit that an H.264 packet in MP4 is, and what no unit may contain."""
+
+    def __init__(self, length_bytes: int) -> None:
+        self._length_bytes = length_bytes
+
+    def is_sound(self, offset: int, packet: bytes) -> bool:
+        """As in the protocol."""
+        at, has_picture = 0, False
+        while at < len(packet):
+            start = at + self._length_bytes
+            end = start + int.from_bytes(packet[at:start], "big")
+            if not start < end <= len(packet) or packet[end - 2:end] == b"\0\0":
+                return False  # a unit ends in a one; some writers leave one zero byte behind it
+            if any(packet.find(never, start, end) >= 0 for never in _NEVER_IN_UNITS):
+                return False
+            has_picture = has_picture or 1 <= packet[start] & 0x1F <= _LAST_PICTURE_UNIT
+            at = end
+        return has_picture
 
     def close(self) -> None:
         """Nothing is held."""

@@ -29,8 +29,9 @@ _KEPT_BYTES = 48 << 20
 _MOST_ENTRIES = 3
 """A key picture may not be what it says it is: so many are tried, backwards."""
 _NOT_KEYS = frozenset({PictureType.P, PictureType.B, PictureType.S, PictureType.SP})
-_CHECKSUM = "it is not what was written: its checksum is wrong, or it is cut"
+_DAMAGED = "its bytes are not what was written, or are cut"
 _NEVER_CAME = "it cannot be decoded"
+_CONTRADICTION = "the times of the pictures contradict the order in which they are decoded"
 
 
 class VideoDecoder:
@@ -52,7 +53,8 @@ class VideoDecoder:
             self._video.close()
             raise
         self._recent: dict[int, VideoFrame] = {}
-        self._wanted = 0
+        self._wanted = -1
+        self._kept = 1
         self._refusals: dict[int, tuple[int, str]] = {}
         self._entered: int | None = None  # ordinal at which decoding began; None = nowhere
         self._next = 0                    # ordinal that the decoder is given next
@@ -69,7 +71,7 @@ class VideoDecoder:
         """The picture; valid for as long as the caller likes. StoreDamaged, naming file and
         position, when it is missing, damaged or cannot be told from another one."""
         self._refuse_unproven(position)
-        self._wanted = position
+        self._expect(position)
         if position not in self._recent:
             self._find(position)
         frame = self._recent[position]
@@ -101,6 +103,15 @@ class VideoDecoder:
         if table.order[position] >= first:
             raise self._damaged(position, why)
 
+    def _expect(self, position: int) -> None:
+        """Who steps back may do so again; to who goes on, pictures kept are a cost: the decoder
+        has to write to cold memory instead of theirs."""
+        if position < self._wanted:
+            self._kept = _KEPT
+        elif self._kept > 1:
+            self._kept -= position - self._wanted == 1
+        self._wanted = position
+
     def _damaged(self, position: int, why: str) -> StoreDamaged:
         return StoreDamaged(f"{self.path}, picture {position}: {why}; `fieldrec check` tells what "
                             "can be read")
@@ -115,7 +126,7 @@ class VideoDecoder:
                 break
             why = self._why if why == _NEVER_CAME else why
             first = min([first, *(at for at in self._hurt if at >= entry)])
-            entry = None if why == _CHECKSUM else self._table.entry_before(entry)
+            entry = None if why == _DAMAGED else self._table.entry_before(entry)
         if position not in self._recent:
             self._refusals[self._table.entry(position)] = (first, why)
             raise self._damaged(position, why)
@@ -161,12 +172,14 @@ class VideoDecoder:
         self._next = ordinal + 1
         if not self._is_sound(ordinal, packet):
             self._hurt.append(ordinal)
-            self._why = _CHECKSUM
+            self._why = _DAMAGED
             return True
         packet.pts = packet.dts = ordinal
         place = int(self._table.places[ordinal])
-        if place >= 0 and not self._is_leading(place):
+        needed = place >= 0 and (place > self._wanted - self._kept or not self._table.proven)
+        if needed and not self._is_leading(place):
             self._awaited[place] = ordinal
+        self._video.context.skip_frame = "DEFAULT" if needed else "NONREF"
         self._decode(packet, ordinal)
         return True
 
@@ -202,6 +215,8 @@ class VideoDecoder:
         if self._table.packets.keys[ordinal] and frame.pict_type in _NOT_KEYS:
             self._table.not_a_key(ordinal)
         if self._is_leading(place):
+            if self._passed >= 0:
+                self._contradict()  # it should have come before the key picture
             return
         if frame.is_corrupt:
             self._hurt.append(ordinal)
@@ -212,13 +227,30 @@ class VideoDecoder:
 
     def _keep_order(self, place: int) -> None:
         """Pictures come in the order of showing: who is overtaken does not come any more, and who
-        comes late shows that the times of the file are wrong."""
+        comes late shows that the times of the file are wrong. Where nothing else vouches for the
+        times, nobody may be missing in the row either."""
         overtaken = [before for before in self._awaited if before < place]
         self._hurt += [self._awaited.pop(before) for before in overtaken]
-        if place < self._passed:
-            self._hurt.append(self._table.entry(place))
-            self._why = "the times of the pictures contradict their order"
+        skipped = not self._table.proven and not overtaken and not self._follows(place)
+        if place < self._passed or skipped:
+            self._contradict()
         self._passed = max(self._passed, place)
+
+    def _follows(self, place: int) -> bool:
+        """Whether this picture is shown right after the last that came out, or is the first."""
+        if self._passed < 0:
+            first = -1 if self._entered is None else int(self._table.places[self._entered])
+            return first in (-1, place)
+        before = place - 1
+        while before >= 0 and self._table.order[before] < 0:
+            before -= 1
+        return before == self._passed
+
+    def _contradict(self) -> None:
+        self._why = _CONTRADICTION
+        if self._entered is not None:
+            self._hurt.append(self._entered)
+        self._recent.clear()
 
     def _keep(self, place: int, frame: VideoFrame) -> None:
         """Keep what is wanted, what comes after it, and a few before it."""
@@ -228,7 +260,7 @@ class VideoDecoder:
 
     def _trim(self, frame: VideoFrame) -> None:
         size = sum(plane.buffer_size for plane in frame.planes)
-        kept = max(1, min(_KEPT, _KEPT_BYTES // max(1, size)))
+        kept = max(1, min(self._kept, _KEPT_BYTES // max(1, size)))
         for place in [place for place in self._recent if place <= self._wanted - kept]:
             del self._recent[place]
 

@@ -17,12 +17,14 @@ from itertools import chain
 import numpy as np
 from av.error import FFmpegError
 
+from fieldrec.store.video_avi import Avi
 from fieldrec.store.video_checks import FrameHeads, PacketCheck, packet_check
 from fieldrec.store.video_packets import VideoFile, indexed, listed
 from fieldrec.store.video_structure import AVI, MATROSKA, MP4, OTHER, Structure, structure_of
 from fieldrec.store.video_table import (
     NO_TIME,
     Integers,
+    Known,
     Packets,
     PictureTable,
     by_decoder,
@@ -38,6 +40,7 @@ _REORDER = frozenset({"h264", "hevc"})
 """One packet, one picture, perhaps shown later than others that are coded behind it."""
 _TELLS_TIMES = (MATROSKA, MP4)
 """Containers that say when a picture is shown; of the others, FFmpeg makes it up."""
+_AVI_LIST_BYTES = 4 + Avi.frame_head_bytes
 _SET_UP_DAMAGED = "what it says of its coding is damaged"
 
 
@@ -75,13 +78,13 @@ def listing(video: VideoFile, expected: int | None) -> Listing:
     if structure.unreadable:
         refused = refused or _SET_UP_DAMAGED
     packets = _without_damaged(packets, structure)
-    short = structure.cut or ended is not None
+    known = Known(expected, structure.cut or ended is not None, _hides_some(video, kind),
+                  structure.damages[0].start if structure.damages else None, structure.checked,
+                  kind == AVI and not _begins_its_list(video, packets))
     if in_order or (codec in _REORDER and kind in _TELLS_TIMES and _times_are_good(packets)):
-        table = by_time(packets, expected, cut=short, reorders=not in_order,
-                        hidden=_hides_some(video, kind))
+        table = by_time(packets, known, reorders=not in_order)
     else:
-        order, certain = _decoded_order(video)
-        table = by_decoder(packets, order, certain)
+        table = by_decoder(packets, known, *_decoded_order(video))
     return Listing(table, kind, structure.problem or ended, refused)
 
 
@@ -93,12 +96,13 @@ def codec_name(video: VideoFile) -> str:
 
 def check_of(video: VideoFile, kind: str, packets: Packets) -> PacketCheck | None:
     """The checksums that this file's packets bear, if any. OSError."""
-    if not len(packets) or packets.offsets[0] < 0:
+    if not len(packets) or packets.offsets.min() < 0:
         return None
-    offset, size = int(packets.offsets[0]), int(packets.sizes[0])
+    some = sorted({0, len(packets) // 2, len(packets) - 1})
     with video.path.open("rb") as file:
-        first = os.pread(file.fileno(), size, offset)
-    return packet_check(video.path, kind, codec_name(video), (offset, first))
+        samples = [(int(packets.offsets[at]), os.pread(file.fileno(), int(packets.sizes[at]),
+                                                       int(packets.offsets[at]))) for at in some]
+    return packet_check(video.path, kind, codec_name(video), video.context.extradata, samples)
 
 
 @contextmanager
@@ -142,6 +146,16 @@ def _without_damaged(packets: Packets, structure: Structure) -> Packets:
 def _hides_some(video: VideoFile, kind: str) -> bool:
     """Whether an edit list leaves out pictures that the file has."""
     return kind == MP4 and 0 < len(video.index_entries) < video.frames_told
+
+
+def _begins_its_list(video: VideoFile, packets: Packets) -> bool:
+    """Whether nothing was lost before the first packet of an AVI file, where the times are only
+    counted: it follows the word that begins the list of pictures, or our own first frame head."""
+    if not len(packets) or packets.offsets[0] < _AVI_LIST_BYTES:
+        return False
+    with video.path.open("rb") as file:
+        before = os.pread(file.fileno(), _AVI_LIST_BYTES, int(packets.offsets[0]) - _AVI_LIST_BYTES)
+    return before[-12:-8] == b"movi" or before[:4] == b"movi"
 
 
 def _times_are_good(packets: Packets) -> bool:

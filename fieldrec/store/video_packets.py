@@ -97,7 +97,8 @@ class VideoFile:
 
 def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     try:
-        container = av.open(f"file:{path.absolute()}", "r", container_options=_OPTIONS)
+        container = av.open(f"file:{path.absolute()}", "r", container_options=_OPTIONS,
+                            metadata_errors="replace")
     except FFmpegError as error:
         raise _unreadable(path, error) from error
     stream = next(iter(container.streams.video), None)

@@ -53,6 +53,8 @@ class Structure:
     """The part that says what the pictures are is damaged: none of them can be trusted."""
     damages: tuple[Damage, ...]
     """Where the checksums of the file are wrong, ascending."""
+    checked: bool = False
+    """Whether all pictures and their times are covered by checksums."""
 
     def damaged_at(self, offset: int) -> bool:
         """Whether the byte lies in a damaged part."""
@@ -121,20 +123,29 @@ def _avi_problem(file: BinaryIO, size: int) -> str | None:
 # --- Matroska ----------------------------------------------------------------------------------
 
 def _matroska(file: BinaryIO, size: int, checksums: bool) -> Structure:
-    problem, cut = None, False
-    unreadable, damages = False, []
+    problem, cut, unreadable = None, False, False
+    damages: list[Damage] = []
+    bare: list[Damage] = []
+    with_crc = 0
     try:
         for name, start, end in _level_one(file, size):
-            if (checksums or name == _TRACKS) and _crc_is_wrong(file, start, end):
+            sound = _crc_fits(file, start, end) if checksums or name == _TRACKS else True
+            if sound is None and name == _CLUSTER:
+                bare.append(Damage(start, end))
+            elif sound is False:
                 problem = problem or f"the checksum of bytes {start} to {end} is wrong"
                 damages.append(Damage(start, end))
                 unreadable = unreadable or name == _TRACKS
+            with_crc += sound is not None and name == _CLUSTER
     except _NotClosed as error:
         problem, cut = problem or str(error), True
     except _Broken as error:
         problem = problem or str(error)
         damages.append(Damage(error.at, size))
-    return Structure(MATROSKA, problem, cut, unreadable, tuple(damages))
+    if bare and with_crc:  # no writer gives them to some clusters only
+        problem = problem or f"the checksum at byte {bare[0].start} is damaged"
+        damages = sorted([*damages, *bare], key=lambda damage: damage.start)
+    return Structure(MATROSKA, problem, cut, unreadable, tuple(damages), with_crc > 0)
 
 
 class _NotClosed(Exception):
@@ -191,17 +202,17 @@ def _element(file: BinaryIO, at: int) -> tuple[int, int, int | None]:
     return int.from_bytes(head[:name_bytes], "big"), at + name_bytes + size_bytes, length
 
 
-def _crc_is_wrong(file: BinaryIO, start: int, end: int) -> bool:
-    """Whether the part begins with a CRC-32, and what follows has another one."""
+def _crc_fits(file: BinaryIO, start: int, end: int) -> bool | None:
+    """Whether the CRC-32 with which the part begins is that of the rest; None if it has none."""
     file.seek(start)
     head = file.read(6)
     if head[:2] != _CRC_START or end - start < 6:
-        return False
+        return None
     crc, left = 0, end - start - 6
     while left > 0:
         block = file.read(min(left, _BLOCK_BYTES))
         if not block:
-            return True
+            return False
         crc = zlib.crc32(block, crc)
         left -= len(block)
-    return crc != int.from_bytes(head[2:6], "little")
+    return crc == int.from_bytes(head[2:6], "little")

@@ -57,6 +57,8 @@ class PictureTable:
     """Positions below this are proven; at and above it, a picture may be missing before them."""
     places: Integers = field(init=False)
     """Position of each packet's picture; -1 = it is not shown, or damaged."""
+    proven: bool = True
+    """False: the order is that of times which no checksum covers; the decoder has to confirm it."""
     _keys: Integers = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,30 +102,60 @@ class PictureTable:
         self._keys = self._keys[self._keys != ordinal]
 
 
-def by_time(packets: Packets, expected: int | None, *, cut: bool, reorders: bool,
-            hidden: bool = False) -> PictureTable:
-    """The order that the timestamps tell, or of coding where the codec never `reorders`.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a file besides its packets."""
 
-    `expected`: how many pictures were written, where that is known; `cut`: the file's end is
-    missing; `hidden`: an edit list leaves pictures out.
-    """
+    expected: int | None
+    """How many pictures were written, where that is known."""
+    cut: bool = False
+    """The file's end is missing."""
+    hidden: bool = False
+    """An edit list leaves pictures out."""
+    damaged_from: int | None = None
+    """The first byte that is known to be wrong."""
+    checked: bool = False
+    """The times of the packets have checksums."""
+    headless: bool = False
+    """What is missing may be the beginning."""
+
+    def lacks_some(self, usable: int, packets: Packets) -> bool:
+        """Whether pictures are missing."""
+        if not packets.sound.all():
+            return True
+        return self.cut if self.expected is None else usable < self.expected
+
+    def hides_some(self, packets: Packets) -> bool:
+        """Whether what is missing may be what an edit list hides."""
+        return self.hidden or not packets.shown.all()
+
+
+def by_time(packets: Packets, known: Known, *, reorders: bool) -> PictureTable:
+    """The order that the timestamps tell, or of coding where the codec never `reorders`."""
     usable = np.flatnonzero(packets.shown & packets.sound)
     if reorders:
         usable = usable[np.argsort(packets.pts[usable], kind="stable")]
-    if not _is_short(len(usable), packets, expected, cut):
-        return PictureTable(packets, usable, len(usable))
-    places = None if expected is None else regular_places(packets.pts[usable], expected)
-    if places is None or expected is None:
+    if not known.lacks_some(len(usable), packets):
+        table = PictureTable(packets, usable, len(usable))
+    elif known.hides_some(packets):
+        table = PictureTable(packets, usable, 0)
+    elif (places := regular_places(packets.pts[usable], known.expected)) is not None:
+        order = np.full(known.expected or 0, -1, np.int64)
+        order[places] = usable
+        table = PictureTable(packets, order, len(order))
+    else:
         depth = _reorder_depth(usable) if reorders else 0
-        certain = 0 if hidden else max(0, _certain(packets, usable) - depth)
-        return PictureTable(packets, usable, certain)
-    order = np.full(expected, -1, np.int64)
-    order[places] = usable
-    return PictureTable(packets, order, expected)
+        table = PictureTable(packets, usable, max(0, _certain(packets, known, usable) - depth))
+    table.proven = known.checked or not reorders
+    return table
 
 
-def by_decoder(packets: Packets, order: Integers, certain: int) -> PictureTable:
+def by_decoder(packets: Packets, known: Known, order: Integers, certain: int) -> PictureTable:
     """The order in which a decoder put them out; `certain` of them before anything went wrong."""
+    if known.lacks_some(len(order), packets):
+        proven = 0 if known.hides_some(packets) else (
+            _certain(packets, known, order) - _DEEPEST_REORDER)
+        certain = min(certain, max(0, proven))
     return PictureTable(packets, order, certain)
 
 
@@ -133,26 +165,17 @@ def by_index(packets: Packets) -> PictureTable:
     return PictureTable(packets, np.where(packets.sound[order], order, -1), len(order))
 
 
-def _is_short(usable: int, packets: Packets, expected: int | None, cut: bool) -> bool:
-    if not packets.sound.all():
-        return True
-    return cut if expected is None else usable < expected
-
-
-def regular_places(stamps: Integers, expected: int) -> Integers | None:
+def regular_places(stamps: Integers, expected: int | None) -> Integers | None:
     """Where pictures belong that lie on an even grid of times, with holes; None if that cannot be
     proven: every time on the grid, most steps one place, and the last one the last expected."""
-    if len(stamps) < 3 or (stamps == NO_TIME).any():
-        return None
     steps = np.diff(stamps)
-    usual = float(np.median(steps))
-    if usual <= 0:
+    usual = _rhythm(stamps, steps)
+    if expected is None or usual is None:
         return None
     step = _even_step(stamps, steps, usual)
     places: Integers = np.rint((stamps - stamps[0]) / step).astype(np.int64)
     off_grid = np.abs(stamps - stamps[0] - places * step).max()
-    even = np.abs(steps - usual) <= max(1.0, usual * 0.02)
-    if off_grid > max(1.0, step * 0.02) or even.mean() < _REGULAR_SHARE:
+    if off_grid > _tolerance(step):
         return None
     if int(places[-1]) != expected - 1 or (np.diff(places) < 1).any():
         return None
@@ -165,12 +188,28 @@ def _even_step(stamps: Integers, steps: Integers, usual: float) -> float:
     return float((stamps[-1] - stamps[0]) / counts.sum())
 
 
-def _certain(packets: Packets, order: Integers) -> int:
+def _rhythm(stamps: Integers, steps: Integers) -> float | None:
+    """The usual step between pictures, in ticks; None when most are not of that length."""
+    if len(steps) < 2 or (stamps == NO_TIME).any():
+        return None
+    usual = float(np.median(steps))
+    even = np.abs(steps - usual) <= _tolerance(usual)
+    return usual if usual > 0 and even.mean() >= _REGULAR_SHARE else None
+
+
+def _tolerance(step: float) -> float:
+    """By how much times may be off an even grid: containers round them to their ticks."""
+    return max(1.0, step * 0.02)
+
+
+def _certain(packets: Packets, known: Known, order: Integers) -> int:
     """How many positions from the first on can have nothing missing before them, but for what is
     coded later and shown earlier."""
-    if not packets.shown.all():
-        return 0  # what an edit list hides may be what is missing
+    if known.headless:
+        return 0
     limits = [len(order), _first_hole(packets.pts[order]), _first_gap(packets)]
+    if known.damaged_from is not None:
+        limits.append(int(np.count_nonzero(packets.offsets < known.damaged_from)))
     damaged = np.flatnonzero(~packets.sound)
     if len(damaged):
         limits.append(int(damaged[0]))
@@ -185,13 +224,13 @@ def _reorder_depth(order: Integers) -> int:
 
 
 def _first_hole(stamps: Integers) -> int:
-    """Position behind the first step that is much longer than an even rhythm allows."""
+    """Position behind the first step that is much longer than an even rhythm allows; the first
+    picture of a file is shown at its beginning."""
     steps = np.diff(stamps)
-    if len(steps) < 2 or (stamps == NO_TIME).any():
-        return len(stamps)
-    usual = float(np.median(steps))
-    even = np.abs(steps - usual) <= max(1.0, usual * 0.02)
-    if even.mean() < _REGULAR_SHARE:
+    usual = _rhythm(stamps, steps)
+    if len(stamps) and stamps[0] > (usual or 0.0) * 1.5:
+        return 0
+    if usual is None:
         return len(stamps)
     holes = np.flatnonzero(steps > usual * 1.5)
     return int(holes[0]) + 1 if len(holes) else len(stamps)
