@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,10 @@ from numpy.typing import NDArray
 
 from fieldrec.core.errors import NotFoundError, StoreDamaged
 from fieldrec.core.model import FrameSpec
-from fieldrec.store import layout
 from fieldrec.store.compact_index import open_index
 from fieldrec.store.directory_frames import DirectoryFrames
 from fieldrec.store.frame_index import FrameIndex
 from fieldrec.store.frame_source import FrameSource
-from fieldrec.store.layout import Columns
 from fieldrec.store.metadata import METADATA_NAME, StoreMetadata, parse_metadata, store_metadata
 from fieldrec.store.spec import frame_spec, spec_at, stored_dtype
 
@@ -204,7 +201,7 @@ class StoreReader:
         self.close()
 
 
-# --- parts of a store, for reader, recover, catalogue and check ---------------------------------
+# --- metadata, for other readers too ------------------------------------------------------------
 
 def read_metadata(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """(``__store``, user metadata) of the store at `path`. NotFoundError, StoreDamaged."""
@@ -216,37 +213,6 @@ def read_metadata(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise StoreDamaged(f"{file}: {reason}; the frames beside it are intact") from error
-
-
-def chunk_directories(path: Path) -> list[Path]:
-    """The chunks of a store by number; directories with other names are not chunks."""
-    found = [entry.name for entry in os.scandir(path) if _is_chunk(entry)]
-    return [path / name for name in sorted(found, key=int)]
-
-
-def _is_chunk(entry: os.DirEntry[str]) -> bool:
-    return entry.name.isascii() and entry.name.isdecimal() and entry.is_dir()
-
-
-def read_index(chunk: Path) -> Columns:
-    """The index of one chunk. FileNotFoundError without one, StoreDamaged when unreadable."""
-    file = chunk / layout.INDEX_NAME
-    try:
-        return layout.parse_index(file.read_bytes())
-    except FileNotFoundError:
-        return _read_index_yaml(chunk)
-    except (OSError, ValueError) as error:
-        raise StoreDamaged(f"{file}: {error}") from error
-
-
-def _read_index_yaml(chunk: Path) -> Columns:
-    file = chunk / "index.yaml"
-    try:
-        return layout.parse_index_yaml(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError) as error:
-        raise StoreDamaged(f"{file}: {error}") from error
 
 
 def created_text(value: Any) -> str:

@@ -16,7 +16,7 @@ import pytest
 from fieldrec.core.errors import NotFoundError, StoreDamaged, StoreError
 from fieldrec.core.model import FrameSpec
 from fieldrec.store.new_store import recording_metadata
-from fieldrec.store.reader import StoreReader, chunk_directories
+from fieldrec.store.reader import StoreReader
 from fieldrec.store.writer import StoreWriter
 
 SPEC = FrameSpec((6, 8), "uint8", "BAYER_RG8", 25.0)
@@ -162,8 +162,9 @@ def test_a_pickle_is_never_loaded(store: Path) -> None:
 def test_directories_that_are_no_chunks_are_passed_over(store: Path) -> None:
     for name in ("tmp", ".hidden", "000002.part", "٣"):
         (store / name).mkdir()
-    assert [chunk.name for chunk in chunk_directories(store)] == ["000000", "000001", "000002"]
-    assert StoreReader(store).frame_count == 10
+    reader = StoreReader(store)
+    assert [chunk.number for chunk in reader.index.chunks] == [0, 1, 2]
+    assert (reader.frame_count, reader.problems) == (10, ())
 
 
 def test_odd_but_legal_metadata(store: Path) -> None:
