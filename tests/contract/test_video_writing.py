@@ -75,7 +75,7 @@ def assert_is(got: Any, number: int, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("shape", [(48, 64), (48, 64, 3), (49, 65), (51, 67, 3)],
+@pytest.mark.parametrize("shape", [(48, 64), (51, 67, 3)],
                          ids=lambda shape: "x".join(map(str, shape)))
 @pytest.mark.parametrize("counts", COUNTS.values(), ids=COUNTS.keys())
 def test_imgstore_reads_what_fieldrec_writes(tmp_path: Path, form: str, shape: tuple[int, ...],

@@ -73,7 +73,7 @@ def whole_positions(path: Path, metadata: StoreMetadata) -> list[int]:
 # --- what is written ---------------------------------------------------------------------------
 
 @forms
-@pytest.mark.parametrize("shape", [(48, 64), (48, 64, 1), (48, 64, 3), (49, 65), (49, 65, 3)])
+@pytest.mark.parametrize("shape", [(48, 64), (48, 64, 1), (49, 65, 3)])
 def test_pictures_come_back_in_order_and_at_a_constant_rate(tmp_path: Path, form: str,
                                                             shape: tuple[int, ...]) -> None:
     metadata = new_store(tmp_path, form, shape)
@@ -372,7 +372,7 @@ def no_file_larger_than(size: int) -> Iterator[None]:
 
 
 @forms
-@pytest.mark.parametrize("room", [1, 30, 200, 700])
+@pytest.mark.parametrize("room", [1, 30, 700])
 def test_a_write_that_stops_half_way_leaves_nothing(tmp_path: Path, form: str, room: int) -> None:
     metadata = new_store(tmp_path, form, chunksize=200)
     chunk = open_chunk(tmp_path, metadata)
