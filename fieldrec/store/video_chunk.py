@@ -102,8 +102,9 @@ class OpenVideoChunk:
         position = self.count
         video = self._writable()
         self._check(pixels)
+        exact_s = None if time_s is None or time_s == layout.second_of(time_ns) else time_s
         try:
-            layout.pack_record(self._record, position, number, time_ns, device_time_ns, 0)
+            layout.pack_record(self._record, position, number, time_ns, device_time_ns, 0, exact_s)
         except struct.error as error:
             raise StoreError(f"{self.paths.frames}: number {number} or time {time_ns} ns of a "
                              "frame does not fit 64 bits; the camera reports nonsense") from error

@@ -93,6 +93,19 @@ def test_a_crash_costs_neither_frames_nor_synced_extra_data(tmp_path: Path, form
     assert_imgstore_reads(tmp_path / "s", list(range(7)), extra=list(range(6)))
 
 
+@pytest.mark.parametrize("form", ["npy", "avc1/mp4"])
+def test_a_crash_does_not_round_times(tmp_path: Path, form: str) -> None:
+    times_s = [1 / 3, 5.0, 1.7e9 + 1 / 7]
+    store = writer(tmp_path / "s", form)
+    for number, time_s in enumerate(times_s):
+        store.append(picture(number), number, round(time_s * 1e9), None, time_s)
+    store.abandon()
+    recover(tmp_path / "s")
+    oracle = new_for_filename(str(tmp_path / "s"))
+    assert oracle.get_frame_metadata()["frame_time"] == times_s
+    oracle.close()
+
+
 @pytest.mark.parametrize("form", [*FILES, *VIDEOS])
 def test_a_failed_sync_has_the_chunk_verified(tmp_path: Path, form: str) -> None:
     store = writer(tmp_path / "s", form)
