@@ -61,8 +61,9 @@ class ImgStore:
     def __init__(self, **kwargs: Any) -> None:
         """`basedir` and `mode`; to write `format`, `imgshape`, `imgdtype`, `chunksize`, `metadata`,
         `encoding`, and `durability_s`: a frame outlives a power cut that much later, None leaves it
-        to the kernel. To read `mapped` (npy frames as read-only arrays over their files) and
-        `skip_damaged` (going from image to image passes over what cannot be read).
+        to the kernel. To read `mapped` (npy frames as read-only arrays over their files, not
+        verified), `skip_damaged` (going from image to image passes over what cannot be read) and
+        `verify` (compare each frame with its digest, where there are digests: the default).
 
         Errors as imgstore's; StoreExists where there is a store to write already.
         """
@@ -86,17 +87,17 @@ class ImgStore:
             raise WrongArgument(f"mode {self._mode!r} is neither 'r' nor 'w'")
 
     def _open_to_read(self, *, index: object = None, mapped: bool = False,
-                      skip_damaged: bool = False, reader: StoreReader | None = None,
-                      **for_writing: Any) -> StoreReading:
+                      skip_damaged: bool = False, verify: bool = True,
+                      reader: StoreReader | None = None, **for_writing: Any) -> StoreReading:
         _refuse_unknown(for_writing)
         if index is not None and not isinstance(index, ImgStoreIndex):
             raise WrongType("index is not an ImgStoreIndex; leave it out, opening is fast without")
         if reader is None:
             if not (self._path / STORE_MD_FILENAME).exists():
                 raise NoMetadataFile(f"{self.full_path}: there is no such file")
-            reader = open_reader(self._path)
+            reader = open_reader(self._path, verify=verify)
         self._check_class(reader.metadata)
-        return StoreReading(reader, mapped=mapped, skip_damaged=skip_damaged)
+        return StoreReading(reader, mapped=mapped, skip_damaged=skip_damaged, verify=verify)
 
     def _check_class(self, metadata: StoreMetadata) -> None:
         raise NotImplementedError

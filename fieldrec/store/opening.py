@@ -55,7 +55,7 @@ def existing_directory(path: AnyPath | None, basedir: AnyPath | None = None) -> 
 
 def open_store(directory: str, **kwargs: Any) -> ImgStore:
     """The store object of the class that the store in this directory says."""
-    reader = open_reader(Path(directory).absolute())
+    reader = open_reader(Path(directory).absolute(), verify=kwargs.get("verify", True))
     kind = DirectoryImgStore if reader.metadata.class_name == DIRECTORY_CLASS else VideoImgStore
     if kwargs.get("mode", "r") == "r":
         kwargs["reader"] = reader

@@ -45,10 +45,10 @@ Image = tuple[NDArray[Any], tuple[int, float]]
 are fractions (float) or NaN (None); nobody else need care."""
 
 
-def open_reader(path: Path) -> StoreReader:
+def open_reader(path: Path, *, verify: bool = True) -> StoreReader:
     """The reader of the store at `path`. NoStore, StoreUnreadable."""
     try:
-        reader = StoreReader(path)
+        reader = StoreReader(path, verify=verify)
     except FieldrecError as error:
         raise read_error(error) from error
     version = reader.metadata.raw.get("version", STORE_VERSION)
@@ -61,9 +61,11 @@ def open_reader(path: Path) -> StoreReader:
 class StoreReading:
     """A store that is open for reading."""
 
-    def __init__(self, reader: StoreReader, *, mapped: bool, skip_damaged: bool) -> None:
-        """`mapped`: npy frames are given as read-only arrays over their files, not copied.
-        `skip_damaged`: going from image to image passes over what cannot be read."""
+    def __init__(self, reader: StoreReader, *, mapped: bool, skip_damaged: bool,
+                 verify: bool) -> None:
+        """`mapped`: npy frames are given as read-only arrays over their files, neither copied nor
+        verified. `skip_damaged`: going from image to image passes over what cannot be read.
+        `verify`: as `reader` was opened."""
         metadata = reader.metadata
         if mapped and (metadata.is_video or metadata.format != "npy"):
             raise WrongArgument(f"{reader.path}: only npy frames can be mapped, these are "
@@ -73,6 +75,7 @@ class StoreReading:
         self.frame_time = math.nan
         """imgstore knows it when writing only."""
         self._skip_damaged = skip_damaged
+        self._verify = verify
         self._decode = True
         self.place = 0
         """Index of the image that get_next_image gives next."""
@@ -243,7 +246,7 @@ class StoreReading:
             chunk = self.index.locate(self.place - 1)[0].number
             within = self.place - self._start_of(chunk)
         old = self.reader
-        self._take(open_reader(old.path))
+        self._take(open_reader(old.path, verify=self._verify))
         old.close()
         there = chunk in self.index.chunk_numbers
         self.place = self._start_of(chunk) + (within if there else 0)

@@ -51,8 +51,8 @@ __all__ = [
 def new_for_filename(path: AnyPath | None, **kwargs: Any) -> ImgStore:
     """Open the store at `path` (its directory or metadata.yaml; or None and `basedir`) for reading.
 
-    `mapped`, `skip_damaged`: as for :class:`ImgStore`. NoStore (a ValueError), NoMetadataFile (a
-    FileNotFoundError), StoreUnreadable (a ValueError).
+    `mapped`, `skip_damaged`, `verify`: as for :class:`ImgStore`. NoStore (a ValueError),
+    NoMetadataFile (a FileNotFoundError), StoreUnreadable (a ValueError).
     """
     directory = existing_directory(path, kwargs.pop("basedir", None))
     return open_store(directory, **kwargs)

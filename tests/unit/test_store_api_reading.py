@@ -109,6 +109,28 @@ def test_going_past_damage_when_asked(tmp_path: Path, form: str,
             store.get_image(100)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_flipped_bits_are_noticed_unless_that_is_not_wanted(tmp_path: Path, form: str) -> None:
+    path = make(tmp_path / "s", form)
+    file = path / "000001" / f"000001.{form}"
+    if form == "npy":
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(data)
+    else:  # another whole picture
+        file.write_bytes((path / "000000" / f"000000.{form}").read_bytes())
+    with store_api.new_for_filename(path) as store:
+        with pytest.raises(StoreDamaged, match="000001"):
+            store.get_image(105)
+        store.refresh()
+        with pytest.raises(StoreDamaged, match="000001"):
+            store.get_image(105)
+    with store_api.new_for_filename(path, verify=False) as store:
+        store.get_image(105)
+        store.refresh()
+        store.get_image(105)
+
+
 def test_going_through_all_images_survives_a_damaged_one(npy: Path) -> None:
     cut(npy / "000000" / "000002.npy")
     with store_api.new_for_filename(npy) as store:
