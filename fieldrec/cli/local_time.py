@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from fieldrec.status import words
 from fieldrec.store.created import zone_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,6 +28,11 @@ def local_time(time_ns: int, zone_name: str, digits: int = 3) -> str:
 def time_of_day(time_ns: int, zone_name: str, digits: int = 3) -> str:
     """Epoch nanoseconds as "07:00:12.345"."""
     return local_time(time_ns, zone_name, digits).rpartition(" ")[2]
+
+
+def length(seconds: float) -> str:
+    """A length of time: "0.480 s", "12.500 s", "4 min 10 s"."""
+    return f"{seconds:.3f} s" if abs(seconds) < 60 else words.duration(seconds)
 
 
 def zone_label(time_ns: int, zone_name: str) -> str:

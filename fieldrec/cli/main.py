@@ -1,9 +1,9 @@
 """The `fieldrec` command: finds the sub-command, loads only what it needs, turns errors into lines.
 
-Exit codes: 0 done · 1 a bug (traceback) · 2 command-line syntax · 3 configuration · 4 wrong name or
-argument · 5 not found · 6 not allowed now · 7 folder in use · 8 stop took too long · 10-12 camera ·
-20-23 store and disk · 30-33 drive · 40-44 job · 130 left at a signal. The tree of errors is in
-`fieldrec/core/errors.py`.
+Exit codes: 0 done · 1 a bug (traceback), or a self-test that failed · 2 command-line syntax ·
+3 configuration · 4 wrong name or argument · 5 not found · 6 not allowed now · 7 folder in use ·
+8 stop took too long · 10-12 camera · 20-23 store and disk · 30-33 drive · 40-44 job · 130 left at a
+signal. The tree of errors is in `fieldrec/core/errors.py`.
 """
 
 from __future__ import annotations

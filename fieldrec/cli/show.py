@@ -131,7 +131,7 @@ def recording_ends(recording: Recording) -> Rows:
 
 def report_rows(report: StoreReport) -> Rows:
     """What the store itself tells."""
-    from fieldrec.cli.local_time import local_time, time_of_day, zone_label
+    from fieldrec.cli.local_time import length, local_time, time_of_day, zone_label
     from fieldrec.status import words
 
     first_ns, last_ns, zone = report.first_time_ns, report.last_time_ns, report.timezone
@@ -139,7 +139,7 @@ def report_rows(report: StoreReport) -> Rows:
         same_day = local_time(first_ns, zone)[:10] == local_time(last_ns, zone)[:10]
         end = time_of_day(last_ns, zone) if same_day else local_time(last_ns, zone)
         yield "when", (f"{local_time(first_ns, zone)} to {end} {zone_label(first_ns, zone)}, "
-                       f"{_length(report.length_s or 0.0)}")
+                       f"{length(report.length_s or 0.0)}")
     yield "frames", words.count(report.frame_count) + (
         f", numbers {report.number_first} to {report.number_last}" if report.frame_count else "")
     metadata = report.metadata
@@ -239,12 +239,6 @@ def _pixels(report: StoreReport) -> str:
     from fieldrec.store.spec import spec_at
 
     return spec_at(report.metadata, report.user_metadata, 0.0).pixel_format
-
-
-def _length(seconds: float) -> str:
-    from fieldrec.status import words
-
-    return f"{seconds:.3f} s" if seconds < 60 else words.duration(seconds)
 
 
 def _ms(seconds: float) -> str:

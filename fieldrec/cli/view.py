@@ -205,14 +205,14 @@ class Shown:
 
     def facts(self) -> str:
         """The store in a line, for the head of a sheet."""
-        from fieldrec.cli.local_time import local_time, zone_label
+        from fieldrec.cli.local_time import length, local_time, zone_label
         from fieldrec.status import words
 
         store, spec = self.store, self.store.spec
         first_ns, last_ns = int(self.times_ns[0]), int(self.times_ns[-1])
         return " · ".join((
             f"{spec.shape[1]}x{spec.shape[0]} {spec.pixel_format} {store.metadata.format}",
-            words.plural(store.frame_count, "frame"), words.duration((last_ns - first_ns) / 1e9),
+            words.plural(store.frame_count, "frame"), length((last_ns - first_ns) / 1e9),
             f"{self.rate_hz():.2f} fps", f"from {local_time(first_ns, store.timezone, 0)} "
                                          f"{zone_label(first_ns, store.timezone)}"))
 
