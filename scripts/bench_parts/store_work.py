@@ -82,7 +82,7 @@ def work_find(name: str, path: Path, what: str) -> table.Figures:
         if number != index:
             raise ValueError(f"frame {number} instead of {index}")
     return {"median ms": statistics.median(took), "max ms": max(took),
-            "added MB": memory_mb("VmRSS")}
+            "RSS MB": memory_mb("VmRSS")}
 
 
 def work_read(name: str, path: Path, order: str) -> table.Figures:
