@@ -33,7 +33,8 @@ class DirectoryFrames:
         """The array in the file of this position, with the shape and dtype that the file says.
 
         Into `out` where it has just these, so look at what is returned. Of npy by one read without
-        a copy. StoreDamaged, naming the file: missing, cut, cannot be decoded, or not what `digest` says.
+        a copy. StoreDamaged, naming the file: missing, cut, cannot be decoded, or not what `digest`
+        says.
         """
         if chunk is not self._chunk:
             self._enter(chunk)

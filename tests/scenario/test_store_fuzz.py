@@ -201,8 +201,8 @@ def swap_name(path: Path, chance: random.Random) -> None:
 def only_what_was_recorded(kind: Kind, path: Path, done: str, unsure: frozenset[int] = frozenset()
                            ) -> None:
     """Every frame that reads is the one recorded under its number; videos and stores of other
-    programs have no digests, nor have the chunks in `unsure`, whose index had to be made again; without any index left the
-    numbers are counted."""
+    programs have no digests, nor have the chunks in `unsure`, whose index had to be made again;
+    without any index left the numbers are counted."""
     if _metadata_hit(done):  # sizes, types and encodings may be lies that nothing contradicts
         with contextlib.suppress(*OPENING):
             list(frames_of(path))
