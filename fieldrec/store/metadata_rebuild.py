@@ -28,11 +28,14 @@ from fieldrec.store.metadata import (
     VIDEO_CLASS,
     metadata_text,
     parse_metadata,
+    plain,
     store_metadata,
 )
 from fieldrec.store.rebuild import free_name
 
 _NEEDED = ("class", "format", "imgshape", "imgdtype", "chunksize")
+_WRITTEN = {*_NEEDED, "created_utc", "encoding", "timezone_local", "uuid", "version"}
+"""What imgstore and fieldrec write into every store."""
 _NUMBERED = re.compile(r"[0-9]{6,}\Z")
 _VIDEO_FORMAT = {".avi": "mjpeg/avi", ".mkv": "h264/mkv", ".mp4": "avc1/mp4"}
 _FRAME_FORMATS = ("npy", "png", "jpg", "bmp", "tif", "ppm", "pgm")
@@ -60,11 +63,12 @@ def rebuild_metadata(root: Path, *, guess: bool) -> Rebuilt:
     from_file = read.pop(STORE_KEY, None)
     store: dict[str, Any] = dict(from_file) if isinstance(from_file, dict) else {}
     notes = [f"{METADATA_NAME} could not be read and was made again"]
-    if not _is_enough(store):
-        store |= _from_index(root)
-        if _is_enough(store):
+    if not store.keys() >= _WRITTEN or not _is_enough(store):
+        repeated = _from_index(root)
+        store |= repeated
+        if repeated:
             notes[0] += " from what an index repeats of it"
-        elif guess:
+        elif guess and not _is_enough(store):
             store = {**_guessed(root, notes), **store}
     if not _is_enough(store):
         raise StoreDamaged(
@@ -134,8 +138,7 @@ def _mapping_in(text: str) -> dict[Any, Any] | None:
     """The mapping that this text is; {} for nothing, None for what cannot be read."""
     try:
         value = yaml.load(text, Loader=_SafeLoader)
-        if value is not None:
-            metadata_text({}, value)
+        plain(value)
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError):
         return None
     return value if isinstance(value, dict) else None if value is not None else {}

@@ -101,7 +101,7 @@ def _renames(root: Path, number: int, to: int, extension: str) -> list[tuple[str
     prefix, new = f"{number:06d}", f"{to:06d}"
     beside = sorted((path.name for path in root.glob(f"{prefix}.*")
                      if not path.name.endswith((DAMAGED, ORPHANED))),
-                    key=lambda name: name.endswith(".npz"))
+                    key=lambda name: (name.endswith(".npz"), name))
     names = beside if extension else [prefix, *beside]
     return [(name, new + name[len(prefix):]) for name in names]
 
