@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -19,6 +19,7 @@ from av.error import FFmpegError
 
 from fieldrec.store.video_avi import Avi
 from fieldrec.store.video_checks import FrameHeads, PacketCheck, packet_check
+from fieldrec.store.video_ctts import shown_after_decoding
 from fieldrec.store.video_packets import VideoFile, indexed, listed
 from fieldrec.store.video_structure import AVI, MATROSKA, MP4, OTHER, Structure, structure_of
 from fieldrec.store.video_table import (
@@ -65,12 +66,10 @@ def listing(video: VideoFile, expected: int | None) -> Listing:
     kind = _kind(video)
     codec = codec_name(video)
     in_order = codec in _NEVER_REORDER or (codec in _REORDER and not video.context.has_b_frames)
-    packets = None
-    if in_order and kind in (AVI, MP4):
-        packets = indexed(video, video.path.stat().st_size)
-    if packets is not None:
-        with _checking(video, kind, packets) as check:
-            return Listing(by_index(packets), kind, None, _refused(video, check))
+    table = _by_container(video, kind, codec, in_order)
+    if table is not None:
+        with _checking(video, kind, table.packets) as check:
+            return Listing(table, kind, None, _refused(video, check))
     packets, ended = listed(video)
     with _checking(video, kind, packets) as check:
         refused = _refused(video, check)
@@ -86,6 +85,22 @@ def listing(video: VideoFile, expected: int | None) -> Listing:
     else:
         table = by_decoder(packets, known, *_decoded_order(video))
     return Listing(table, kind, structure.problem or ended, refused)
+
+
+def _by_container(video: VideoFile, kind: str, codec: str, in_order: bool) -> PictureTable | None:
+    """The table as the container's own lists tell it; None where they do not suffice."""
+    if not (in_order and kind in (AVI, MP4)) and not (codec in _REORDER and kind == MP4):
+        return None
+    packets = indexed(video, video.path.stat().st_size)
+    if packets is None or in_order:
+        return None if packets is None else by_index(packets)
+    delays = shown_after_decoding(video.path, len(packets))
+    if delays is None:
+        return None
+    packets = replace(packets, pts=packets.dts + delays)
+    if not (packets.shown & packets.sound).all() or not _times_are_good(packets):
+        return None
+    return by_time(packets, Known(len(packets)), reorders=True)
 
 
 def codec_name(video: VideoFile) -> str:
