@@ -43,6 +43,8 @@ def repair_store(path: Path, *, force: bool = False, now: Callable[[], float] = 
         suspects = {problem.chunk for problem in problems if problem.chunk is not None}
         said += put_right(path, suspects, force=force, now=now).notes
         durable.unlink(path / COMPACT_NAME, missing_ok=True)
+        said += [f"{problem.path.name}: left behind: removed" for problem in problems
+                 if problem.invariant == "I7" and not problem.path.exists()]
         said += [f"{problem.path}: {problem.text}: this cannot be repaired"
                  for problem in check_store(path)]
     return said
