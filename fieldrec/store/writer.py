@@ -31,6 +31,8 @@ from fieldrec.store.store_folder import StoreFolder
 
 log = logging.getLogger(__name__)
 
+_LAST_NS = 2**63 - 1
+"""What nanoseconds can say: until 2262. Some programs give milliseconds for seconds."""
 _RESERVE_EXTRA_BYTES = 128 * 1024
 """Room for metadata.yaml, extra data and directory blocks, beside two indexes."""
 
@@ -115,6 +117,8 @@ class StoreWriter:
                                         or pixels.dtype != self._dtype):
             raise StoreError(f"{self.path}: a frame is {pixels.dtype} {pixels.shape}, the store "
                              f"{self._dtype} {self._shape}; the camera changed its format")
+        if time_s is not None and not -_LAST_NS <= time_ns <= _LAST_NS:
+            time_ns = _LAST_NS if time_ns > 0 else -_LAST_NS  # `time_s` says it
         if self._decode_as is not None:
             pixels = encodings.decode(pixels, self._decode_as)
         chunk = self._chunk

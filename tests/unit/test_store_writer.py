@@ -141,7 +141,7 @@ def test_frames_of_any_shape_are_taken_where_that_is_asked_for(tmp_path: Path) -
 
 
 def test_frame_times_are_kept_to_the_last_bit(tmp_path: Path) -> None:
-    times_s = [1 / 3, 1.7e9 + 1 / 7, 1e-11, 0.1, 123456.789012345]
+    times_s = [1 / 3, 1.7e9 + 1 / 7, 1e-11, 0.1, 123456.789012345, 1.7e12 + 0.5, -1e200]
     for closed in (True, False):
         path = tmp_path / str(closed)
         store = writer(path, chunksize=10)
