@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import io
 import json
 import logging
 import os
@@ -120,24 +119,14 @@ def _rewrite_index(chunk: ChunkPaths, metadata: StoreMetadata, before: NDArray[A
     if not np.array_equal(rows.numbers, before):
         raise StoreUnreadable(f"{chunk.index}: was changed meanwhile; open the store again")
     try:
-        data = chunk.index.read_bytes()
-        members: dict[str, Any] = dict(layout.index_members(data))
-        members[BEFORE] = _known_before(data, before)
+        members: dict[str, Any] = dict(layout.index_members(chunk.index.read_bytes()))
     except FileNotFoundError:  # an old store's index.yaml
-        members = {"frame_time": rows.times_s, BEFORE: before}
+        members = {"frame_time": rows.times_s}
+    members[BEFORE] = before
     columns = {name: np.asarray(values)[:len(rows)] for name, values in members.items()}
     store = {key: "" if value is None else value for key, value in metadata.raw.items()}
     durable.write_atomic(chunk.index, npz_bytes({**store, **columns, "frame_number": after}))
     durable.unlink(chunk.index_yaml, missing_ok=True)
-
-
-def _known_before(data: bytes, before: NDArray[Any]) -> NDArray[Any]:
-    """What the numbers were at first, where an earlier run has noted it."""
-    with contextlib.suppress(Exception):
-        known: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)[BEFORE]
-        if len(known) == len(before):
-            return known
-    return before
 
 
 def _rewrite_extra(path: Path, after: NDArray[Any]) -> None:

@@ -563,6 +563,20 @@ def test_videos_among_frames_that_were_added(tmp_path: Path) -> None:
             assert read.get_extra_data()["frame_index"].tolist() == [1, 4]
 
 
+@pytest.mark.parametrize("move", [True, False])
+def test_a_video_is_on_disk_before_it_has_its_name_and_its_index(tmp_path: Path, move: bool
+                                                                 ) -> None:
+    video = clip(tmp_path / "c.avi", 1)
+    with begin(tmp_path / "s", "mjpeg/avi", imgshape=(16, 16), durability_s=None) as store:
+        steps: list[tuple[str, str]] = []
+        durable.set_hook(lambda step, path: steps.append((step, Path(path).name)))
+        store.insert_chunk(video, [1], [1.0], move=move)
+        durable.set_hook(None)
+    part = "c.avi" if move else ".000000.avi.tmp"
+    order = [("fsync", part), ("rename", part), ("rename", ".000000.npz.tmp")]
+    assert [step for step in steps if step in order] == order
+
+
 @pytest.mark.parametrize(("numbers", "times", "name"), [
     ([0, 1, 2, 3], [0, 1, 2, 3], "c.avi"), ([0, 1], [0], "c.avi"), ([0], [0], "c.mp4")])
 def test_a_video_that_does_not_fit_is_refused(tmp_path: Path, numbers: list[int],
