@@ -78,3 +78,10 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             assert store.frame_count == 2
             assert Path(store.full_path).exists()
             assert [Path(file).exists() for file in store.find_extra_data_files()] == [True]
+
+
+def test_the_test_of_this_machine() -> None:
+    done = subprocess.run([sys.executable, "-c", "import fieldrec.store as s; raise SystemExit("
+                           "s.test())"], capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert "npy" in done.stdout
