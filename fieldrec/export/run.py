@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,11 @@ from fieldrec.export.part import (
     part_path,
     removed_on_failure,
 )
-from fieldrec.export.pictures import Pictures
+from fieldrec.export.pictures import Pictures, Pixels
 from fieldrec.export.prefetch import prefetched
 from fieldrec.export.presets import Preset, export_name
 from fieldrec.export.timing import TICKS_PER_SECOND, Ticks, ticks
 from fieldrec.export.verify import Quality, expected, verify, written_digest
-from fieldrec.store.checked_frames import CheckedFrames
 from fieldrec.store.reader import StoreReader
 
 Progress = Callable[[str, int, int], None]
@@ -109,7 +108,7 @@ class _Work:
         """Write the part file, durably; returns the digest of its bytes."""
         descriptor = fresh_part(self.part)
         try:
-            converted = (pictures.convert(pixels) for pixels in CheckedFrames(self.store).each())
+            converted = (pictures.convert(pixels) for pixels in self._frames())
             with prefetched(converted, "export-read") as ahead:
                 encode(PartFile(self.part, descriptor), ahead, pts, self._form(pictures),
                        stop=self.stop, on_frame=self._report("encoding"))
@@ -118,8 +117,7 @@ class _Work:
             os.close(descriptor)
 
     def _verify(self, pictures: Pictures, pts: Ticks, digest: str) -> Quality:
-        raw = CheckedFrames(self.store).each()
-        with prefetched(expected(pictures, raw), "export-read") as ahead:
+        with prefetched(expected(pictures, self._frames()), "export-read") as ahead:
             return verify(self.part, digest, pts, ahead, pictures=pictures, preset=self.preset,
                           stop=self.stop, on_frame=self._report("verifying"))
 
@@ -142,6 +140,10 @@ class _Work:
                 discard(self.target)
             raise
         return export
+
+    def _frames(self) -> Iterator[Pixels]:
+        """The raw frames in order, each checked against the digest taken when it was recorded."""
+        return map(self.store.read, range(self.store.frame_count))
 
     def _report(self, phase: str) -> Callable[[int], None]:
         total = self.store.frame_count

@@ -33,7 +33,6 @@ from fieldrec.core.errors import (
 )
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import encodings
-from fieldrec.store.checked_frames import CheckedFrames
 from fieldrec.store.compare_pixels import PERFECT_DB, pixel_digest, psnr_db
 from fieldrec.store.created import created
 from fieldrec.store.extra_read import iter_extra_records
@@ -145,7 +144,6 @@ class _Work:
         self._source, self._part, self._wish = source, part, wish
         self._stop, self._on_progress = stop, on_progress
         self.made = Converted(part)
-        self._frames = CheckedFrames(source)
         self._code, self._decodes = _encoding(source, wish)
         self._kept: list[int] = []
         """Indexes in the source of the frames that were written."""
@@ -208,7 +206,7 @@ class _Work:
     def _read(self, index: int) -> Pixels | None:
         """One frame as it is to be stored; None when it is left out."""
         try:
-            pixels = self._frames.read(index)
+            pixels = self._source.read(index)
             if self._decodes and self._code is not None:
                 pixels = encodings.decode(pixels, self._code)
         except (StoreDamaged, ValueError) as error:

@@ -91,9 +91,11 @@ def test_gaps_are_told_apart_by_who_lost_the_frames() -> None:
 def test_a_camera_that_began_anew_has_its_lost_run_at_the_right_time() -> None:
     numbers = integers(0, 1, 9, 0, 1, 9)
     times_ns = integers(0, 10, 90, 1000, 1010, 1090) * MS
-    found = gaps(numbers, times_ns, [LostRun(2, 8, 7, 1020 * MS)])
-    assert [gap.lost for gap in found.largest] == [0, 7]
-    assert found.repeated == 1
+    first, second = LostRun(2, 8, 7, 20 * MS), LostRun(2, 8, 5, 1020 * MS)
+    assert [gap.lost for gap in gaps(numbers, times_ns, [first]).largest] == [7, 0]
+    assert [gap.lost for gap in gaps(numbers, times_ns, [second]).largest] == [0, 5]
+    assert [gap.lost for gap in gaps(numbers, times_ns, [first, second]).largest] == [7, 5]
+    assert gaps(numbers, times_ns).repeated == 1
 
 
 def test_a_run_that_fits_no_gap_is_not_counted_in_one() -> None:

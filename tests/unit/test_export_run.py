@@ -247,7 +247,7 @@ def test_a_damaged_raw_frame_is_named(store: Path) -> None:
     content = bytearray(frame.read_bytes())
     content[-1] ^= 1
     frame.write_bytes(content)
-    refused(StoreDamaged, "frame 28 is not what was recorded", store)
+    refused(StoreDamaged, "000001/000003.npy: not what was recorded", store)
 
 
 def test_a_store_with_a_bad_index_is_not_exported_with_a_hole(store: Path) -> None:

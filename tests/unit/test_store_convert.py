@@ -33,8 +33,8 @@ from fieldrec.store.writer import StoreWriter
 COUNT = 11
 NUMBERS = [3, 4, 5, 9, 9, 10, 2, -1, 11, 12, 13]
 """Gaps, a number twice, numbers that run back, a negative one."""
-TIMES_S = [1.7e9 + 0.1 * at + at % 3 / 7 for at in range(COUNT)]
-"""Doubles that whole nanoseconds do not say exactly."""
+TIMES_S = [0.1 * at + at % 3 / 7 for at in range(COUNT)]
+"""Seconds from some start: doubles that whole nanoseconds do not say exactly."""
 USER = {"species": "frög", "ids": {1, 2}, "deep": {"a": [1, 2.5, None]}, 7: "seven"}
 
 

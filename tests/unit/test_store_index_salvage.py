@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,8 +33,9 @@ OURS = layout.index_bytes(COLUMNS, STORE)
 def by_numpy() -> bytes:
     """As imgstore writes it: no table in front, sizes in the extra field, a pickled None."""
     into = io.BytesIO()
-    np.savez(into, frame_number=NUMBERS, frame_time=layout.seconds_of(TIMES_NS),
-             **{key: np.asarray(value) for key, value in STORE.items()})
+    members: dict[str, Any] = {"frame_number": NUMBERS, "frame_time": layout.seconds_of(TIMES_NS),
+                               **STORE}
+    np.savez(into, **members)
     return into.getvalue()
 
 

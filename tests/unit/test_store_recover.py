@@ -75,7 +75,7 @@ def numbers_in(path: Path) -> list[int]:
     reader = StoreReader(path)
     assert reader.problems == ()
     for stored in reader:
-        assert np.array_equal(stored.pixels, pixels(stored.number))
+        assert np.array_equal(stored.pixels, pixels(int(stored.number)))
         assert stored.time_ns == stored.number * 1_000_000
     files = sum(1 for name in contents(path) if name.endswith(".npy"))
     assert files == reader.frame_count
@@ -387,6 +387,175 @@ def test_a_log_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     (path / "000000" / "frames.log").write_bytes(head + struct.pack("<I", zlib.crc32(head)))
     assert "newer fieldrec" in recover(path).note
     assert (path / "000000" / "000000.npy").exists()
+
+
+def test_a_recovery_leaves_a_note_and_a_complete_store_gets_none(tmp_path: Path) -> None:
+    path = interrupted(tmp_path / "s", 0, 1, 2, 3, 4)
+    (path / "000001" / "000002.npy").write_bytes(b"begun")
+    recovered = recover(path)
+    entry, = read_entries(path)
+    assert (entry.when_utc, entry.frames_kept, entry.frames_damaged, entry.chunks_repaired) == (
+        "2023-11-14T22:15:00+00:00", 5, 1, ["000001"])
+    assert recovered.notes == tuple(entry.notes) == ("000001: 2 frames kept, 1 damaged",)
+    assert entry.estimated == []
+    (path / ".lock").touch()
+    (path / ".reserve").touch()
+    recover(path)  # cut off while it was being unlocked: nothing of the recording was changed
+    assert len(read_entries(path)) == 1
+    assert numbers_in(path) == [0, 1, 2, 3, 4]
+
+
+def flip(file: Path, at: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[at] ^= 1
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("at", [0, 3, 8, 11, 15])
+def test_a_flipped_bit_in_the_head_of_a_log_costs_nothing(tmp_path: Path, at: int) -> None:
+    path = interrupted(tmp_path / "s", 0, 1, 2, 3, chunksize=9)
+    flip(path / "000000" / "frames.log", at)
+    recover(path)
+    assert numbers_in(path) == [0, 1, 2, 3]
+    assert StoreReader(path).digests is not None
+
+
+def test_a_log_that_is_garbage_leaves_the_frames_with_estimates(tmp_path: Path) -> None:
+    path = interrupted(tmp_path / "s", 0, 1, 2, 3, 4, 5)
+    log = path / "000001" / "frames.log"
+    shutil.copytree(path / "000001", path / "000002")  # as if it was the open one
+    (path / "000002" / "index.npz").unlink()
+    (path / "000002" / "frames.log").write_bytes(b"\xa5" * 400)
+    assert not log.exists()
+    outcome = recover(path)
+    assert outcome.frames_kept == 9
+    reader = StoreReader(path)
+    assert reader.problems == ()
+    assert reader.numbers.tolist() == list(range(9))
+    assert [one.chunk for one in outcome.estimated] == ["000002"]
+    assert not (path / "000002" / "frames.log").exists()
+
+
+@pytest.mark.parametrize("log", [b"", bytes(16), bytes(400)], ids=["empty", "short", "zeros"])
+def test_a_log_that_never_reached_the_disk_promises_nothing(tmp_path: Path, log: bytes) -> None:
+    path = interrupted(tmp_path / "s", 0, 1, 2, 3, 4)
+    (path / "000001" / "frames.log").write_bytes(log)
+    recover(path)
+    assert numbers_in(path) == [0, 1, 2]
+
+
+def with_interim_index(path: Path) -> Path:
+    """Five frames, three of which an interim index lists."""
+    store = new(path, 9)
+    append(store, 0, 1, 2)
+    columns = store._chunk.columns  # type: ignore[union-attr]
+    data = layout.index_bytes(columns, store.metadata.raw)
+    append(store, 3, 4)
+    store.abandon()
+    (path / "000000" / "index.npz").write_bytes(data)
+    return path
+
+
+def test_the_log_is_the_truth_where_it_knows_more_than_the_index(tmp_path: Path) -> None:
+    path = with_interim_index(tmp_path / "s")
+    recover(path)
+    assert numbers_in(path) == [0, 1, 2, 3, 4]
+
+
+def test_a_record_that_the_log_has_lost_comes_from_the_index(tmp_path: Path) -> None:
+    path = with_interim_index(tmp_path / "s")
+    flip(path / "000000" / "frames.log", layout.LOG_HEADER.size + layout.LOG_RECORD.size + 10)
+    recover(path)
+    assert numbers_in(path) == [0, 1, 2, 3, 4]
+
+
+def test_a_spoilt_log_beside_an_index_leaves_the_frames_behind_it(tmp_path: Path) -> None:
+    path = with_interim_index(tmp_path / "s")
+    (path / "000000" / "frames.log").write_bytes(b"\xa5" * 400)
+    outcome = recover(path)
+    assert outcome.frames_kept == 5
+    assert [one.frames for one in outcome.estimated] == [2]
+    assert StoreReader(path).numbers.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_what_is_not_ours_outlives_an_unborn_store(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "unlocked" in recover(tmp_path).note
+    assert contents(tmp_path) == {"notes.txt": b"mine"}
+
+
+def test_only_the_open_chunk_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finished chunks are looked at, not into: a long recording is recovered as fast as a short."""
+    path = interrupted(tmp_path / "s", *range(35))
+    listed: list[str] = []
+    iterdir = Path.iterdir
+
+    def counted(directory: Path) -> Any:
+        listed.append(directory.name)
+        return iterdir(directory)
+
+    monkeypatch.setattr(Path, "iterdir", counted)
+    recover(path)
+    monkeypatch.undo()
+    assert {name for name in listed if name.isdecimal()} == {"000011"}
+    assert numbers_in(path) == list(range(35))
+
+
+# --- video ------------------------------------------------------------------------------------
+
+VIDEO_SPEC = FrameSpec((32, 48, 3), "uint8", "BGR8", 25.0)
+
+
+def video(path: Path, *numbers: int, form: str = "mjpeg/avi") -> Path:
+    store = StoreWriter(path, VIDEO_SPEC, chunksize=4, user_metadata={}, timezone="UTC",
+                        created_epoch_ns=1_700_000_000_000_000_000, form=form)
+    for number in numbers:
+        store.append(ramp(number), number, number * 1_000_000, None)
+        store.add_extra_data(number=number)
+    store.sync()
+    store.abandon()
+    return path
+
+
+def ramp(number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    rows = np.arange(32)[:, None] * 2 + np.arange(48) + number * 20
+    return np.repeat((rows % 200)[:, :, None], 3, axis=2).astype(np.uint8)
+
+
+def video_numbers(path: Path) -> list[int]:
+    """The frames of a recovered video store, each nearer to what was recorded than to another."""
+    assert not list(path.glob("*.log"))
+    assert not list(path.glob("*.open"))
+    with StoreReader(path) as reader:
+        assert reader.problems == ()
+        for stored in reader:
+            error = np.abs(stored.pixels.astype(int) - ramp(int(stored.number))).mean()
+            assert error < 12
+            assert error < np.abs(stored.pixels.astype(int) - ramp(int(stored.number) + 1)).mean()
+        return [int(number) for number in reader.numbers]
+
+
+@pytest.mark.parametrize("form", ["mjpeg/avi", "h264/mkv", "avc1/mp4"])
+@pytest.mark.parametrize("count", [0, 1, 4, 6, 9])
+def test_an_interrupted_video_store(tmp_path: Path, form: str, count: int) -> None:
+    path = video(tmp_path / "s", *range(count), form=form)
+    outcome = recover(path)
+    assert (outcome.frames_kept, outcome.frames_damaged) == (count, 0)
+    assert video_numbers(path) == list(range(count))
+    before = contents(path)
+    assert recover(path).note == "was complete already"
+    assert contents(path) == before
+
+
+@pytest.mark.parametrize("form", ["mjpeg/avi", "h264/mkv", "avc1/mp4"])
+def test_a_video_without_its_log_keeps_its_pictures(tmp_path: Path, form: str) -> None:
+    path = video(tmp_path / "s", *range(7), form=form)
+    (path / "000001.frames.log").write_bytes(b"\xa5" * 300)
+    outcome = recover(path)
+    assert outcome.frames_kept == 7
+    assert [one.frames for one in outcome.estimated] == [3]
+    assert video_numbers(path) == list(range(7))
 
 
 def test_nothing_there(tmp_path: Path) -> None:
