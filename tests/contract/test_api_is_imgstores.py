@@ -23,6 +23,7 @@ import imgstore.util
 import numpy as np
 import pandas
 import pytest
+import yaml
 
 import fieldrec.store as ours
 
@@ -635,6 +636,45 @@ def test_aligning_real_stores(tmp_path: Path) -> None:
         for image in images:
             np.testing.assert_array_equal(image, picture(GREY, number))
     for store in opened:
+        store.close()
+
+
+OLD = {
+    "Motif": ("video", {"class": "VideoImgStoreFFMPEG", "format": "libx264", "encoding": "",
+                        "created_utc": None, "timezone_local": None}),
+    "no uuid": ("npy", {"uuid": None}),
+    "no creation time": ("npy", {"created_utc": None, "timezone_local": None}),
+    "creation time with a zone": ("npy", {"created_utc": "2020-02-03T04:05:06.789+05:00"}),
+    "old mjpeg": ("video", {"format": "mjpeg", "extension": None}),
+    "odd size said": ("video", {"imgshape": [17, 19, 3]}),
+    "keys of later": ("npy", {"something": [1, 2]}),
+}
+
+
+@pytest.mark.parametrize("change", OLD)
+def test_old_and_foreign_stores(made: Callable[[str, str], Path], tmp_path: Path, change: str,
+                                ) -> None:
+    name, values = OLD[change]
+    path = tmp_path / "cam_20200102_030405"
+    shutil.copytree(made("imgstore", name), path)
+    file = path / "metadata.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["__store"].update(values)
+    content["__store"] = {key: value for key, value in content["__store"].items()
+                          if value is not None or key == "encoding"}
+    file.write_text(yaml.safe_dump(content))
+    for index in path.rglob("*.npz"):  # of old: index.yaml
+        columns = np.load(index)
+        index.with_suffix(".yaml").write_text(yaml.safe_dump(
+            {key: columns[key].tolist() for key in ("frame_number", "frame_time")}))
+        index.unlink()
+    stores = [library.new_for_filename(str(path)) for library in LIBRARIES.values()]
+    for call in (*CALLS, "s.get_next_image()", "s.get_next_image()"):
+        if "insert_chunk" in call:
+            continue
+        expected, told = (outcome(lambda: run(store, call)) for store in stores)  # noqa: B023
+        assert_same(told, expected, lossy=name == "video")
+    for store in stores:
         store.close()
 
 
