@@ -68,16 +68,14 @@ class Where:
         path = expanded(Path(text))
         if path.name == METADATA_NAME:
             path = path.parent
-        if path.name in ("", ".."):  # its name is shown, and is the movie's title
-            path = path.absolute()
-        if "/" in text:
-            return _existing_folder(path)
+        if "/" in text or path.name in ("", ".."):
+            # its name is shown, and is a movie's title
+            return _existing_folder(path if path.name not in ("", "..") else path.resolve())
         directory: Path = self.load().storage.directory
         with contextlib.suppress(OSError):  # no name that any file could have
-            if text and (directory / text / METADATA_NAME).exists():
-                return directory / text
-            if path.is_dir():
-                return path
+            for folder in (directory / text, path):
+                if folder.is_dir():
+                    return folder
         return None
 
 

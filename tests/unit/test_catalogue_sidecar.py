@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldrec.catalogue.sidecar import matches, read_sidecar
+from fieldrec.catalogue.sidecar import NoExport, matches, read_sidecar, transcode_problem
 from fieldrec.core.errors import StoreDamaged
 from tests.unit.test_catalogue_scan import sidecar
 
@@ -37,6 +38,30 @@ def test_one_that_tells_of_another_recording(tmp_path: Path, name: str) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(StoreDamaged, match="tells of the recording"):
         read_sidecar(path)
+
+
+def test_a_movie_that_is_no_export_is_told_apart_and_judged(tmp_path: Path) -> None:
+    path = sidecar(tmp_path, "bees", "u1")
+    content = json.loads(path.read_text())
+    content["format"] = "fieldrec-transcode"
+    movie = path.with_suffix("")
+    movie.write_bytes(b"pictures")
+    content["file"] = {"name": movie.name, "size_bytes": 8,
+                       "xxh64": xxhash.xxh64_hexdigest(b"pictures")}
+    path.write_text(json.dumps(content))
+    with pytest.raises(NoExport):
+        read_sidecar(path)
+    assert transcode_problem(path, deep=True) == ""
+    movie.write_bytes(b"Pictures")
+    assert transcode_problem(path, deep=False) == ""
+    assert "transcode again" in transcode_problem(path, deep=True)
+    movie.write_bytes(b"pictur")
+    assert "another size" in transcode_problem(path, deep=False)
+    movie.unlink()
+    assert "missing" in transcode_problem(path, deep=False)
+    for broken in (b"", b"{", b"[]", b'{"file": 1}', b'{"file": {"name": "x"}}'):
+        path.write_bytes(broken)
+        assert "cannot be understood" in transcode_problem(path, deep=False)
 
 
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldrec.core.errors import JobRefused
+from fieldrec.export.containers import MKV
 from fieldrec.export.timing import TICKS_PER_SECOND, durations, mean_hz, ticks
 
 EPOCH_NS = 1_795_000_000_000_000_000
@@ -55,3 +56,11 @@ def test_single_frame_has_a_duration(hz: float, shown: int) -> None:
 def test_rate_is_nominal_or_else_measured() -> None:
     assert mean_hz(np.array([0, 1500]), 25.0) == 25.0
     assert mean_hz(np.array([0, 1500, 3000]), 0.0) == 60.0
+
+
+def test_matroska_counts_milliseconds() -> None:
+    pts, moved = ticks(times(0, 16_666_667, 16_900_000, 1_000_400_000, 9 * 3600 * 10**9), MKV)
+    assert pts.tolist() == [0, 17, 18, 1000, 9 * 3600 * 1000]
+    assert moved == 1
+    assert durations(np.array([0]), 50.0, MKV).tolist() == [20]
+    assert mean_hz(np.array([0, 20, 40]), 0.0, MKV) == 50.0
