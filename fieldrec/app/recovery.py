@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fieldrec.catalogue.scan import scan
 from fieldrec.core import durable
-from fieldrec.core.errors import FieldrecError
+from fieldrec.core.errors import FieldrecError, LockedError
 from fieldrec.core.model import RecordingState
 from fieldrec.store.recover import recover
 
@@ -35,12 +35,17 @@ def recover_folder(recordings: Path, say: Say) -> None:
             continue
         try:
             recovered = recover(recording.path)
+        except LockedError as error:  # another program's, and perhaps still alive
+            say(f"{recording.name}: not recovered: {error}", "warning")
+            continue
         except (FieldrecError, OSError) as error:
             say(f"{recording.name}: cannot be recovered: {error}", "error")
             continue
         text = f"{recording.name}: recovered, {recovered.frames_kept} frames kept"
         if recovered.frames_damaged:
             text += f", {recovered.frames_damaged} damaged"
+        if estimated := sum(one.frames for one in recovered.estimated):
+            text += f", numbers or times of {estimated} estimated"
         say(text, "warning")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import imgstore
 import numpy as np
 import pytest
 
@@ -80,3 +82,20 @@ def test_one_that_cannot_be_recovered_is_named_and_does_not_stop_the_others(
     assert states["bees_20260101_120000"] is RecordingState.COMPLETE
     assert any("ants_20260101_120000" in line and line.startswith("error") for line in said), (
         said, states)
+
+
+def test_what_imgstore_left_is_completed_once_nobody_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "bees"
+    store = imgstore.new_for_format("npy", path=str(path), imgshape=(4, 5), imgdtype="uint8",
+                                    chunksize=10, metadata={})
+    for number in range(3):
+        store.add_image(np.zeros((4, 5), np.uint8), number, number / 10)
+    said = Said()
+    recover_folder(tmp_path, said)
+    assert said[0].startswith("warning: bees: not recovered: ")
+    assert "seems to be written still" in said[0]
+    for file in [path, *path.rglob("*")]:
+        os.utime(file, (10**9, 10**9))
+    said.clear()
+    recover_folder(tmp_path, said)
+    assert said == ["warning: bees: recovered, 3 frames kept, numbers or times of 3 estimated"]
