@@ -34,6 +34,10 @@ for _name in ("test_imgstore.py", "test_util.py"):
     exec(compile(_taken_over(_name), f"imgstore's {_name}", "exec"), globals())
 for _name in _PRIVATE:
     del globals()[_name]
+for _test in [value for name, value in globals().items() if name.startswith("test_")]:
+    for _at, _mark in enumerate(getattr(_test, "pytestmark", ())):
+        if _mark.name == "parametrize" and _mark.args[0] == "seek":  # no difference in ours
+            _test.pytestmark[_at] = pytest.mark.parametrize("seek", [True]).mark
 
 
 def test_they_were_taken_over() -> None:

@@ -35,14 +35,15 @@ KINDS = [kind for kind in vars(imgstore_errors).values()
          if isinstance(kind, type) and kind.__module__ == imgstore_errors.__name__]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_both_kinds_at_once(kind: type[Exception]) -> None:
-    error = kind("/x: what is wrong; what to do")
-    assert isinstance(error, FieldrecError)
-    assert isinstance(error, OSError | ValueError | TypeError | AttributeError | ImportError)
-    assert str(error) == "/x: what is wrong; what to do"
-    assert not isinstance(error, EOFError)
-    assert kind.__doc__
+def test_both_kinds_at_once() -> None:
+    assert len(KINDS) > 15
+    for kind in KINDS:
+        error = kind("/x: what is wrong; what to do")
+        assert isinstance(error, FieldrecError)
+        assert isinstance(error, OSError | ValueError | TypeError | AttributeError | ImportError)
+        assert str(error) == "/x: what is wrong; what to do"
+        assert not isinstance(error, EOFError)
+        assert kind.__doc__
 
 
 @pytest.mark.parametrize(("error", "kind"), [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import sys
 from collections.abc import Mapping
@@ -126,25 +127,28 @@ def store_with(user: Mapping[str, Any], times_s: list[float] | None = None) -> A
                            created=(datetime.datetime.now(datetime.UTC), ZoneInfo("Asia/Tokyo")))
 
 
-@pytest.mark.parametrize("user", [
+USERS: list[dict[str, Any]] = [
     {}, {"hwframerate": "99.5", "motifptpframerate": 3}, {"motifptpframerate": 12},
     {"acquisitionframerate": 30, "acquisitionframerateenable": True},
     {"acquisitionframerate": 30, "acquisitionframerateenable": 1},
-    {"acquisitionframerate": 30}, {"acquisitionframerate": 0, "acquisitionframerateenable": True}])
-@pytest.mark.parametrize("keywords", [{}, {"default": None}, {"default": 7.0},
-                                      {"hwardware_only": True}])
-def test_the_true_rate(user: dict[str, Any], keywords: dict[str, Any]) -> None:
-    store = store_with(user, [0.0, 0.02, 0.04, 0.5])
-    expected = oracle.motif_get_parse_true_fps(store, **keywords)
-    assert motif.motif_get_parse_true_fps(store, **keywords) == expected
+    {"acquisitionframerate": 30}, {"acquisitionframerate": 0, "acquisitionframerateenable": True}]
+KEYWORDS: list[dict[str, Any]] = [{}, {"default": None}, {"default": 7.0}, {"hwardware_only": True}]
+
+
+def test_the_true_rate() -> None:
+    for user, keywords in itertools.product(USERS, KEYWORDS):
+        store = store_with(user, [0.0, 0.02, 0.04, 0.5])
+        expected = oracle.motif_get_parse_true_fps(store, **keywords)
+        assert motif.motif_get_parse_true_fps(store, **keywords) == expected, (user, keywords)
 
 
 def test_the_rate_of_a_store_with_one_frame_is_not_known() -> None:
     assert motif.motif_get_parse_true_fps(store_with({}, [3.0]), default=None) is None
 
 
-@pytest.mark.parametrize("user", [{}, {"timezone": "Europe/Vienna"}, {"timezone": "Nowhere/X"},
-                                  {"timezone": None}, {"timezone": 3}])
-def test_the_zone_of_the_recording(user: dict[str, Any]) -> None:
-    store = store_with(user)
-    assert motif.motif_get_recording_timezone(store) == oracle.motif_get_recording_timezone(store)
+def test_the_zone_of_the_recording() -> None:
+    for name in ("Europe/Vienna", "Nowhere/X", None, 3):
+        store = store_with({"timezone": name})
+        assert motif.motif_get_recording_timezone(store) == oracle.motif_get_recording_timezone(
+            store)
+    assert motif.motif_get_recording_timezone(store_with({})) == ZoneInfo("Asia/Tokyo")

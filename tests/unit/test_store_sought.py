@@ -14,57 +14,53 @@ from hypothesis import strategies as st
 from fieldrec.store import sought
 from fieldrec.store.layout import second_of
 
-
-@pytest.mark.parametrize("value", [7, 7.0, "7", " 7 ", "7.0", np.int8(7), np.uint64(7), True + 6,
-                                   np.float32(7), np.array(7), np.array(7.0), np.float64(7)])
-def test_seven(value: Any) -> None:
-    found = sought.number_like(value)
-    assert found == 7
-    assert type(found) is int
-    assert sought.near(value) == 7
-
-
-@pytest.mark.parametrize(("value", "number"), [
+SEVEN = [7, 7.0, "7", " 7 ", "7.0", np.int8(7), np.uint64(7), True + 6, np.float32(7),
+         np.array(7), np.array(7.0), np.float64(7)]
+OTHERS: list[tuple[Any, float]] = [
     (7.5, 7.5), ("7.5", 7.5), (np.float32(7.5), 7.5), (True, 1), (np.bool_(True), 1),
-    ("1e3", 1000), ("-4", -4), (2 ** 80, 2 ** 80), (math.inf, math.inf), ("inf", math.inf)])
-def test_other_numbers(value: Any, number: float) -> None:
-    found = sought.number_like(value)
-    assert found == number
-    assert type(found) is type(number)
+    ("1e3", 1000), ("-4", -4), (2 ** 80, 2 ** 80), (math.inf, math.inf), ("inf", math.inf)]
+NONE = [None, math.nan, "nan", "", "x", "7x", np.float32("nan")]
+NEVER = [[7], (7,), {7}, b"7", object(), np.array([7, 8]), Fraction(7), 1 + 0j]
 
 
-@pytest.mark.parametrize("value", [None, math.nan, "nan", "", "x", "7x", np.float32("nan")])
-def test_what_is_no_number(value: Any) -> None:
-    assert sought.number_like(value) is None
-    with pytest.raises((TypeError, ValueError), match="nearest"):
-        sought.near(value)
+def test_numbers_of_every_kind() -> None:
+    for value in SEVEN:
+        found = sought.number_like(value)
+        assert found == 7
+        assert type(found) is int
+        assert sought.near(value) == 7
+    for value, number in OTHERS:
+        found = sought.number_like(value)
+        assert found == number
+        assert type(found) is type(number)
 
 
-@pytest.mark.parametrize("value", [[7], (7,), {7}, b"7", object(), np.array([7, 8]), Fraction(7),
-                                   1 + 0j])
-def test_what_can_be_no_number(value: Any) -> None:
-    with pytest.raises(TypeError, match="not a number"):
-        sought.number_like(value)
+def test_what_is_no_number() -> None:
+    for value in NONE:
+        assert sought.number_like(value) is None
+        with pytest.raises((TypeError, ValueError), match="nearest"):
+            sought.near(value)
+    for never in NEVER:
+        with pytest.raises(TypeError, match="not a number"):
+            sought.number_like(never)
+    for infinite in (math.inf, -math.inf, "inf"):
+        with pytest.raises(ValueError, match="nearest"):
+            sought.near(infinite)
 
 
-@pytest.mark.parametrize("value", [math.inf, -math.inf, "inf"])
-def test_nothing_is_near_infinity(value: Any) -> None:
-    with pytest.raises(ValueError, match="nearest"):
-        sought.near(value)
-
-
-@pytest.mark.parametrize(("value", "index"), [(0, 0), (9, 9), (9.9, 9), (np.int64(3), 3),
-                                              (np.float32(3), 3), (True, 1)])
-def test_indexes(value: Any, index: int) -> None:
-    assert sought.frame_index(value, 10) == index
-
-
-@pytest.mark.parametrize(("value", "kind"), [
+INDEXES: list[tuple[Any, int]] = [(0, 0), (9, 9), (9.9, 9), (np.int64(3), 3), (np.float32(3), 3),
+                                  (True, 1)]
+NO_INDEXES: list[tuple[Any, type[Exception]]] = [
     (10, ValueError), (-1, ValueError), (-0.5, ValueError), (math.nan, ValueError),
-    (2 ** 80, ValueError), ("3", TypeError), (b"3", TypeError), ([3], TypeError)])
-def test_no_indexes(value: Any, kind: type[Exception]) -> None:
-    with pytest.raises(kind):
-        sought.frame_index(value, 10)
+    (2 ** 80, ValueError), ("3", TypeError), (b"3", TypeError), ([3], TypeError)]
+
+
+def test_indexes() -> None:
+    for value, index in INDEXES:
+        assert sought.frame_index(value, 10) == index
+    for value, kind in NO_INDEXES:
+        with pytest.raises(kind):
+            sought.frame_index(value, 10)
 
 
 @given(st.floats(-9e9, 9e9))
