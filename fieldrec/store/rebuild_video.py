@@ -38,11 +38,12 @@ class VideoFound:
     def as_files(self, path: Path, listed: int | None) -> FilesFound:
         """Its pictures as frame files are told: by position, without times.
 
-        A video whose index lists no frame or one (`listed`) has one picture more: readers open
-        none without a picture, and imgstore cannot seek in one of a single picture.
+        A video whose index lists no frame or one (`listed`) has two pictures all the same: readers
+        open none without a picture, and imgstore cannot seek in one of a single picture.
         """
-        spare = listed is not None and listed <= 1 and self.pictures == listed + 1
-        count = listed if listed is not None and spare else self.pictures
+        count = self.pictures
+        if listed is not None and listed <= 1 and 0 < self.pictures <= 2:
+            count = listed
         broken = (path,) if self.pictures == 0 and path.exists() else ()
         return FilesFound(np.arange(count, dtype=np.int64), broken, np.zeros(0, np.int64))
 

@@ -34,6 +34,7 @@ from fieldrec.store.metadata_faults import mended, metadata_faults
 from fieldrec.store.metadata_rebuild import rebuild_metadata, write_metadata
 from fieldrec.store.recovery_note import Estimate, Journal
 from fieldrec.store.spec import ours_in
+from fieldrec.store.store_folder import LOCK_TEXT
 from fieldrec.store.strays import move_strays
 
 
@@ -80,7 +81,7 @@ def put_right(path: Path, suspects: Collection[int], *, force: bool = False,
     try:
         made = not (path / layout.LOCK_NAME).exists()
         if made:
-            os.close(durable.create(path / layout.LOCK_NAME))
+            _make_lock(path / layout.LOCK_NAME)
     except OSError as error:
         raise StoreError(f"{path}: cannot be repaired: {error.strerror}") from error
     try:
@@ -89,6 +90,14 @@ def put_right(path: Path, suspects: Collection[int], *, force: bool = False,
         if made:  # nothing could be done: it was not interrupted before
             durable.unlink(path / layout.LOCK_NAME, missing_ok=True)
         raise
+
+
+def _make_lock(path: Path) -> None:
+    descriptor = durable.create(path)
+    try:
+        durable.write(descriptor, [LOCK_TEXT], path, len(LOCK_TEXT))
+    finally:
+        os.close(descriptor)
 
 
 def _under_lock(path: Path, suspects: frozenset[int], *, thorough: bool, force: bool,
@@ -183,8 +192,9 @@ def _is_ours(path: Path, user: dict[str, object], chunks: list[ChunkPaths]) -> b
     """Whether its writer would hold the flock: then nobody writes it."""
     if (path / layout.LOCK_NAME).stat().st_size > 0:  # imgstore's is empty, and not flocked
         return True
-    return bool(ours_in(user)) or (path / layout.RESERVE_NAME).exists() or any(
-        paths.log.exists() or paths.plan.exists() for paths in chunks[-2:])
+    return ((path / layout.LOCK_NAME).read_bytes() == LOCK_TEXT or bool(ours_in(user))
+            or (path / layout.RESERVE_NAME).exists()
+            or any(paths.log.exists() or paths.plan.exists() for paths in chunks[-2:]))
 
 
 def _refuse_if_written(path: Path, chunks: list[ChunkPaths], now_s: float) -> None:

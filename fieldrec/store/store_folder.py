@@ -21,7 +21,7 @@ from fieldrec.store import layout
 from fieldrec.store.chunk import as_store_error
 from fieldrec.store.metadata import METADATA_NAME, metadata_text
 
-_LOCK_TEXT = b"fieldrec\n"
+LOCK_TEXT = b"fieldrec\n"
 """imgstore's writer makes an empty ``.lock`` and flocks nothing: this one tells, after a crash too,
 that nobody writes the store when nobody holds the flock."""
 _LOCK_TRIES = 40
@@ -92,7 +92,7 @@ class StoreFolder:
         """Create and flock ``.lock``. A scan may probe it in between: it lets go at once."""
         path = self.path / layout.LOCK_NAME
         self._lock = durable.create(path)
-        durable.write(self._lock, [_LOCK_TEXT], path, len(_LOCK_TEXT))
+        durable.write(self._lock, [LOCK_TEXT], path, len(LOCK_TEXT))
         durable.fsync(self._lock, path)
         for _ in range(_LOCK_TRIES):
             with contextlib.suppress(BlockingIOError):

@@ -16,6 +16,7 @@ import pytest
 
 import fieldrec.store as ours
 from fieldrec.catalogue.check import check, check_store, not_judged, repair_store
+from fieldrec.core import durable
 from fieldrec.core.errors import LockedError, NotFoundError, StoreDamaged
 from fieldrec.core.model import FrameSpec
 from fieldrec.store.reader import StoreReader
@@ -347,6 +348,57 @@ def test_a_store_that_is_written_is_left_alone(tmp_path: Path) -> None:
         repair_store(tmp_path / "s")
     writer.close()
     assert repair_store(tmp_path / "s") == []
+
+
+class Killed(BaseException):
+    """What the hook raises: no except clause of ours may see it."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("form", "library"), [("npy", "imgstore"), ("mjpeg/avi", "ours")])
+def test_killed_at_any_step_and_run_again(store: Store, tmp_path: Path, form: str, library: str
+                                          ) -> None:
+    spoilt = store(form, library)
+    unquote(spoilt)
+    index_of(spoilt, 2).write_bytes(b"garbage")
+    os.truncate(extra_of(spoilt, 1), 120)
+    (spoilt / ("lost+found" if form == "npy" else "preview.avi")).mkdir()
+    if form == "npy":
+        (spoilt / "000000" / "000001.npy").unlink()
+        shutil.rmtree(spoilt / "000001")
+    else:
+        (spoilt / "000001.avi").write_bytes(b"garbage" * 30)
+    lost = [1, 4, 5, 6, 7] if form == "npy" else [4, 5, 6, 7]
+    for step in range(0, 200, 3 if "/" in form else 1):
+        path = tmp_path / f"at{step}"
+        shutil.copytree(spoilt, path)
+        if not killed_at(step, path):
+            break
+        repair_store(path, now=lambda: 4e9)
+        assert said_of(path, deep=True) == [], step
+        assert numbers_in(path) == [100 + at for at in range(FRAMES) if at not in lost], step
+        assert read_entries(path)[-1].frames_kept == FRAMES - len(lost)
+    assert step > 20
+
+
+def killed_at(step: int, path: Path) -> bool:
+    """Repair, killed before the `step`-th durable step; whether it got that far."""
+    seen = 0
+
+    def hook(name: str, at: Path) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > step:
+            raise Killed
+
+    durable.set_hook(hook)
+    try:
+        repair_store(path)
+    except Killed:
+        return True
+    finally:
+        durable.set_hook(None)
+    return False
 
 
 def test_no_store_there(tmp_path: Path) -> None:

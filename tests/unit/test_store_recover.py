@@ -478,6 +478,11 @@ def test_a_spoilt_log_beside_an_index_leaves_the_frames_behind_it(tmp_path: Path
     assert StoreReader(path).numbers.tolist() == [0, 1, 2, 3, 4]
 
 
+def test_a_store_of_ours_need_not_rest_for_a_minute(tmp_path: Path) -> None:
+    """Without a log, and without a word in its metadata, its lock tells whose it is."""
+    assert recover_at(interrupted(tmp_path / "s", 0, 1, 2)).frames_kept == 3
+
+
 def test_what_is_not_ours_outlives_an_unborn_store(tmp_path: Path) -> None:
     (tmp_path / ".lock").touch()
     (tmp_path / "notes.txt").write_text("mine")
