@@ -7,7 +7,6 @@ a sound index and no log are looked at and not opened. Every change is announced
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,14 @@ from fieldrec.store import layout, log_mending, rebuild, renumber, repair
 from fieldrec.store.chunk_look import ChunkLook, look_at
 from fieldrec.store.chunk_paths import ChunkPaths, chunk_paths, find_chunks
 from fieldrec.store.compact_index import COMPACT_NAME
-from fieldrec.store.created import created
-from fieldrec.store.estimate import Clues
 from fieldrec.store.extra_close import close_extra, is_closed
 from fieldrec.store.extra_log import mend_extra
 from fieldrec.store.frame_files import FrameFiles, frame_files
 from fieldrec.store.index_salvage import marks_in, salvage
 from fieldrec.store.layout import Columns
 from fieldrec.store.metadata import METADATA_NAME, StoreMetadata, metadata_text
+from fieldrec.store.neighbours import Neighbours, recorded
 from fieldrec.store.recovery_note import Estimate, Journal
-from fieldrec.store.spec import nominal_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +50,32 @@ class Completion:
         self._journal = journal
         self._suspects = suspects
         self._files: FrameFiles | None = None
-        self._before = Columns.empty()
-        self._before_paths: ChunkPaths | None = None
+        self._neighbours = Neighbours(root, metadata, user, [])
+        self._last_number = np.zeros(0, np.int64)
         self._gaps = 0
 
     def run(self) -> int:
         """Do all of it; how many frames the store lists in the end."""
         if renumber.carry_on(self._root):
             self._journal.say("chunks were being renamed to close a gap: finished")
-        kept = [self._complete(paths, after) for paths, after in self._chunks()]
+        chunks = self._chunks()
+        self._neighbours = Neighbours(self._root, self._metadata, self._user, chunks)
+        kept = [self._complete(paths) for paths in chunks]
         self._close_gaps(kept)
         self._note_in_metadata()
         if self._journal.changed:
             durable.unlink(self._root / COMPACT_NAME, missing_ok=True)
         return sum(max(0, one.frames) for one in kept)
 
-    def _chunks(self) -> Iterator[tuple[ChunkPaths, ChunkPaths | None]]:
-        """(chunk, the one after it). The first one is made when the crash came before it."""
+    def _chunks(self) -> list[ChunkPaths]:
+        """All there are. The first one is made when the crash came before it."""
         if not self._found():
             first = chunk_paths(self._root, 0, self._metadata.extension)
             if self._metadata.is_video:
                 self._mended(first)
             else:
                 durable.make_directory(first.frames)
-        found = self._found()
-        yield from zip(found, [*found[1:], None], strict=True)
+        return self._found()
 
     def _found(self) -> list[ChunkPaths]:
         found = find_chunks(self._root, self._metadata)
@@ -87,31 +85,34 @@ class Completion:
 
     # --- one chunk ------------------------------------------------------------------------------
 
-    def _complete(self, paths: ChunkPaths, after: ChunkPaths | None) -> _Kept:
+    def _complete(self, paths: ChunkPaths) -> _Kept:
         """Give one chunk a sound index and closed extra data, or say why not."""
         look = look_at(paths)
         if look.holes:
             rebuild.carry_on(paths, self._metadata)
             look = look_at(paths)
         try:
-            columns = self._columns(look, after)
+            columns = self._columns(look)
         except ValueError as error:
             self._journal.say(f"{_name(paths)}: {error}")
             return _Kept(paths, -1)
         self._close_extra(paths)
         self._settle(paths, len(columns))
-        self._go_on(paths, columns)
+        self._count_gaps(columns)
         listed = len(salvage(look.data).columns) if len(columns) == 0 else 0
         return _Kept(paths, len(columns), listed)
 
-    def _columns(self, look: ChunkLook, after: ChunkPaths | None) -> Columns:
+    def _columns(self, look: ChunkLook) -> Columns:
         """What the chunk's index lists now that it is sound. ValueError: its log is of a later
         version."""
         if look.logged and not self._is_useless_log(look):
-            return self._mend(look, after)
+            columns = self._mend(look)
+            self._neighbours.passed(look.paths, columns)
+            return columns
         if look.columns is not None and not self._is_suspect(look):
+            self._neighbours.passed(look.paths, look.columns)
             return look.columns
-        columns = self._rebuild(look, after)
+        columns = self._rebuild(look)
         self._tidy(look.paths)
         return columns
 
@@ -135,13 +136,11 @@ class Completion:
             damaged = self._journal.settle(name, kept)
             self._journal.say(f"{name}: {kept} frames kept, {damaged} damaged")
 
-    def _go_on(self, paths: ChunkPaths, columns: Columns) -> None:
-        if len(columns) == 0:
-            return
-        numbers = np.concatenate([self._before.numbers[-1:], columns.numbers])
-        steps = np.diff(numbers)
-        self._gaps += int((steps[steps > 1] - 1).sum())
-        self._before, self._before_paths = columns, paths
+    def _count_gaps(self, columns: Columns) -> None:
+        if len(columns):
+            steps = np.diff(np.concatenate([self._last_number, columns.numbers]))
+            self._gaps += int((steps[steps > 1] - 1).sum())
+            self._last_number = columns.numbers[-1:]
 
     # --- with a log -----------------------------------------------------------------------------
 
@@ -157,7 +156,7 @@ class Completion:
         return any(rebuild.looks_whole(path, files)
                    for path in rebuild.frame_positions(paths, files.extension).values())
 
-    def _mend(self, look: ChunkLook, after: ChunkPaths | None) -> Columns:
+    def _mend(self, look: ChunkLook) -> Columns:
         """Finish an open chunk by its log."""
         paths, name = look.paths, _name(look.paths)
         if look.columns is not None and not paths.plan.exists():
@@ -172,7 +171,7 @@ class Completion:
         try:
             mended = self._mended(paths)
         except ValueError:  # a video without a record: its pictures are there all the same
-            return self._rebuild(look, after)
+            return self._rebuild(look)
         if begun:
             self._journal.count(name, len(mended.columns) + mended.damaged)
         return mended.columns
@@ -212,16 +211,18 @@ class Completion:
 
     # --- without --------------------------------------------------------------------------------
 
-    def _rebuild(self, look: ChunkLook, after: ChunkPaths | None) -> Columns:
+    def _rebuild(self, look: ChunkLook) -> Columns:
         """Make an index from the frames, what the old one still tells, and the neighbours."""
         paths, name = look.paths, _name(look.paths)
         known = salvage(look.data) if look.columns is None else marks_in(look.data, look.columns)
-        clues = self._clues(paths, after)
-        digests = any(len(columns) and columns.digests is not None
-                      for columns in (clues.before, clues.after, known.columns))
+        around = self._neighbours.around(paths)
+        digests = any(len(columns) and columns.digests is not None for columns in (
+            around.clues.before, around.clues.after, known.columns))
         found = self._found_frames(paths, look.columns, digests)
-        new = rebuild.new_index(found, known, clues, self._delay_ns(paths, known.columns),
-                                self._skipped(paths))
+        new = rebuild.new_index(found, known, around.clues,
+                                self._neighbours.delay_ns(paths, known.columns), around.skipped,
+                                around.span)
+        self._neighbours.passed(paths, recorded(new.columns, known))
         if look.columns is not None and not found.broken and _same(new.columns, look.columns):
             return look.columns
         moves = rebuild.aside(self._root, paths, found.broken)
@@ -275,33 +276,6 @@ class Completion:
             return None
         self._journal.say(f"{name}: estimated for {count} frames: {'; '.join(by)}")
         return Estimate(name, count, new.numbers_by, new.times_by)
-
-    # --- what is around a chunk -----------------------------------------------------------------
-
-    def _clues(self, paths: ChunkPaths, after: ChunkPaths | None) -> Clues:
-        following = Columns.empty()
-        if after is not None and after.number == paths.number + 1:
-            following = log_mending.told(look_at(after))
-        start_ns = None
-        if self._metadata.created_utc is not None:
-            start = created(self._root, self._metadata, self._user)[0]
-            start_ns = int(start.timestamp() * 1e6) * 1000
-        delay_ns = None
-        if self._before_paths is not None:
-            delay_ns = self._delay_ns(self._before_paths, self._before)
-        return Clues(self._before, following, nominal_rate(self._user) or 0.0, start_ns=start_ns,
-                     file_delay_ns=delay_ns)
-
-    def _delay_ns(self, paths: ChunkPaths, columns: Columns) -> int | None:
-        if self._metadata.is_video or len(columns) == 0:
-            return None
-        return rebuild.file_delay_ns(paths, columns, self._frame_files().extension)
-
-    def _skipped(self, paths: ChunkPaths) -> int:
-        """How many frames lie between the one before and this chunk, in chunks that are gone."""
-        if self._before_paths is None:
-            return 0
-        return (paths.number - self._before_paths.number - 1) * self._metadata.chunksize
 
     def _frame_files(self) -> FrameFiles:
         if self._files is None:

@@ -147,18 +147,19 @@ def file_delay_ns(paths: ChunkPaths, columns: Columns, extension: str) -> int | 
 # --- what the index shall be -------------------------------------------------------------------
 
 def new_index(found: FilesFound, known: Salvaged, clues: Clues, delay_ns: int | None = None,
-              skipped: int = 0) -> NewIndex:
+              skipped: int = 0, span: int = 0) -> NewIndex:
     """Numbers and times of the whole frames: as an index still tells them, else estimated.
 
     `clues` are those of the frames before and after the chunk, with `skipped` frames that are gone
-    between those before and it; `delay_ns` is how late the files of the frames that `known` tells
-    of were written, for those that follow them.
+    between those before and it, and `span` from its first one up to those after (0 = not known);
+    `delay_ns` is how late the files of the frames that `known` tells of were written, for those
+    that follow them.
     """
     positions = found.whole
     count = len(known.columns)
     told = int(np.searchsorted(positions, count))
     listed = known.columns.take(positions[:told])
-    begun = max((0, *(positions[-1:] + 1), *(at + 1 for at in found.broken_positions)))
+    begun = max((span, *(positions[-1:] + 1), *(at + 1 for at in found.broken_positions)))
     inner = replace(clues, before=known.columns, file_times_ns=found.written_ns[told:],
                     file_delay_ns=delay_ns, begun=int(begun) - count)
     outer = replace(clues, file_times_ns=found.written_ns, begun=int(begun) + skipped)
