@@ -34,6 +34,10 @@ _NEVER_CAME = "it cannot be decoded"
 _CONTRADICTION = "the times of the pictures contradict the order in which they are decoded"
 
 
+_FINAL = (_DAMAGED, _CONTRADICTION)
+"""What beginning to decode earlier does not help against."""
+
+
 class VideoDecoder:
     """One open video file."""
 
@@ -83,8 +87,7 @@ class VideoDecoder:
         self._recent.clear()
         self._entered = None
         self._video.close()
-        if self._check is not None:
-            self._check.close()
+        self._check.close()
 
     # --- which picture, and from where --------------------------------------------------------
 
@@ -119,26 +122,28 @@ class VideoDecoder:
     def _find(self, position: int) -> None:
         """Decode up to the picture. StoreDamaged when it does not come out whole."""
         ordinal = int(self._table.order[position])
-        entry: int | None = self._table.entry(position)
+        entry: int | None = self._table.safe_entry(position)
         why, first = _NEVER_CAME, ordinal
         for _attempt in range(_MOST_ENTRIES):
             if entry is None or self._decode_to(position, ordinal, entry):
                 break
             why = self._why if why == _NEVER_CAME else why
             first = min([first, *(at for at in self._hurt if at >= entry)])
-            entry = None if why == _DAMAGED else self._table.entry_before(entry)
+            entry = None if why in _FINAL else self._table.entry_before(entry)
         if position not in self._recent:
             self._refusals[self._table.entry(position)] = (first, why)
             raise self._damaged(position, why)
 
     def _decode_to(self, position: int, ordinal: int, entry: int) -> bool:
         """Whether the picture came out, decoding from `entry` or from where it is already."""
-        on_the_way = self._entered is not None and self._entered <= entry <= self._next and (
-            ordinal >= self._next or position in self._awaited)
+        on_the_way = (self._entered is not None and self._entered <= entry <= self._next
+                      and (ordinal >= self._next or position in self._awaited)
+                      and self._why != _CONTRADICTION)
         if not on_the_way and not self._enter(entry):
             return False
         while position not in self._recent:
-            if (ordinal < self._next and position not in self._awaited) or not self._feed():
+            failed = position not in self._awaited or ordinal in self._hurt
+            if (ordinal < self._next and failed) or not self._feed():
                 return False
         return True
 
@@ -167,27 +172,32 @@ class VideoDecoder:
             self._entered = None
             return False
         ordinal, packet = item
-        if ordinal != self._next:
-            self._hurt.append(self._next)  # a packet that was listed did not come
+        for missing in range(self._next, ordinal):  # listed, but it did not come
+            self._await(missing)
+            self._fails(missing, _DAMAGED)
         self._next = ordinal + 1
+        needed = self._await(ordinal)
         if not self._is_sound(ordinal, packet):
-            self._hurt.append(ordinal)
-            self._why = _DAMAGED
+            self._fails(ordinal, _DAMAGED)
             return True
         packet.pts = packet.dts = ordinal
+        self._video.context.skip_frame = "DEFAULT" if needed else "NONREF"
+        self._decode(packet, ordinal)
+        return True
+
+    def _await(self, ordinal: int) -> bool:
+        """Note that this packet's picture must come out; False when nobody needs it."""
         place = int(self._table.places[ordinal])
         needed = place >= 0 and (place > self._wanted - self._kept or not self._table.proven)
         if needed and not self._is_leading(place):
             self._awaited[place] = ordinal
-        self._video.context.skip_frame = "DEFAULT" if needed else "NONREF"
-        self._decode(packet, ordinal)
-        return True
+        return needed
 
     def _is_sound(self, ordinal: int, packet: Packet[VideoStream]) -> bool:
         if not self._reader.is_as_listed(ordinal, packet):
             return False
         offset = int(self._table.packets.offsets[ordinal])
-        return self._check is None or self._check.is_sound(offset, bytes(packet))
+        return self._check.is_sound(offset, bytes(packet))
 
     def _is_leading(self, place: int) -> bool:
         """Shown before the picture at which decoding began: it may need what was not decoded."""
@@ -199,11 +209,15 @@ class VideoDecoder:
         except FFmpegError as error:
             place = int(self._table.places[ordinal]) if packet is not None else -1
             if place < 0 or not self._is_leading(place):
-                self._hurt.append(ordinal)
-                self._why = f"{_NEVER_CAME} ({error.strerror})"
+                self._fails(ordinal, f"{_NEVER_CAME} ({error.strerror})")
             return
         for frame in frames:
             self._came(frame)
+
+    def _fails(self, ordinal: int, why: str) -> None:
+        self._hurt.append(ordinal)
+        if self._why != _CONTRADICTION:
+            self._why = why
 
     def _came(self, frame: VideoFrame) -> None:
         """Keep a picture if it is beyond doubt."""
@@ -222,7 +236,9 @@ class VideoDecoder:
             self._hurt.append(ordinal)
         self._keep_order(place)
         entry = self._table.entry(place)
-        if not any(entry <= hurt <= ordinal for hurt in self._hurt):
+        if self._table.broken_between(entry, ordinal):
+            self._hurt.append(ordinal)
+        if self._why != _CONTRADICTION and not any(entry <= hurt <= ordinal for hurt in self._hurt):
             self._keep(place, frame)
 
     def _keep_order(self, place: int) -> None:
@@ -248,8 +264,6 @@ class VideoDecoder:
 
     def _contradict(self) -> None:
         self._why = _CONTRADICTION
-        if self._entered is not None:
-            self._hurt.append(self._entered)
         self._recent.clear()
 
     def _keep(self, place: int, frame: VideoFrame) -> None:
@@ -283,7 +297,8 @@ def problems(path: Path, deep: bool) -> str | None:
         listed = decoder.listing.refused or decoder.listing.problem or structure_of(path).problem
         if listed:
             return f"{path}: {listed}"
-        for position in range(len(decoder)) if deep else ():
+        table = decoder.listing.table
+        for position in range(len(table)) if deep or table.told_apart() < len(table) else ():
             decoder.picture(position)
     except StoreDamaged as error:
         return str(error)

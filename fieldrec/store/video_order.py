@@ -9,8 +9,7 @@ everything is decoded once. One thread; blocks for the disk. Imports PyAV.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -18,7 +17,13 @@ import numpy as np
 from av.error import FFmpegError
 
 from fieldrec.store.video_avi import Avi
-from fieldrec.store.video_checks import FrameHeads, PacketCheck, packet_check
+from fieldrec.store.video_checks import (
+    BLOCK_HEAD,
+    ChunkHeads,
+    FrameHeads,
+    PacketCheck,
+    packet_check,
+)
 from fieldrec.store.video_ctts import shown_after_decoding
 from fieldrec.store.video_packets import VideoFile, indexed, listed
 from fieldrec.store.video_structure import AVI, MATROSKA, MP4, OTHER, Structure, structure_of
@@ -30,6 +35,7 @@ from fieldrec.store.video_table import (
     PictureTable,
     by_decoder,
     by_index,
+    by_positions,
     by_time,
 )
 
@@ -66,20 +72,27 @@ def listing(video: VideoFile, expected: int | None) -> Listing:
     kind = _kind(video)
     codec = codec_name(video)
     in_order = codec in _NEVER_REORDER or (codec in _REORDER and not video.context.has_b_frames)
-    table = _by_container(video, kind, codec, in_order)
+    table = _by_container(video, kind, codec, in_order, expected)
     if table is not None:
-        with _checking(video, kind, table.packets) as check:
-            return Listing(table, kind, None, _refused(video, check))
+        with closing(check_of(video, kind, table.packets)) as check:
+            ours = _by_frame_heads(check, table.packets, expected)
+            return Listing(ours or table, kind, None, _refused(video, check))
     packets, ended = listed(video)
-    with _checking(video, kind, packets) as check:
+    with closing(check_of(video, kind, packets)) as check:
         refused = _refused(video, check)
+        ours = _by_frame_heads(check, packets, expected)
+        if ours is not None:
+            return Listing(ours, kind, ended, refused)
         structure = structure_of(video.path, checksums=not isinstance(check, FrameHeads))
     if structure.unreadable:
         refused = refused or _SET_UP_DAMAGED
     packets = _without_damaged(packets, structure)
-    known = Known(expected, structure.cut or ended is not None, _hides_some(video, kind),
-                  structure.damages[0].start if structure.damages else None, structure.checked,
-                  kind == AVI and not _begins_its_list(video, packets))
+    known = Known(expected, cut=structure.cut or ended is not None,
+                  hidden=_hides_some(video, kind),
+                  damaged_from=structure.damages[0].start if structure.damages else None,
+                  checked=structure.checked, from_zero=kind == MATROSKA,
+                  headless=kind == AVI and not _begins_its_list(video, packets),
+                  gapless=kind in (AVI, MATROSKA))
     if in_order or (codec in _REORDER and kind in _TELLS_TIMES and _times_are_good(packets)):
         table = by_time(packets, known, reorders=not in_order)
     else:
@@ -87,13 +100,20 @@ def listing(video: VideoFile, expected: int | None) -> Listing:
     return Listing(table, kind, structure.problem or ended, refused)
 
 
-def _by_container(video: VideoFile, kind: str, codec: str, in_order: bool) -> PictureTable | None:
+def _by_container(video: VideoFile, kind: str, codec: str, in_order: bool, expected: int | None
+                  ) -> PictureTable | None:
     """The table as the container's own lists tell it; None where they do not suffice."""
     if not (in_order and kind in (AVI, MP4)) and not (codec in _REORDER and kind == MP4):
         return None
     packets = indexed(video, video.path.stat().st_size)
-    if packets is None or in_order:
-        return None if packets is None else by_index(packets)
+    if packets is None:
+        return None
+    if kind == AVI:
+        with closing(ChunkHeads(video.path)) as heads:
+            if not any(heads.is_sound(*sample) for sample in _samples(video, kind, packets)):
+                return None  # the index points beside the pictures
+    if in_order:
+        return by_index(packets, expected)
     delays = shown_after_decoding(video.path, len(packets))
     if delays is None:
         return None
@@ -109,25 +129,21 @@ def codec_name(video: VideoFile) -> str:
     return str(getattr(codec, "canonical_name", None) or codec.name)
 
 
-def check_of(video: VideoFile, kind: str, packets: Packets) -> PacketCheck | None:
-    """The checksums that this file's packets bear, if any. OSError."""
+def check_of(video: VideoFile, kind: str, packets: Packets) -> PacketCheck:
+    """The checks that this file's packets allow. OSError."""
+    return packet_check(video.path, kind, codec_name(video), video.context.extradata,
+                        _samples(video, kind, packets))
+
+
+def _samples(video: VideoFile, kind: str, packets: Packets) -> list[tuple[int, bytes]]:
+    """(offset, bytes) of the first, the last and one between."""
     if not len(packets) or packets.offsets.min() < 0:
-        return None
-    some = sorted({0, len(packets) // 2, len(packets) - 1})
+        return []
+    shift = BLOCK_HEAD if kind == MATROSKA else 0
+    some = [(int(packets.offsets[at]), int(packets.sizes[at]))
+            for at in sorted({0, len(packets) // 2, len(packets) - 1})]
     with video.path.open("rb") as file:
-        samples = [(int(packets.offsets[at]), os.pread(file.fileno(), int(packets.sizes[at]),
-                                                       int(packets.offsets[at]))) for at in some]
-    return packet_check(video.path, kind, codec_name(video), video.context.extradata, samples)
-
-
-@contextmanager
-def _checking(video: VideoFile, kind: str, packets: Packets) -> Iterator[PacketCheck | None]:
-    check = check_of(video, kind, packets)
-    try:
-        yield check
-    finally:
-        if check is not None:
-            check.close()
+        return [(offset, os.pread(file.fileno(), size, offset + shift)) for offset, size in some]
 
 
 def _kind(video: VideoFile) -> str:
@@ -139,7 +155,7 @@ def _kind(video: VideoFile) -> str:
     return AVI if name == "avi" else OTHER
 
 
-def _refused(video: VideoFile, check: PacketCheck | None) -> str | None:
+def _refused(video: VideoFile, check: PacketCheck) -> str | None:
     """A file by fieldrec says twice how its pictures are coded. OSError."""
     if not isinstance(check, FrameHeads):
         return None
@@ -150,12 +166,35 @@ def _refused(video: VideoFile, check: PacketCheck | None) -> str | None:
     return None
 
 
+def _by_frame_heads(check: PacketCheck, packets: Packets, expected: int | None
+                    ) -> PictureTable | None:
+    """The table by what the frame heads of a file by fieldrec say, where the container's list has
+    not all of them; None where it has. OSError."""
+    if not isinstance(check, FrameHeads) or check.lists_all(packets.offsets.tolist(),
+                                                            packets.sizes.tolist()):
+        return None
+    frames = check.frames()
+    offsets = np.array([offset for _head, offset in frames], np.int64)
+    sizes, positions, keys = np.array([(head.size, head.position, head.key)
+                                       for head, _offset in frames], np.int64).reshape(-1, 3).T
+    at = {offset: row for row, offset in enumerate(packets.offsets.tolist())}
+    rows = np.array([at.get(offset, -1) for offset in offsets.tolist()], np.int64)
+    known = rows >= 0
+    pts, dts = (np.where(known, stamps[rows], NO_TIME) if len(stamps) else np.full(0, NO_TIME)
+                for stamps in (packets.pts, packets.dts))
+    every = np.ones(len(frames), np.bool_)
+    return by_positions(Packets(offsets, sizes, pts, dts, keys.astype(np.bool_), every, every),
+                        positions, expected)
+
+
 def _without_damaged(packets: Packets, structure: Structure) -> Packets:
-    if not structure.damages:
-        return packets
-    inside = [structure.damaged_at(offset) for offset in packets.offsets.tolist()]
-    return Packets(packets.offsets, packets.sizes, packets.pts, packets.dts, packets.keys,
-                   packets.shown, packets.sound & ~np.array(inside, np.bool_))
+    """Those in damaged parts marked, and in AVI those that two entries of its index point to."""
+    damaged = np.array([structure.damaged_at(offset) for offset in packets.offsets.tolist()],
+                       np.bool_)
+    if structure.kind == AVI:
+        _values, which, counts = np.unique(packets.offsets, return_inverse=True, return_counts=True)
+        damaged |= counts[which] > 1
+    return replace(packets, sound=packets.sound & ~damaged)
 
 
 def _hides_some(video: VideoFile, kind: str) -> bool:

@@ -168,8 +168,9 @@ def indexed(video: VideoFile, file_bytes: int) -> Packets | None:
     if hidden.any() or (np.diff(offsets) <= 0).any():
         return None
     there = (offsets >= 0) & (offsets + sizes <= file_bytes)
+    dropped = (sizes == 0) & (video.kind == "avi")
     return Packets(offsets, sizes, np.full(len(rows), NO_TIME, np.int64), stamps,
-                   keys.astype(np.bool_), sizes > 0, there)
+                   keys.astype(np.bool_), ~dropped, there & (sizes > 0))
 
 
 # --- reading -----------------------------------------------------------------------------------

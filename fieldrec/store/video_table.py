@@ -55,6 +55,8 @@ class PictureTable:
     """Ordinal of the picture at each position; -1 = it is known to be missing."""
     certain: int
     """Positions below this are proven; at and above it, a picture may be missing before them."""
+    gaps: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """Ordinals, and a half, between which coded pictures are missing that no list has."""
     places: Integers = field(init=False)
     """Position of each packet's picture; -1 = it is not shown, or damaged."""
     proven: bool = True
@@ -97,6 +99,21 @@ class PictureTable:
             return int(self._keys[at])
         return 0 if ordinal > 0 else None
 
+    def safe_entry(self, position: int) -> int:
+        """The same, or one earlier where that alone shows whether the order is right: when
+        something that is coded behind the key picture is said to be shown before it."""
+        entry = self.entry(position)
+        near = self.places[entry + 1:entry + 1 + 2 * _DEEPEST_REORDER]
+        if self.proven or not ((near >= 0) & (near < self.places[entry])).any():
+            return entry
+        return self.entry_before(entry) or 0
+
+    def broken_between(self, entry: int, ordinal: int) -> bool:
+        """Whether something that is not listed is missing on the way from one to the other."""
+        if not len(self.gaps):
+            return False
+        return bool(((self.gaps > entry) & (self.gaps < ordinal)).any())
+
     def not_a_key(self, ordinal: int) -> None:
         """The container called it a key picture, and it is none."""
         self._keys = self._keys[self._keys != ordinal]
@@ -118,12 +135,19 @@ class Known:
     """The times of the packets have checksums."""
     headless: bool = False
     """What is missing may be the beginning."""
+    from_zero: bool = False
+    """Its writer gives the first picture the time 0, and no table says how many there are."""
+    gapless: bool = False
+    """Its packets lie one behind the other: where one was lost there is a gap."""
 
     def lacks_some(self, usable: int, packets: Packets) -> bool:
         """Whether pictures are missing."""
         if not packets.sound.all():
             return True
-        return self.cut if self.expected is None else usable < self.expected
+        if self.expected is not None:
+            return usable < self.expected
+        gap = self.gapless and _first_gap(packets) < len(packets)
+        return self.cut or gap or self.damaged_from is not None
 
     def hides_some(self, packets: Packets) -> bool:
         """Whether what is missing may be what an edit list hides."""
@@ -142,7 +166,8 @@ def by_time(packets: Packets, known: Known, *, reorders: bool) -> PictureTable:
     elif (places := regular_places(packets.pts[usable], known.expected)) is not None:
         order = np.full(known.expected or 0, -1, np.int64)
         order[places] = usable
-        table = PictureTable(packets, order, len(order))
+        table = PictureTable(packets, order, len(order),
+                             gaps=_gaps(order, _DEEPEST_REORDER if reorders else 0))
     else:
         depth = _reorder_depth(usable) if reorders else 0
         table = PictureTable(packets, usable, max(0, _certain(packets, known, usable) - depth))
@@ -159,10 +184,13 @@ def by_decoder(packets: Packets, known: Known, order: Integers, certain: int) ->
     return PictureTable(packets, order, certain)
 
 
-def by_index(packets: Packets) -> PictureTable:
+def by_index(packets: Packets, expected: int | None) -> PictureTable:
     """One picture per packet in order of coding, from an index that lists missing ones too."""
     order = np.flatnonzero(packets.shown)
-    return PictureTable(packets, np.where(packets.sound[order], order, -1), len(order))
+    if expected is not None and len(order) < expected:
+        order = np.arange(len(packets))  # those without bytes are not dropped ones, but lost ones
+    usable = packets.sound[order] & packets.shown[order]
+    return PictureTable(packets, np.where(usable, order, -1), len(order))
 
 
 def regular_places(stamps: Integers, expected: int | None) -> Integers | None:
@@ -188,6 +216,35 @@ def _even_step(stamps: Integers, steps: Integers, usual: float) -> float:
     return float((stamps[-1] - stamps[0]) / counts.sum())
 
 
+def by_positions(packets: Packets, positions: Integers, expected: int | None) -> PictureTable:
+    """Pictures that say themselves which they were, in order of coding.
+
+    Where there are as many as were `expected`, each is what the index has in its row: what was
+    lost before the index was made is not in it.
+    """
+    if expected is None or len(positions) >= expected:
+        jumps = np.flatnonzero(np.diff(positions, prepend=-1) != 1).astype(np.float64) - 0.5
+        return PictureTable(packets, np.arange(len(positions)), len(positions), gaps=jumps)
+    order = np.full(expected, -1, np.int64)
+    there = np.flatnonzero(positions < expected)
+    order[positions[there]] = there
+    return PictureTable(packets, order, expected, gaps=_gaps(order, 0))
+
+
+def _gaps(order: Integers, depth: int) -> NDArray[np.float64]:
+    """Where in the order of coding the pictures of the holes were: in front of everything that is
+    shown up to `depth` places before or behind them, as far as the order of coding can tell."""
+    gaps = []
+    for hole in np.flatnonzero(order < 0).tolist():
+        if depth:
+            near = order[max(0, hole - depth):hole + depth + 1]
+            gaps.append(float(near[near >= 0].min(initial=len(order))) - 0.5)
+        else:
+            before = order[:hole][order[:hole] >= 0]
+            gaps.append(float(before[-1]) + 0.5 if len(before) else -0.5)
+    return np.unique(np.array(gaps, np.float64))
+
+
 def _rhythm(stamps: Integers, steps: Integers) -> float | None:
     """The usual step between pictures, in ticks; None when most are not of that length."""
     if len(steps) < 2 or (stamps == NO_TIME).any():
@@ -207,7 +264,9 @@ def _certain(packets: Packets, known: Known, order: Integers) -> int:
     coded later and shown earlier."""
     if known.headless:
         return 0
-    limits = [len(order), _first_hole(packets.pts[order]), _first_gap(packets)]
+    limits = [len(order), _first_hole(packets.pts[order], known.from_zero)]
+    if known.gapless:
+        limits.append(_first_gap(packets))
     if known.damaged_from is not None:
         limits.append(int(np.count_nonzero(packets.offsets < known.damaged_from)))
     damaged = np.flatnonzero(~packets.sound)
@@ -223,12 +282,11 @@ def _reorder_depth(order: Integers) -> int:
     return seen if len(order) >= _SHORT_FILE else _DEEPEST_REORDER
 
 
-def _first_hole(stamps: Integers) -> int:
-    """Position behind the first step that is much longer than an even rhythm allows; the first
-    picture of a file is shown at its beginning."""
+def _first_hole(stamps: Integers, from_zero: bool) -> int:
+    """Position behind the first step that is much longer than an even rhythm allows."""
     steps = np.diff(stamps)
     usual = _rhythm(stamps, steps)
-    if len(stamps) and stamps[0] > (usual or 0.0) * 1.5:
+    if from_zero and len(stamps) and stamps[0] > (usual or 0.0) / 2:
         return 0
     if usual is None:
         return len(stamps)
