@@ -19,20 +19,21 @@ from fieldrec.catalogue.problem import Problem
 from fieldrec.catalogue.scan import locked_state
 from fieldrec.core.errors import FieldrecError, NotFoundError, StoreDamaged
 from fieldrec.core.model import RecordingState
-from fieldrec.store import compact_index, layout
-from fieldrec.store.chunk_look import ChunkLook, holes_plan, look_at
+from fieldrec.store import layout
 from fieldrec.store.chunk_paths import ChunkPaths, chunk_paths, find_chunks
-from fieldrec.store.compact_index import COMPACT_NAME, known_chunks, open_index, unchanged
 from fieldrec.store.frame_files import FrameFiles, frame_files
-from fieldrec.store.index_salvage import marks_in
+from fieldrec.store.indexing import compact_index
+from fieldrec.store.indexing.compact_index import COMPACT_NAME, known_chunks, open_index, unchanged
 from fieldrec.store.layout import Columns
 from fieldrec.store.metadata import METADATA_NAME, StoreMetadata, store_metadata
-from fieldrec.store.metadata_faults import fault_line, metadata_faults
 from fieldrec.store.reader import read_metadata
-from fieldrec.store.recovery_note import NOTE_NAME, read_entries
-from fieldrec.store.renumber import PLAN_NAME as CHUNKS_PLAN
+from fieldrec.store.recovery.chunk_look import ChunkLook, holes_plan, look_at
+from fieldrec.store.recovery.index_salvage import marks_in
+from fieldrec.store.recovery.metadata_faults import fault_line, metadata_faults
+from fieldrec.store.recovery.note import NOTE_NAME, read_entries
+from fieldrec.store.recovery.renumber import PLAN_NAME as CHUNKS_PLAN
+from fieldrec.store.recovery.strays import find_strays
 from fieldrec.store.repair import frame_is_whole
-from fieldrec.store.strays import find_strays
 
 _REPAIR = "`fieldrec check --repair` makes it again"
 
@@ -205,7 +206,7 @@ class _StoreCheck:
             yield Problem(paths.frames / name, "I1", "a frame that no index lists", paths.number)
 
     def _video(self, paths: ChunkPaths, columns: Columns) -> Iterator[Problem]:
-        from fieldrec.store.video_frames import picture_count, problems_of
+        from fieldrec.store.video.frames import picture_count, problems_of
 
         if not paths.frames.exists():
             yield Problem(paths.frames, "I1", "the index lists frames of this video, and it is not "

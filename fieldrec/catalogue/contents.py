@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.store import layout
-from fieldrec.store.chunk_index import read_rows
 from fieldrec.store.chunk_paths import ChunkPaths, chunk_paths
-from fieldrec.store.compact_file import CHUNK, JOURNAL, UNREADABLE
-from fieldrec.store.compact_index import known_chunks, look, unchanged
+from fieldrec.store.indexing.chunk_index import read_rows
+from fieldrec.store.indexing.compact_file import CHUNK, JOURNAL, UNREADABLE
+from fieldrec.store.indexing.compact_index import known_chunks, look, unchanged
 from fieldrec.store.metadata import StoreMetadata
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from fieldrec.catalogue.scan import locked_state
 from fieldrec.core import durable
 from fieldrec.core.errors import LockedError, NotFoundError
 from fieldrec.core.model import RecordingState
-from fieldrec.store.compact_index import COMPACT_NAME
+from fieldrec.store.indexing.compact_index import COMPACT_NAME
 from fieldrec.store.layout import LOCK_NAME
 from fieldrec.store.recover import put_right
 

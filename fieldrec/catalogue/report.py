@@ -27,7 +27,7 @@ from fieldrec.core.errors import FieldrecError
 from fieldrec.store.extra_read import iter_extra_records
 from fieldrec.store.metadata import StoreMetadata
 from fieldrec.store.reader import StoreReader
-from fieldrec.store.recovery_note import Entry, read_entries
+from fieldrec.store.recovery.note import Entry, read_entries
 from fieldrec.store.spec import nominal_rate, ours_in
 
 

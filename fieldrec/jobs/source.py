@@ -25,9 +25,9 @@ from fieldrec.core.model import Recording, RecordingState
 from fieldrec.destinations import MANIFEST_NAME
 from fieldrec.jobs import manifest
 from fieldrec.store import layout
-from fieldrec.store.chunk_index import read_rows
 from fieldrec.store.chunk_paths import chunk_paths
-from fieldrec.store.compact_index import COMPACT_NAME
+from fieldrec.store.indexing.chunk_index import read_rows
+from fieldrec.store.indexing.compact_index import COMPACT_NAME
 from fieldrec.store.metadata import store_metadata
 from fieldrec.store.reader import read_metadata
 

@@ -31,7 +31,7 @@ from fieldrec.record.clock_quality import clock_quality
 from fieldrec.record.ring import Ring, slots_for
 from fieldrec.record.storing import Cause, Listener, Outcome, Storing
 from fieldrec.record.syncer import Syncer
-from fieldrec.store.new_store import recording_metadata
+from fieldrec.store.api.new_store import recording_metadata
 from fieldrec.store.writer import StoreWriter
 
 log = logging.getLogger(__name__)

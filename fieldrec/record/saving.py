@@ -36,9 +36,9 @@ from fieldrec.record.ring import Ring, slots_for
 from fieldrec.record.storing import Cause, Listener, Storing
 from fieldrec.record.syncer import Syncer
 from fieldrec.store import encodings
+from fieldrec.store.api.new_store import new_store, recording_metadata
 from fieldrec.store.frame_files import frame_files
 from fieldrec.store.metadata import VIDEO_FORMATS
-from fieldrec.store.new_store import new_store, recording_metadata
 from fieldrec.store.writer import StoreWriter
 
 GRAB_S = 0.5

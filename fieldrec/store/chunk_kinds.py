@@ -94,19 +94,19 @@ class VideoChunks:
     """Chunks of one video each."""
 
     def __init__(self, metadata: StoreMetadata) -> None:
-        from fieldrec.store.video_codec import video_form
+        from fieldrec.store.video.codec import video_form
 
         self._metadata = metadata
         self._form = video_form(metadata)
 
     def begin(self, paths: ChunkPaths) -> Chunk:
         """An unfinished video with its log."""
-        from fieldrec.store.video_chunk import OpenVideoChunk
+        from fieldrec.store.video.chunk import OpenVideoChunk
 
         return OpenVideoChunk(paths, self._metadata.chunksize, self._form)
 
     def mend(self, paths: ChunkPaths, write_index: WriteIndex) -> Mended:
         """As :func:`video_repair.mend_video`."""
-        from fieldrec.store.video_repair import mend_video
+        from fieldrec.store.video.repair import mend_video
 
         return mend_video(paths, self._metadata, write_index=write_index)

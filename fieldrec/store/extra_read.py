@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldrec.store import motif
+from fieldrec.store.api.imgstore_errors import ExtraDataDamaged, WrongArgument
 from fieldrec.store.chunk_paths import ChunkPaths, find_chunks
 from fieldrec.store.constants import EXTRA_DATA_FILE_EXTENSIONS
 from fieldrec.store.extra_log import parse_lines
-from fieldrec.store.imgstore_errors import ExtraDataDamaged, WrongArgument
 from fieldrec.store.metadata import StoreMetadata, store_metadata
 from fieldrec.store.reader import read_metadata
 

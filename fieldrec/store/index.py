@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldrec.store import layout, sqlite_index
-from fieldrec.store.imgstore_errors import EmptyStore, WrongArgument
-from fieldrec.store.sqlite_index import Frames
+from fieldrec.store import layout
+from fieldrec.store.api import sqlite_index
+from fieldrec.store.api.imgstore_errors import EmptyStore, WrongArgument
+from fieldrec.store.api.sqlite_index import Frames
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from fieldrec.store.api.imgstore_errors import ExtraDataDamaged, PackageMissing
 from fieldrec.store.created import zone_of
-from fieldrec.store.imgstore_errors import ExtraDataDamaged, PackageMissing
 
 if TYPE_CHECKING:
     import datetime

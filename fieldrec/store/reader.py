@@ -2,7 +2,7 @@
 
 Blocking; one thread at a time. Reads what fieldrec, imgstore and Motif wrote, while it is recorded
 too; one bad index costs its own chunk, and ``problems`` says which. Pixels come from a FrameSource
-(:mod:`directory_frames`, :mod:`video_frames`), loaded with what it needs when it is needed.
+(:mod:`directory_frames`, :mod:`video.frames`), loaded with what it needs when it is needed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from fieldrec.core.errors import NotFoundError, StoreDamaged
 from fieldrec.core.model import FrameSpec
-from fieldrec.store.compact_index import open_index
 from fieldrec.store.directory_frames import DirectoryFrames
-from fieldrec.store.frame_index import FrameIndex
 from fieldrec.store.frame_source import FrameSource
+from fieldrec.store.indexing.compact_index import open_index
+from fieldrec.store.indexing.frame_index import FrameIndex
 from fieldrec.store.metadata import METADATA_NAME, StoreMetadata, parse_metadata, store_metadata
 from fieldrec.store.spec import frame_spec, spec_at, stored_dtype
 
@@ -161,7 +161,7 @@ class StoreReader:
 
     def _frames(self) -> FrameSource:
         if self._source is None:  # the decoder is loaded with it
-            from fieldrec.store.video_frames import VideoFrames
+            from fieldrec.store.video.frames import VideoFrames
 
             self._source = VideoFrames(self.metadata)
         return self._source

@@ -3,7 +3,7 @@
 Blocking, in the db thread or a command. May be killed at any step and run again with the same
 result; running it on a complete store changes nothing. Keeps I1 (``.lock`` goes last), I2 (only
 whole frames are indexed) and I3 (works under the store's flock, and not beside another program that
-seems to write the store). What it does to one chunk is in :mod:`completion`.
+seems to write the store). What it does to one chunk is in :mod:`recovery.completion`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ from pathlib import Path
 from fieldrec.core import durable
 from fieldrec.core.errors import LockedError, NotFoundError, StoreDamaged, StoreError
 from fieldrec.store import layout
-from fieldrec.store.chunk_look import look_at
 from fieldrec.store.chunk_paths import ChunkPaths, find_chunks
-from fieldrec.store.completion import Completion
-from fieldrec.store.in_use import writer_of
 from fieldrec.store.metadata import (
     METADATA_NAME,
     StoreMetadata,
@@ -30,12 +27,15 @@ from fieldrec.store.metadata import (
     parse_metadata,
     store_metadata,
 )
-from fieldrec.store.metadata_faults import mended, metadata_faults
-from fieldrec.store.metadata_rebuild import rebuild_metadata, write_metadata
-from fieldrec.store.recovery_note import Estimate, Journal
+from fieldrec.store.recovery.chunk_look import look_at
+from fieldrec.store.recovery.completion import Completion
+from fieldrec.store.recovery.in_use import writer_of
+from fieldrec.store.recovery.metadata_faults import mended, metadata_faults
+from fieldrec.store.recovery.metadata_rebuild import rebuild_metadata, write_metadata
+from fieldrec.store.recovery.note import Estimate, Journal
+from fieldrec.store.recovery.strays import move_strays
 from fieldrec.store.spec import ours_in
 from fieldrec.store.store_folder import LOCK_TEXT
-from fieldrec.store.strays import move_strays
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from fieldrec.store import encodings
 from fieldrec.store.compare_pixels import pixel_digest, psnr_db
 from fieldrec.store.frame_files import directory_formats, holds
 from fieldrec.store.metadata import VIDEO_FORMATS
-from fieldrec.store.video_codec import available
+from fieldrec.store.video.codec import available
 
 Pixels = NDArray[Any]
 

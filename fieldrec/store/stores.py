@@ -11,7 +11,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fieldrec.store.base_store import ImgStore
+from fieldrec.store.api.base_store import ImgStore
+from fieldrec.store.api.directory_store import DirectoryImgStore
+from fieldrec.store.api.imgstore_errors import WrongArgument
+from fieldrec.store.api.only_frame import only_frame
+from fieldrec.store.api.opening import AnyPath, existing_directory, open_store, store_directory
+from fieldrec.store.api.video_store import VideoImgStore
 from fieldrec.store.colour import ensure_color, ensure_grayscale
 from fieldrec.store.constants import (
     EXTRA_DATA_FILE_EXTENSIONS,
@@ -21,12 +26,7 @@ from fieldrec.store.constants import (
     STORE_MD_FILENAME,
     STORE_MD_KEY,
 )
-from fieldrec.store.directory_store import DirectoryImgStore
-from fieldrec.store.imgstore_errors import WrongArgument
 from fieldrec.store.index import ImgStoreIndex
-from fieldrec.store.only_frame import only_frame
-from fieldrec.store.opening import AnyPath, existing_directory, open_store, store_directory
-from fieldrec.store.video_store import VideoImgStore
 
 __all__ = [
     "EXTRA_DATA_FILE_EXTENSIONS",

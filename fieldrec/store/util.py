@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 from numpy.typing import NDArray
 
 from fieldrec.store import encodings
+from fieldrec.store.api.imgstore_errors import WrongArgument
 from fieldrec.store.colour import ensure_color, ensure_grayscale
 from fieldrec.store.created import local_timezone
 from fieldrec.store.extra_data import jsonable
-from fieldrec.store.imgstore_errors import WrongArgument
 from fieldrec.store.motif import (
     motif_extra_data_h5_attrs,
     motif_extra_data_h5_to_df,

@@ -20,13 +20,13 @@ from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull, SyncFailed
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import encodings, layout, repair
+from fieldrec.store.api.new_store import new_store
 from fieldrec.store.chunk import OpenChunk, as_store_error
 from fieldrec.store.chunk_kinds import Chunk, chunk_kind
 from fieldrec.store.chunk_paths import ChunkPaths, chunk_paths
 from fieldrec.store.extra_data import ExtraData
 from fieldrec.store.extra_log import finished_records
 from fieldrec.store.interim import InterimIndex
-from fieldrec.store.new_store import new_store
 from fieldrec.store.store_folder import StoreFolder
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from fieldrec.camera.synthetic import Options, SyntheticCamera
 from fieldrec.core.model import FrameSpec
 from fieldrec.export.presets import preset
 from fieldrec.export.run import run_export
-from fieldrec.store.new_store import recording_metadata
+from fieldrec.store.api.new_store import recording_metadata
 from fieldrec.store.writer import StoreWriter
 
 HZ = 30

@@ -20,7 +20,7 @@ import table
 from fieldrec.app import DAEMON, App
 from fieldrec.config import Config
 from fieldrec.core.model import FrameSpec, Job
-from fieldrec.store.new_store import recording_metadata
+from fieldrec.store.api.new_store import recording_metadata
 from fieldrec.store.writer import StoreWriter
 
 TICK_S = 0.01

@@ -14,7 +14,7 @@ import numpy as np
 import table
 
 from fieldrec.core.model import FrameSpec
-from fieldrec.store.new_store import recording_metadata
+from fieldrec.store.api.new_store import recording_metadata
 from fieldrec.store.writer import StoreWriter
 
 ROOT = Path(__file__).resolve().parents[2]

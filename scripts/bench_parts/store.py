@@ -20,7 +20,7 @@ import numpy as np
 import table
 
 from fieldrec.core.model import FrameSpec
-from fieldrec.store.compact_index import COMPACT_NAME
+from fieldrec.store.indexing.compact_index import COMPACT_NAME
 from fieldrec.store.layout import LOCK_NAME
 from fieldrec.store.metadata import METADATA_NAME, metadata_text, store_mapping
 from fieldrec.store.writer import StoreWriter

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from fieldrec.core.model import FrameSpec
+from fieldrec.store.api.new_store import recording_metadata
 from fieldrec.store.layout import second_of
-from fieldrec.store.new_store import recording_metadata
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.recover import recover
 from fieldrec.store.writer import StoreWriter

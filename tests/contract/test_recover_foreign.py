@@ -19,7 +19,7 @@ from fieldrec.core import durable
 from fieldrec.core.errors import LockedError
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.recover import recover
-from fieldrec.store.recovery_note import read_entries
+from fieldrec.store.recovery.note import read_entries
 
 imgstore = pytest.importorskip("imgstore", reason="the imgstore package is the oracle")
 

@@ -16,7 +16,7 @@ import pytest
 
 from fieldrec.store.chunk_paths import find_chunks
 from fieldrec.store.metadata import MOTIF_VIDEO_CLASS, StoreMetadata, parse_metadata, store_metadata
-from fieldrec.store.video_frames import VideoFrames
+from fieldrec.store.video.frames import VideoFrames
 from tests.fakes.videos import copy_packets, video_metadata, video_store, write_video
 
 imgstore = pytest.importorskip("imgstore", reason="the imgstore package is the oracle")

@@ -18,7 +18,7 @@ from fieldrec.core.model import FrameSpec
 from fieldrec.store.chunk_paths import chunk_paths
 from fieldrec.store.layout import seconds_of
 from fieldrec.store.metadata import StoreMetadata
-from fieldrec.store.video_repair import mend_video
+from fieldrec.store.video.repair import mend_video
 from fieldrec.store.writer import StoreWriter
 from tests.fakes.video_chunks import (
     FORMS,

@@ -26,7 +26,7 @@ from fieldrec.destinations.folder import FolderDestination
 from fieldrec.export.presets import preset
 from fieldrec.export.run import run_export
 from fieldrec.jobs.transfer import move, transfer
-from fieldrec.store.new_store import recording_metadata
+from fieldrec.store.api.new_store import recording_metadata
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.writer import StoreWriter
 

@@ -173,9 +173,9 @@ def main() -> None:
         1, 100_000, 1)
     cut_life: Life = life
     if name != "recording":
-        import fieldrec.store.video_chunk
-        import fieldrec.store.video_frames
-        import fieldrec.store.video_repair  # noqa: F401 - here, once, and not in every fork
+        import fieldrec.store.video.chunk
+        import fieldrec.store.video.frames
+        import fieldrec.store.video.repair  # noqa: F401 - here, once, and not in every fork
 
         cut_life = StoreLife(name)
     point = first

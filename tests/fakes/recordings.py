@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fieldrec.core.model import FrameSpec
-from fieldrec.store.new_store import recording_metadata
+from fieldrec.store.api.new_store import recording_metadata
 from fieldrec.store.writer import StoreWriter
 from tests.fakes.clips import picture
 

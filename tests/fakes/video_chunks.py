@@ -19,8 +19,8 @@ from fieldrec.store.metadata import (
     store_mapping,
     store_metadata,
 )
-from fieldrec.store.video_chunk import OpenVideoChunk
-from fieldrec.store.video_codec import video_form
+from fieldrec.store.video.chunk import OpenVideoChunk
+from fieldrec.store.video.codec import video_form
 
 EXTENSIONS = {"mjpeg/avi": ".avi", "h264/mkv": ".mkv", "avc1/mp4": ".mp4"}
 FORMS = tuple(EXTENSIONS)

@@ -20,7 +20,7 @@ from fieldrec.core import durable
 from fieldrec.core.errors import LockedError, NotFoundError, StoreDamaged
 from fieldrec.core.model import FrameSpec
 from fieldrec.store.reader import StoreReader
-from fieldrec.store.recovery_note import read_entries
+from fieldrec.store.recovery.note import read_entries
 from fieldrec.store.writer import StoreWriter
 
 FRAMES, CHUNKSIZE = 14, 4

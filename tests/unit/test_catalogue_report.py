@@ -12,8 +12,8 @@ import pytest
 from fieldrec.catalogue.report import as_json, store_report
 from fieldrec.core.errors import NotFoundError, StoreDamaged
 from fieldrec.core.model import FrameSpec
-from fieldrec.store.new_store import recording_metadata
-from fieldrec.store.recovery_note import NOTE_NAME
+from fieldrec.store.api.new_store import recording_metadata
+from fieldrec.store.recovery.note import NOTE_NAME
 from fieldrec.store.writer import StoreWriter
 
 SPEC = FrameSpec((24, 32), "uint8", "MONO8", 100.0)

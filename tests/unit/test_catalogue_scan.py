@@ -16,11 +16,12 @@ import xxhash
 from fieldrec.catalogue.scan import Catalogue, find, scan
 from fieldrec.core.errors import NotFoundError
 from fieldrec.core.model import ClockQuality, FrameSpec, RecordingState
-from fieldrec.store import chunk_index, reader
-from fieldrec.store.chunk_index import ChunkRows
+from fieldrec.store import reader
+from fieldrec.store.api.new_store import recording_metadata
 from fieldrec.store.chunk_paths import ChunkPaths
-from fieldrec.store.compact_index import COMPACT_NAME, open_index
-from fieldrec.store.new_store import recording_metadata
+from fieldrec.store.indexing import chunk_index
+from fieldrec.store.indexing.chunk_index import ChunkRows
+from fieldrec.store.indexing.compact_index import COMPACT_NAME, open_index
 from fieldrec.store.writer import StoreWriter
 from tests.fakes.crafted_indexes import craft, put_index, run
 

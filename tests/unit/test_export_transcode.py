@@ -274,7 +274,7 @@ def test_a_frame_that_is_not_what_was_recorded_is_no_movie(store: Path, tmp_path
     data = bytearray(frame.read_bytes())
     data[-1] ^= 1
     frame.write_bytes(data)
-    with pytest.raises(StoreDamaged, match="000005.npy: not what was recorded"):
+    with pytest.raises(StoreDamaged, match=r"000005\.npy: not what was recorded"):
         make(store, tmp_path / "out.mp4")
     assert left(tmp_path) == []
 

@@ -235,6 +235,6 @@ async def test_synthetic_camera_is_recorded_whole(tmp_path: Path) -> None:
         assert reader.numbers.tolist() == list(range(50))
         for frame in reader:
             picture = frame.pixels.copy()
-            expected.render(frame.number, picture)
+            expected.render(int(frame.number), picture)
             assert (picture == frame.pixels).all()
     expected.close()

@@ -24,9 +24,9 @@ import yaml
 import fieldrec.store as store_api
 from fieldrec.core import durable
 from fieldrec.core.errors import FieldrecError, StoreError
-from fieldrec.store.base_store import ImgStore
+from fieldrec.store.api.base_store import ImgStore
+from fieldrec.store.api.store_writing import close_forgotten
 from fieldrec.store.recover import recover
-from fieldrec.store.store_writing import close_forgotten
 from tests.fakes.small_stores import contents
 
 SHAPE = (6, 8)

@@ -11,8 +11,8 @@ import pytest
 
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.store import layout
-from fieldrec.store.chunk_index import ChunkRows, nanoseconds_of, read_open_rows, read_rows
 from fieldrec.store.chunk_paths import ChunkPaths, chunk_paths
+from fieldrec.store.indexing.chunk_index import ChunkRows, nanoseconds_of, read_open_rows, read_rows
 
 
 @pytest.fixture

@@ -17,11 +17,12 @@ import pytest
 
 from fieldrec.core import durable
 from fieldrec.core.errors import NotFoundError
-from fieldrec.store import compact_file, compact_index, layout
-from fieldrec.store.chunk_index import read_rows
+from fieldrec.store import layout
 from fieldrec.store.chunk_paths import ChunkPaths
-from fieldrec.store.compact_index import COMPACT_NAME, known_chunks, open_index
-from fieldrec.store.frame_index import FrameIndex
+from fieldrec.store.indexing import compact_file, compact_index
+from fieldrec.store.indexing.chunk_index import read_rows
+from fieldrec.store.indexing.compact_index import COMPACT_NAME, known_chunks, open_index
+from fieldrec.store.indexing.frame_index import FrameIndex
 from fieldrec.store.metadata import StoreMetadata, store_metadata
 from fieldrec.store.reader import read_metadata
 from tests.fakes.crafted_indexes import LONG_AGO_NS, craft, frames, put_index, run

@@ -23,10 +23,10 @@ from fieldrec.core.errors import (
     VerifyMismatch,
 )
 from fieldrec.core.model import FrameSpec
+from fieldrec.store.api.new_store import recording_metadata
 from fieldrec.store.convert import DECODED, ConversionStopped, Converted, Wish, convert
 from fieldrec.store.extra_read import iter_extra_records
 from fieldrec.store.metadata import parse_metadata
-from fieldrec.store.new_store import recording_metadata
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.writer import StoreWriter
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fieldrec.store.estimate import (
+from fieldrec.store.layout import Columns
+from fieldrec.store.recovery.estimate import (
     SECOND_NS,
     Clues,
     estimate,
@@ -17,7 +18,6 @@ from fieldrec.store.estimate import (
     usual_interval_ns,
     usual_step,
 )
-from fieldrec.store.layout import Columns
 
 STEP_NS = 40_000_000
 START_NS = 1_700_000_000 * SECOND_NS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldrec.store.extra_close import close_extra, is_closed, read_records
+from fieldrec.store.recovery.extra_close import close_extra, is_closed, read_records
 
 RECORDS = [{"temperature": at / 2, "label": "a {b} ] \" ü", "nested": {"deep": [1, {"x": 2}]},
             "frame_time": 1000.0 + at, "frame_number": at, "frame_index": at} for at in range(5)]

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from imgstore.index import ImgStoreIndex
 
 from fieldrec.core.errors import NotFoundError, StoreDamaged
-from fieldrec.store import compact_index
-from fieldrec.store.compact_index import open_index
-from fieldrec.store.frame_index import FrameIndex, IndexRows
-from fieldrec.store.index_columns import IndexFile, MemoryColumn, TornBlock
+from fieldrec.store.indexing import compact_index
+from fieldrec.store.indexing.columns import IndexFile, MemoryColumn, TornBlock
+from fieldrec.store.indexing.compact_index import open_index
+from fieldrec.store.indexing.frame_index import FrameIndex, IndexRows
 from tests.fakes.crafted_indexes import craft, frames, run
 
 NUMBERS = st.integers(-6, 30) | st.sampled_from([2 ** 40, -2 ** 40, 2 ** 62])

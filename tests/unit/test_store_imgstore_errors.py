@@ -17,8 +17,8 @@ from fieldrec.core.errors import (
     SyncFailed,
     UsageError,
 )
-from fieldrec.store import imgstore_errors
-from fieldrec.store.imgstore_errors import (
+from fieldrec.store.api import imgstore_errors
+from fieldrec.store.api.imgstore_errors import (
     DiskFull,
     FrameDamaged,
     FrameMissing,

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fieldrec.store.in_use import writer_of
+from fieldrec.store.recovery.in_use import writer_of
 
 LATER_S = 4_000_000_000.0
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from fieldrec.store import layout
-from fieldrec.store.index_salvage import (
+from fieldrec.store.layout import Columns
+from fieldrec.store.npz import npz_bytes
+from fieldrec.store.recovery.index_salvage import (
     DIGEST_LATE,
     NUMBER_ESTIMATED,
     TIME_ESTIMATED,
@@ -17,8 +19,6 @@ from fieldrec.store.index_salvage import (
     salvage,
     store_members,
 )
-from fieldrec.store.layout import Columns
-from fieldrec.store.npz import npz_bytes
 
 COUNT = 6
 NUMBERS = np.arange(100, 100 + COUNT, dtype=np.int64)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldrec.store import index_sort
-from fieldrec.store.index_sort import Spool, in_order, sort
+from fieldrec.store.indexing import sort as index_sort
+from fieldrec.store.indexing.sort import Spool, in_order, sort
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from fieldrec.store.metadata import metadata_text, parse_metadata
-from fieldrec.store.metadata_faults import fault_line, mended, metadata_faults
+from fieldrec.store.recovery.metadata_faults import fault_line, mended, metadata_faults
 
 FAULTS: dict[str, tuple[str, bool]] = {
     "created_utc: 2020-01-01 10:00:00.5": ("created_utc", True),

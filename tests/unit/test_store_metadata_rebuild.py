@@ -11,7 +11,7 @@ import yaml
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.core.model import FrameSpec
 from fieldrec.store.metadata import metadata_text
-from fieldrec.store.metadata_rebuild import rebuild_metadata, write_metadata
+from fieldrec.store.recovery.metadata_rebuild import rebuild_metadata, write_metadata
 from fieldrec.store.writer import StoreWriter
 
 USER = {"Zoo": "Wien", "animal": "newt", "nested": {"deep": [1, 2]}, "temperature": 21.5}

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from fieldrec.store.chunk_paths import ChunkPaths, chunk_paths
-from fieldrec.store.index_salvage import Salvaged
 from fieldrec.store.layout import Columns, Log, index_bytes, log_bytes
 from fieldrec.store.metadata import store_mapping, store_metadata
-from fieldrec.store.neighbours import Neighbours, recorded
+from fieldrec.store.recovery.index_salvage import Salvaged
+from fieldrec.store.recovery.neighbours import Neighbours, recorded
 
 METADATA = store_metadata(store_mapping(
     (4, 6), "uint8", chunksize=10, timezone="UTC", created_epoch_ns=5 * 10**9, uuid="u"))

@@ -12,8 +12,8 @@ from imgstore import new_for_format
 from fieldrec import __version__
 from fieldrec.core.errors import StoreError
 from fieldrec.core.model import FrameSpec
+from fieldrec.store.api.new_store import new_store, recording_metadata
 from fieldrec.store.metadata import parse_metadata
-from fieldrec.store.new_store import new_store, recording_metadata
 from fieldrec.store.writer import StoreWriter
 
 GREY = FrameSpec((31, 46), "uint8", "MONO8", 25.0)

@@ -15,7 +15,7 @@ import pytest
 
 from fieldrec.core.errors import NotFoundError, StoreDamaged, StoreError
 from fieldrec.core.model import FrameSpec
-from fieldrec.store.new_store import recording_metadata
+from fieldrec.store.api.new_store import recording_metadata
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.writer import StoreWriter
 

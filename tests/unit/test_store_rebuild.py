@@ -10,14 +10,14 @@ import pytest
 
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreDamaged
-from fieldrec.store import rebuild
-from fieldrec.store.chunk_look import holes_plan, look_at
 from fieldrec.store.chunk_paths import ChunkPaths, chunk_paths
-from fieldrec.store.estimate import Clues
 from fieldrec.store.frame_files import FrameFiles, frame_files
-from fieldrec.store.index_salvage import Salvaged
 from fieldrec.store.layout import Columns, index_bytes
 from fieldrec.store.metadata import StoreMetadata, store_mapping, store_metadata
+from fieldrec.store.recovery import rebuild
+from fieldrec.store.recovery.chunk_look import holes_plan, look_at
+from fieldrec.store.recovery.estimate import Clues
+from fieldrec.store.recovery.index_salvage import Salvaged
 
 METADATA: StoreMetadata = store_metadata(store_mapping(
     (4, 6), "uint8", chunksize=9, timezone="UTC", created_epoch_ns=0, uuid="u"))

@@ -24,11 +24,11 @@ from fieldrec.core.errors import (
 )
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout
-from fieldrec.store.new_store import recording_metadata
+from fieldrec.store.api.new_store import recording_metadata
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.recover import Recovered
 from fieldrec.store.recover import recover as recover_at
-from fieldrec.store.recovery_note import read_entries
+from fieldrec.store.recovery.note import read_entries
 from fieldrec.store.writer import StoreWriter
 
 SPEC = FrameSpec((6, 8), "uint8", "MONO8", 25.0)

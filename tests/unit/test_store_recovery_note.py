@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fieldrec import __version__
-from fieldrec.store.recovery_note import (
+from fieldrec.store.recovery.note import (
     NOTE_NAME,
     Estimate,
     Journal,

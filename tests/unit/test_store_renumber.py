@@ -12,7 +12,7 @@ import pytest
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.store.chunk_paths import chunk_paths
-from fieldrec.store.renumber import (
+from fieldrec.store.recovery.renumber import (
     PLAN_NAME,
     carry_on,
     close_gaps,

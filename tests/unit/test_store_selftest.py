@@ -14,7 +14,7 @@ import pytest
 
 from fieldrec.core.errors import StoreError
 from fieldrec.store import selftest as under_test
-from fieldrec.store.base_store import ImgStore
+from fieldrec.store.api.base_store import ImgStore
 from fieldrec.store.frame_files import directory_formats
 from fieldrec.store.metadata import VIDEO_FORMATS
 from fieldrec.store.selftest import Result, SelftestStopped, missing, selftest

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldrec.store import sought
+from fieldrec.store.api import sought
 from fieldrec.store.layout import second_of
 
 SEVEN = [7, 7.0, "7", " 7 ", "7.0", np.int8(7), np.uint64(7), True + 6, np.float32(7),

@@ -14,9 +14,9 @@ from imgstore.index import ImgStoreIndex as Oracle
 
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreDamaged, StoreError
-from fieldrec.store import sqlite_index
+from fieldrec.store.api import sqlite_index
+from fieldrec.store.api.sqlite_index import Frames
 from fieldrec.store.index import ImgStoreIndex
-from fieldrec.store.sqlite_index import Frames
 
 NUMBERS = [6050, 6055, 6055, -3, 0, 1, 2]
 TIMES = [10.5, 11.0, 10.75, 12.0, 12.0, 13.25, 9.0]

@@ -10,7 +10,7 @@ import pytest
 
 from fieldrec.core import durable
 from fieldrec.store.metadata import StoreMetadata, parse_metadata, store_metadata
-from fieldrec.store.strays import find_strays, move_strays
+from fieldrec.store.recovery.strays import find_strays, move_strays
 
 
 def store(path: Path, form: str = "npy") -> StoreMetadata:

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from fieldrec.core.errors import FieldrecError, StoreError, SyncFailed
-from fieldrec.store.sync_thread import SyncThread
+from fieldrec.store.api.sync_thread import SyncThread
 
 TIMEOUT_S = 30.0
 

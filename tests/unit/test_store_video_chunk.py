@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull, SyncFailed
-from fieldrec.store import layout, video_avi
+from fieldrec.store import layout
 from fieldrec.store.chunk_paths import chunk_paths
 from fieldrec.store.metadata import StoreMetadata, store_mapping, store_metadata
-from fieldrec.store.video_chunk import OpenVideoChunk
-from fieldrec.store.video_codec import KEYFRAME_EVERY, PictureEncoder, available, video_form
-from fieldrec.store.video_file import WrittenVideo
+from fieldrec.store.video import avi as video_avi
+from fieldrec.store.video.chunk import OpenVideoChunk
+from fieldrec.store.video.codec import KEYFRAME_EVERY, PictureEncoder, available, video_form
+from fieldrec.store.video.file import WrittenVideo
 from tests.fakes.video_chunks import (
     FORMS,
     START_NS,

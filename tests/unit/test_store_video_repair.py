@@ -11,12 +11,13 @@ import pytest
 
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull
-from fieldrec.store import layout, video_avi
+from fieldrec.store import layout
 from fieldrec.store.chunk_paths import ChunkPaths, chunk_paths
 from fieldrec.store.metadata import StoreMetadata, parse_metadata, store_metadata
-from fieldrec.store.video_codec import video_form
-from fieldrec.store.video_file import WrittenVideo
-from fieldrec.store.video_repair import (
+from fieldrec.store.video import avi as video_avi
+from fieldrec.store.video.codec import video_form
+from fieldrec.store.video.file import WrittenVideo
+from fieldrec.store.video.repair import (
     damaged_positions,
     end_unlogged,
     mend_video,

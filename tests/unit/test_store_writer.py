@@ -20,9 +20,9 @@ from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull, SyncFailed
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout
+from fieldrec.store.api.new_store import recording_metadata
 from fieldrec.store.chunk_paths import chunk_paths
 from fieldrec.store.extra_log import mend_extra
-from fieldrec.store.new_store import recording_metadata
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.recover import recover
 from fieldrec.store.writer import StoreWriter

@@ -1,0 +1,1 @@
+"""Behind imgstore's interface (fieldrec.store.stores): the store objects that scripts hold."""

@@ -1,0 +1,1 @@
+"""Video chunks: written so that a crash costs nothing, read exactly to the frame."""
