@@ -31,8 +31,6 @@ BLOCK_HEAD = 4
 """Track, time and flags, to which FFmpeg points in Matroska."""
 _AVCC_VERSION = 1
 _LAST_PICTURE_UNIT = 5
-_NEVER_IN_UNITS = (b"\0\0\0", b"\0\0\1", b"\0\0\2")
-"""An encoder puts a three between: these begin units in streams that have no lengths."""
 _MOST_BETWEEN = 1 << 20
 _HUFFMAN, _SCAN, _END = 0xC4, 0xDA, 0xD9
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
@@ -201,11 +199,22 @@ class UnitChecks:
             end = start + int.from_bytes(packet[at:start], "big")
             if not start < end <= len(packet) or packet[end - 2:end] == b"\0\0":
                 return False  # a unit ends in a one; some writers leave one zero byte behind it
-            if any(packet.find(never, start, end) >= 0 for never in _NEVER_IN_UNITS):
+            if _begins_another(packet, start, end):
                 return False
             has_picture = has_picture or 1 <= packet[start] & 0x1F <= _LAST_PICTURE_UNIT
             at = end
         return has_picture
+
+
+def _begins_another(packet: bytes, start: int, end: int) -> bool:
+    """Whether two zeros and a byte below three are in the unit: those begin units in streams that
+    have no lengths, and an encoder puts a three between."""
+    at = packet.find(b"\0\0", start, end)
+    while at >= 0:
+        if at + 2 < end and packet[at + 2] < 3:
+            return True
+        at = packet.find(b"\0\0", at + 1, end)
+    return False
 
 
 def jpeg_is_sound(packet: bytes) -> bool:

@@ -273,8 +273,10 @@ class VideoDecoder:
             self._trim(frame)
 
     def _trim(self, frame: VideoFrame) -> None:
-        size = sum(plane.buffer_size for plane in frame.planes)
-        kept = max(1, min(self._kept, _KEPT_BYTES // max(1, size)))
+        kept = self._kept
+        if kept > 1:
+            size = sum(plane.buffer_size for plane in frame.planes)
+            kept = max(1, min(kept, _KEPT_BYTES // max(1, size)))
         for place in [place for place in self._recent if place <= self._wanted - kept]:
             del self._recent[place]
 

@@ -62,12 +62,25 @@ class PictureTable:
     proven: bool = True
     """False: the order is that of times which no checksum covers; the decoder has to confirm it."""
     _keys: Integers = field(init=False)
+    _entries: Integers = field(init=False)
 
     def __post_init__(self) -> None:
         self.places = np.full(len(self.packets), -1, np.int64)
         there = np.flatnonzero(self.order >= 0)
         self.places[self.order[there]] = there
         self._keys = np.flatnonzero(self.packets.keys)
+        self._find_entries()
+
+    def _find_entries(self) -> None:
+        """See :meth:`entry`: all at once, since every frame needs its own several times."""
+        if not len(self._keys):
+            self._entries = np.zeros(len(self.order), np.int64)
+            return
+        at = np.searchsorted(self._keys, self.order, "right") - 1
+        positions = np.arange(len(self.order))
+        while (later := (at > 0) & (self.places[self._keys[at]] > positions)).any():
+            at -= later
+        self._entries = np.where(at >= 0, self._keys[at], 0)
 
     def __len__(self) -> int:
         return len(self.order)
@@ -75,7 +88,7 @@ class PictureTable:
     @property
     def nbytes(self) -> int:
         """Memory held, about."""
-        return len(self.packets) * 43 + self.order.nbytes + self.places.nbytes
+        return len(self.packets) * 43 + 2 * self.order.nbytes + self.places.nbytes
 
     def told_apart(self) -> int:
         """How many pictures are there and can be told from the others."""
@@ -87,10 +100,7 @@ class PictureTable:
         The last key picture that is coded at or before it and not shown after it: what is coded
         behind a key picture but shown before it may need pictures from before the key.
         """
-        at = int(np.searchsorted(self._keys, self.order[position], "right")) - 1
-        while at > 0 and self.places[self._keys[at]] > position:
-            at -= 1
-        return int(self._keys[at]) if at >= 0 else 0
+        return int(self._entries[position])
 
     def entry_before(self, ordinal: int) -> int | None:
         """The next earlier place at which decoding may begin; None at the file's beginning."""
@@ -103,8 +113,10 @@ class PictureTable:
         """The same, or one earlier where that alone shows whether the order is right: when
         something that is coded behind the key picture is said to be shown before it."""
         entry = self.entry(position)
+        if self.proven:
+            return entry
         near = self.places[entry + 1:entry + 1 + 2 * _DEEPEST_REORDER]
-        if self.proven or not ((near >= 0) & (near < self.places[entry])).any():
+        if not ((near >= 0) & (near < self.places[entry])).any():
             return entry
         return self.entry_before(entry) or 0
 
@@ -117,6 +129,7 @@ class PictureTable:
     def not_a_key(self, ordinal: int) -> None:
         """The container called it a key picture, and it is none."""
         self._keys = self._keys[self._keys != ordinal]
+        self._find_entries()
 
 
 @dataclass(frozen=True, slots=True)
