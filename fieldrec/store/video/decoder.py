@@ -144,8 +144,8 @@ class VideoDecoder:
         while position not in self._recent:
             failed = position not in self._awaited or ordinal in self._hurt
             if (ordinal < self._next and failed) or not self._feed():
-                return False
-        return True
+                break
+        return position in self._recent
 
     def _enter(self, entry: int) -> bool:
         """Begin to decode at this packet."""

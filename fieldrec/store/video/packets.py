@@ -128,7 +128,7 @@ def _unreadable(path: Path, error: OSError | FFmpegError) -> StoreError:
     if code == errno.ENOENT:
         return StoreDamaged(f"{path}: missing; its pictures are lost")
     why = getattr(error, "strerror", None) or str(error)
-    if code in (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+    if code in (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE):
         return StoreError(f"{path}: cannot be opened: {why}")
     return StoreDamaged(f"{path}: not a video that can be read, or one that was cut short or never "
                         f"closed ({why}); `fieldrec recover` the store")

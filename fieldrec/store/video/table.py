@@ -8,7 +8,7 @@ where it can be proven: a frame that might be another one is never handed out. P
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,9 +180,11 @@ def by_time(packets: Packets, known: Known, *, reorders: bool) -> PictureTable:
         order = np.full(known.expected or 0, -1, np.int64)
         order[places] = usable
         table = PictureTable(packets, order, len(order),
-                             gaps=_gaps(order, _DEEPEST_REORDER if reorders else 0))
+                             gaps=_gaps(order, _reorder_depth(usable) if reorders else 0))
     else:
-        depth = _reorder_depth(usable) if reorders else 0
+        stamps = packets.pts[usable]
+        even = _rhythm(stamps, np.diff(stamps)) is not None  # then a hole shows by itself
+        depth = _reorder_depth(usable) if reorders and not even else 0
         table = PictureTable(packets, usable, max(0, _certain(packets, known, usable) - depth))
     table.proven = known.checked or not reorders
     return table
@@ -233,14 +235,20 @@ def by_positions(packets: Packets, positions: Integers, expected: int | None) ->
     """Pictures that say themselves which they were, in order of coding.
 
     Where there are as many as were `expected`, each is what the index has in its row: what was
-    lost before the index was made is not in it.
+    lost before the index was made is not in it. What is there twice, or out of turn, does not
+    count the second time.
     """
-    if expected is None or len(positions) >= expected:
-        jumps = np.flatnonzero(np.diff(positions, prepend=-1) != 1).astype(np.float64) - 0.5
-        return PictureTable(packets, np.arange(len(positions)), len(positions), gaps=jumps)
+    _values, first = np.unique(positions, return_index=True)
+    single = np.zeros(len(positions), np.bool_)
+    single[first] = np.maximum.accumulate(positions)[first] == positions[first]
+    packets = replace(packets, sound=packets.sound & single)
+    rows = np.flatnonzero(single)
+    if expected is None or len(rows) >= expected:
+        jumps = rows[np.diff(positions[rows], prepend=-1) != 1].astype(np.float64) - 0.5
+        return PictureTable(packets, rows, len(rows), gaps=jumps)
     order = np.full(expected, -1, np.int64)
-    there = np.flatnonzero(positions < expected)
-    order[positions[there]] = there
+    rows = rows[positions[rows] < expected]
+    order[positions[rows]] = rows
     return PictureTable(packets, order, expected, gaps=_gaps(order, 0))
 
 
