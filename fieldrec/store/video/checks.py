@@ -149,8 +149,10 @@ class FrameHeads:
         return head is not None and self._container.is_whole(head, packet)
 
     def lists_all(self, offsets: Sequence[int], sizes: Sequence[int]) -> bool:
-        """Whether no frame of the file is left out of a list of packets. OSError."""
+        """Whether a list of packets has every frame of the file, and each once. OSError."""
         head = self._container.read_head(os.pread(self._descriptor, _HEAD_BYTES, 0))
+        if self._position(offsets[-1]) != len(offsets) - 1:
+            return False
         end = 0 if head is None else head[1]
         for offset, size in zip(offsets, sizes, strict=True):
             start = offset + self._shift - self._container.frame_head_bytes
@@ -166,6 +168,13 @@ class FrameHeads:
         with WrittenVideo(self._path, self._container) as video:
             return [(frame, offset - self._shift)
                     for frame, offset in video.whole_frames(0 if head is None else head[1])]
+
+    def _position(self, offset: int) -> int | None:
+        """Which frame the packet is by its frame head."""
+        start = offset + self._shift - self._container.frame_head_bytes
+        head = self._container.read_frame_head(
+            os.pread(self._descriptor, self._container.frame_head_bytes, max(0, start)))
+        return None if head is None else head.position
 
     def _has_frames(self, start: int, end: int) -> bool:
         """Whether a frame head may lie in these bytes; those of a damaged one count."""

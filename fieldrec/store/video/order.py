@@ -25,7 +25,7 @@ from fieldrec.store.video.checks import (
     packet_check,
 )
 from fieldrec.store.video.ctts import shown_after_decoding
-from fieldrec.store.video.packets import VideoFile, indexed, listed
+from fieldrec.store.video.packets import VideoFile, indexed, indexed_offsets, listed
 from fieldrec.store.video.structure import AVI, MATROSKA, MP4, OTHER, Structure, structure_of
 from fieldrec.store.video.table import (
     NO_TIME,
@@ -48,6 +48,8 @@ _REORDER = frozenset({"h264", "hevc"})
 _TELLS_TIMES = (MATROSKA, MP4)
 """Containers that say when a picture is shown; of the others, FFmpeg makes it up."""
 _AVI_LIST_BYTES = 4 + Avi.frame_head_bytes
+_STRAY_BYTES = {AVI: 1, MATROSKA: 64}
+"""AVI pads packets to even places; Matroska has heads of clusters between some."""
 _SET_UP_DAMAGED = "what it says of its coding is damaged"
 
 
@@ -77,6 +79,7 @@ def listing(video: VideoFile, expected: int | None) -> Listing:
         with closing(check_of(video, kind, table.packets)) as check:
             ours = _by_frame_heads(check, table.packets, expected)
             return Listing(ours or table, kind, None, _refused(video, check))
+    by_index = indexed_offsets(video) if kind == AVI else np.zeros(0, np.int64)
     packets, ended = listed(video)
     with closing(check_of(video, kind, packets)) as check:
         refused = _refused(video, check)
@@ -92,7 +95,9 @@ def listing(video: VideoFile, expected: int | None) -> Listing:
                   damaged_from=structure.damages[0].start if structure.damages else None,
                   checked=structure.checked, from_zero=kind == MATROSKA,
                   headless=kind == AVI and not _begins_its_list(video, packets),
-                  gapless=kind in (AVI, MATROSKA))
+                  stray_bytes=_STRAY_BYTES.get(kind),
+                  indexed=_as_indexed(by_index, packets, video.frames_told, expected)
+                  if kind == AVI else None)
     if in_order or (codec in _REORDER and kind in _TELLS_TIMES and _times_are_good(packets)):
         table = by_time(packets, known, reorders=not in_order)
     else:
@@ -200,6 +205,19 @@ def _without_damaged(packets: Packets, structure: Structure) -> Packets:
 def _hides_some(video: VideoFile, kind: str) -> bool:
     """Whether an edit list leaves out pictures that the file has."""
     return kind == MP4 and 0 < len(video.index_entries) < video.frames_told
+
+
+def _as_indexed(by_index: Integers, packets: Packets, told: int, expected: int | None
+                ) -> int | None:
+    """How many packets from the first on lie where the index of an AVI file says; None where there
+    is none."""
+    if told == expected and len(packets) > told:
+        return 0  # some are there twice
+    if len(by_index) < min(len(packets), max(2, told)):
+        return None  # FFmpeg begins one while it reads
+    count = min(len(by_index), len(packets))
+    astray = np.flatnonzero(by_index[:count] != packets.offsets[:count])
+    return int(astray[0]) if len(astray) else count
 
 
 def _begins_its_list(video: VideoFile, packets: Packets) -> bool:

@@ -19,6 +19,7 @@ import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from fieldrec.core.errors import StoreDamaged, StoreError
 from fieldrec.store.video.table import NO_TIME, Packets
@@ -171,6 +172,11 @@ def indexed(video: VideoFile, file_bytes: int) -> Packets | None:
     dropped = (sizes == 0) & (video.kind == "avi")
     return Packets(offsets, sizes, np.full(len(rows), NO_TIME, np.int64), stamps,
                    keys.astype(np.bool_), ~dropped, there & (sizes > 0))
+
+
+def indexed_offsets(video: VideoFile) -> NDArray[np.int64]:
+    """Where the index of an AVI file says that packets are."""
+    return np.array([entry.pos + _AVI_CHUNK_HEAD for entry in video.index_entries], np.int64)
 
 
 # --- reading -----------------------------------------------------------------------------------

@@ -21,7 +21,6 @@ _REGULAR_SHARE = 0.9
 _SHORT_FILE = 64
 _DEEPEST_REORDER = 16
 """No codec in use shows a picture later than so many others that are coded behind it."""
-_STRAY_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,16 +149,21 @@ class Known:
     """What is missing may be the beginning."""
     from_zero: bool = False
     """Its writer gives the first picture the time 0, and no table says how many there are."""
-    gapless: bool = False
-    """Its packets lie one behind the other: where one was lost there is a gap."""
+    stray_bytes: int | None = None
+    """Between its packets there are never so many bytes more than usual, unless one was lost; None
+    where anything may lie between them."""
+    indexed: int | None = None
+    """So many packets from the first on lie where the container's index says; None where it has
+    none that could be wrong."""
 
     def lacks_some(self, usable: int, packets: Packets) -> bool:
         """Whether pictures are missing."""
         if not packets.sound.all():
             return True
         if self.expected is not None:
-            return usable < self.expected
-        gap = self.gapless and _first_gap(packets) < len(packets)
+            astray = self.indexed is not None and self.indexed < self.expected <= usable
+            return usable < self.expected or astray
+        gap = _first_gap(packets, self.stray_bytes) < len(packets)
         return self.cut or gap or self.damaged_from is not None
 
     def hides_some(self, packets: Packets) -> bool:
@@ -286,8 +290,9 @@ def _certain(packets: Packets, known: Known, order: Integers) -> int:
     if known.headless:
         return 0
     limits = [len(order), _first_hole(packets.pts[order], known.from_zero)]
-    if known.gapless:
-        limits.append(_first_gap(packets))
+    limits.append(_first_gap(packets, known.stray_bytes))
+    if known.indexed is not None:
+        limits.append(known.indexed)
     if known.damaged_from is not None:
         limits.append(int(np.count_nonzero(packets.offsets < known.damaged_from)))
     damaged = np.flatnonzero(~packets.sound)
@@ -315,11 +320,10 @@ def _first_hole(stamps: Integers, from_zero: bool) -> int:
     return int(holes[0]) + 1 if len(holes) else len(stamps)
 
 
-def _first_gap(packets: Packets) -> int:
+def _first_gap(packets: Packets, stray_bytes: int | None) -> int:
     """Ordinal behind the first stretch of bytes between packets in which one could have been."""
-    if (packets.offsets < 0).any():
+    if stray_bytes is None or len(packets) < 2 or (packets.offsets < 0).any():
         return len(packets)
     between = np.diff(packets.offsets) - packets.sizes[:-1]
-    usual = float(np.median(between)) if len(between) else 0.0
-    gaps = np.flatnonzero(between > max(_STRAY_BYTES, 2 * usual))
+    gaps = np.flatnonzero(np.abs(between - np.median(between)) > stray_bytes)
     return int(gaps[0]) + 1 if len(gaps) else len(packets)
