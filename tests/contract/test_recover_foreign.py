@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fieldrec.core import durable
 from fieldrec.core.errors import LockedError
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.recover import recover
 from fieldrec.store.recovery.note import read_entries
+from tests.fakes.kills import killed_at
 
 imgstore = pytest.importorskip("imgstore", reason="the imgstore package is the oracle")
 
@@ -351,29 +351,6 @@ def test_a_video_without_any_picture_is_put_aside(written: Written) -> None:
 
 
 # --- killed while recovering ----------------------------------------------------------------------
-
-class Killed(BaseException):
-    """What the hook raises: no except clause of ours may see it, as none sees a kill."""
-
-
-def killed_at(step: int, action: Callable[[], object]) -> bool:
-    """Run `action`, killed before its `step`-th durable step; whether it got that far."""
-    seen = 0
-
-    def hook(name: str, path: Path) -> None:
-        nonlocal seen
-        seen += 1
-        if seen > step:
-            raise Killed
-
-    durable.set_hook(hook)
-    try:
-        action()
-    except Killed:
-        return True
-    finally:
-        durable.set_hook(None)
-    return False
 
 
 def ruin(path: Path) -> None:

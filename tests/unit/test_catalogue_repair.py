@@ -3,6 +3,7 @@ the real imgstore reads the result from its first frame to its last."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -16,12 +17,12 @@ import pytest
 
 import fieldrec.store as ours
 from fieldrec.catalogue.check import check, check_store, not_judged, repair_store
-from fieldrec.core import durable
 from fieldrec.core.errors import LockedError, NotFoundError, StoreDamaged
 from fieldrec.core.model import FrameSpec
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.recovery.note import read_entries
 from fieldrec.store.writer import StoreWriter
+from tests.fakes.kills import killed_at
 
 FRAMES, CHUNKSIZE = 14, 4
 START_S = 1_700_000_000.25
@@ -350,10 +351,6 @@ def test_a_store_that_is_written_is_left_alone(tmp_path: Path) -> None:
     assert repair_store(tmp_path / "s") == []
 
 
-class Killed(BaseException):
-    """What the hook raises: no except clause of ours may see it."""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("form", "library"), [("npy", "imgstore"), ("mjpeg/avi", "ours")])
 def test_killed_at_any_step_and_run_again(store: Store, tmp_path: Path, form: str, library: str
@@ -372,33 +369,13 @@ def test_killed_at_any_step_and_run_again(store: Store, tmp_path: Path, form: st
     for step in range(0, 200, 3 if "/" in form else 1):
         path = tmp_path / f"at{step}"
         shutil.copytree(spoilt, path)
-        if not killed_at(step, path):
+        if not killed_at(step, functools.partial(repair_store, path)):
             break
         repair_store(path, now=lambda: 4e9)
         assert said_of(path, deep=True) == [], step
         assert numbers_in(path) == [100 + at for at in range(FRAMES) if at not in lost], step
         assert read_entries(path)[-1].frames_kept == FRAMES - len(lost)
     assert step > 20
-
-
-def killed_at(step: int, path: Path) -> bool:
-    """Repair, killed before the `step`-th durable step; whether it got that far."""
-    seen = 0
-
-    def hook(name: str, at: Path) -> None:
-        nonlocal seen
-        seen += 1
-        if seen > step:
-            raise Killed
-
-    durable.set_hook(hook)
-    try:
-        repair_store(path)
-    except Killed:
-        return True
-    finally:
-        durable.set_hook(None)
-    return False
 
 
 def test_no_store_there(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from fieldrec.store.recover import Recovered
 from fieldrec.store.recover import recover as recover_at
 from fieldrec.store.recovery.note import read_entries
 from fieldrec.store.writer import StoreWriter
+from tests.fakes.kills import Killed, killed_at
 
 SPEC = FrameSpec((6, 8), "uint8", "MONO8", 25.0)
 
@@ -37,10 +37,6 @@ SPEC = FrameSpec((6, 8), "uint8", "MONO8", 25.0)
 def recover(path: Path) -> Recovered:
     """At the same time always, so that what is left can be compared byte by byte."""
     return recover_at(path, now=lambda: 1_700_000_100.0)
-
-
-class Killed(BaseException):
-    """What the hook raises: no except clause of ours may see it, as none sees a kill."""
 
 
 def pixels(number: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -82,26 +78,6 @@ def numbers_in(path: Path) -> list[int]:
     assert {name.rsplit("/")[-1] for name in contents(path) if not name.endswith(".npy")} <= {
         "metadata.yaml", "index.npz", "recovered.json"}
     return [int(number) for number in reader.numbers]
-
-
-def killed_at(step: int, action: Callable[[], object]) -> bool:
-    """Run `action`, killed before its `step`-th durable step; whether it got that far."""
-    seen = 0
-
-    def hook(name: str, path: Path) -> None:
-        nonlocal seen
-        seen += 1
-        if seen > step:
-            raise Killed
-
-    durable.set_hook(hook)
-    try:
-        action()
-    except Killed:
-        return True
-    finally:
-        durable.set_hook(None)
-    return False
 
 
 # --- sweeps -----------------------------------------------------------------------------------

@@ -20,29 +20,7 @@ from fieldrec.store.recovery.renumber import (
     take_away,
     what_moves,
 )
-
-
-class Killed(BaseException):
-    """What the hook raises."""
-
-
-def killed_at(step: int, action: Callable[[], object]) -> bool:
-    seen = 0
-
-    def hook(name: str, path: Path) -> None:
-        nonlocal seen
-        seen += 1
-        if seen > step:
-            raise Killed
-
-    durable.set_hook(hook)
-    try:
-        action()
-    except Killed:
-        return True
-    finally:
-        durable.set_hook(None)
-    return False
+from tests.fakes.kills import killed_at
 
 
 def contents(root: Path) -> dict[str, bytes]:
