@@ -80,10 +80,10 @@ def _spread(table: memoryview, count: int) -> NDArray[np.int64] | None:
     if len(table) < _FULL_BOX:
         return None
     entries = int.from_bytes(table[4:8], "big")
-    rows = np.frombuffer(table[_FULL_BOX:], np.dtype(">i4"))
-    if len(rows) < 2 * entries:
+    if _FULL_BOX + 8 * entries > len(table):
         return None
-    repeats, ticks = rows[:2 * entries].reshape(-1, 2).T.astype(np.int64)
+    rows = np.frombuffer(table[_FULL_BOX:_FULL_BOX + 8 * entries], np.dtype(">i4"))
+    repeats, ticks = rows.reshape(-1, 2).T.astype(np.int64)
     if (repeats < 0).any() or int(repeats.sum()) != count:
         return None
     return np.repeat(ticks, repeats)

@@ -18,7 +18,7 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from fieldrec.core.errors import StoreDamaged
-from fieldrec.store.video.order import Listing, check_of, listing
+from fieldrec.store.video.order import Listing, check_of, codec_name, listing
 from fieldrec.store.video.packets import PacketReader, VideoFile
 from fieldrec.store.video.structure import structure_of
 
@@ -26,8 +26,6 @@ _KEPT = 8
 """Pictures kept at or before the one asked for last, so that a few steps back cost nothing …"""
 _KEPT_BYTES = 48 << 20
 """… as long as they are small."""
-_MOST_ENTRIES = 3
-"""A key picture may not be what it says it is: so many are tried, backwards."""
 _NOT_KEYS = frozenset({PictureType.P, PictureType.B, PictureType.S, PictureType.SP})
 _DAMAGED = "its bytes are not what was written, or are cut"
 _NEVER_CAME = "it cannot be decoded"
@@ -56,12 +54,14 @@ class VideoDecoder:
         except BaseException:
             self._video.close()
             raise
+        self._intra_will_do = codec_name(self._video) in ("h264", "hevc")
         self._recent: dict[int, VideoFrame] = {}
         self._wanted = -1
         self._kept = 1
         self._refusals: dict[int, tuple[int, str]] = {}
         self._entered: int | None = None  # ordinal at which decoding began; None = nowhere
         self._next = 0                    # ordinal that the decoder is given next
+        self._began = False               # the picture at which decoding began was sound
         self._passed = -1                 # last position that came out
         self._awaited: dict[int, int] = {}  # position and ordinal of what has gone in
         self._hurt: list[int] = []        # ordinals that failed since decoding began
@@ -123,13 +123,14 @@ class VideoDecoder:
         """Decode up to the picture. StoreDamaged when it does not come out whole."""
         ordinal = int(self._table.order[position])
         entry: int | None = self._table.safe_entry(position)
-        why, first = _NEVER_CAME, ordinal
-        for _attempt in range(_MOST_ENTRIES):
-            if entry is None or self._decode_to(position, ordinal, entry):
-                break
+        why, first, step = _NEVER_CAME, ordinal, 1
+        while entry is not None and not self._decode_to(position, ordinal, entry):
             why = self._why if why == _NEVER_CAME else why
             first = min([first, *(at for at in self._hurt if at >= entry)])
-            entry = None if why in _FINAL else self._table.entry_before(entry)
+            if self._began or why in _FINAL:
+                break
+            entry = self._table.entry_before(entry, step)
+            step *= 4
         if position not in self._recent:
             self._refusals[self._table.entry(position)] = (first, why)
             raise self._damaged(position, why)
@@ -150,6 +151,7 @@ class VideoDecoder:
     def _enter(self, entry: int) -> bool:
         """Begin to decode at this packet."""
         self._entered, self._passed, self._why = None, -1, _NEVER_CAME
+        self._began = self._table.places[entry] < 0
         self._recent.clear()
         self._awaited.clear()
         self._hurt.clear()
@@ -226,7 +228,7 @@ class VideoDecoder:
         if ordinal is None or place < 0:
             return
         self._awaited.pop(place, None)
-        if self._table.packets.keys[ordinal] and frame.pict_type in _NOT_KEYS:
+        if self._table.packets.keys[ordinal] and not self._is_key(frame):
             self._table.not_a_key(ordinal)
         if self._is_leading(place):
             if self._passed >= 0:
@@ -240,6 +242,14 @@ class VideoDecoder:
             self._hurt.append(ordinal)
         if self._why != _CONTRADICTION and not any(entry <= hurt <= ordinal for hurt in self._hurt):
             self._keep(place, frame)
+            self._began = self._began or ordinal == self._entered
+
+    def _is_key(self, frame: VideoFrame) -> bool:
+        """Whether it is a picture that needs no other. H.264 and HEVC have some that are not called
+        key pictures and are as good."""
+        if self._intra_will_do:
+            return frame.key_frame or frame.pict_type not in _NOT_KEYS
+        return frame.key_frame
 
     def _keep_order(self, place: int) -> None:
         """Pictures come in the order of showing: who is overtaken does not come any more, and who

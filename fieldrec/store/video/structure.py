@@ -191,11 +191,13 @@ def _element(file: BinaryIO, at: int) -> tuple[int, int, int | None]:
     file.seek(at)
     head = file.read(12)
     name_bytes = 9 - head[0].bit_length() if head and head[0] else 9
-    if name_bytes > 4 or len(head) <= name_bytes or not head[name_bytes]:
+    if name_bytes > 4:
         raise _Broken(at)
-    size_bytes = 9 - head[name_bytes].bit_length()
+    size_bytes = 9 - head[name_bytes].bit_length() if len(head) > name_bytes else 1
     if len(head) < name_bytes + size_bytes:
         raise _NotClosed(f"cut short at byte {at}")
+    if size_bytes > 8:
+        raise _Broken(at)
     raw = int.from_bytes(head[name_bytes:name_bytes + size_bytes], "big")
     ones = (1 << 7 * size_bytes) - 1
     length = None if raw & ones == ones else raw & ones

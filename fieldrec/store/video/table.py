@@ -101,9 +101,10 @@ class PictureTable:
         """
         return int(self._entries[position])
 
-    def entry_before(self, ordinal: int) -> int | None:
-        """The next earlier place at which decoding may begin; None at the file's beginning."""
-        at = int(np.searchsorted(self._keys, ordinal, "left")) - 1
+    def entry_before(self, ordinal: int, step: int = 1) -> int | None:
+        """An earlier place at which decoding may begin, so many key pictures back; None at the
+        file's beginning."""
+        at = int(np.searchsorted(self._keys, ordinal, "left")) - step
         if at >= 0:
             return int(self._keys[at])
         return 0 if ordinal > 0 else None
