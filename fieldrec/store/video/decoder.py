@@ -18,6 +18,7 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from fieldrec.core.errors import StoreDamaged
+from fieldrec.store.video.checks import PacketCheck
 from fieldrec.store.video.order import Listing, check_of, codec_name, listing
 from fieldrec.store.video.packets import PacketReader, VideoFile
 from fieldrec.store.video.structure import structure_of
@@ -40,7 +41,7 @@ class VideoDecoder:
     """One open video file."""
 
     def __init__(self, path: Path, expected: int | None, known: Listing | None = None) -> None:
-        """Open and list it; `known` saves the listing. StoreDamaged, StoreError, OSError.
+        """Open and list it; `known` saves the listing. StoreDamaged, StoreError.
 
         `expected`: how many pictures the store's index says it has; None when nobody knows.
         """
@@ -50,7 +51,7 @@ class VideoDecoder:
             self.listing = known or _listed(self._video, expected)
             self._table = self.listing.table
             self._reader = PacketReader(self._video, self._table.packets)
-            self._check = check_of(self._video, self.listing.kind, self._table.packets)
+            self._check = _check_of(self._video, self.listing)
         except BaseException:
             self._video.close()
             raise
@@ -124,11 +125,13 @@ class VideoDecoder:
         ordinal = int(self._table.order[position])
         entry: int | None = self._table.safe_entry(position)
         why, first, step = _NEVER_CAME, ordinal, 1
+        again = self._intra_will_do  # what is shown before a key picture may look like damage
         while entry is not None and not self._decode_to(position, ordinal, entry):
             why = self._why if why == _NEVER_CAME else why
             first = min([first, *(at for at in self._hurt if at >= entry)])
-            if self._began or why in _FINAL:
+            if (self._began and not again) or why in _FINAL:
                 break
+            again = again and not self._began
             entry = self._table.entry_before(entry, step)
             step *= 4
         if position not in self._recent:
@@ -255,10 +258,11 @@ class VideoDecoder:
         """Pictures come in the order of showing: who is overtaken does not come any more, and who
         comes late shows that the times of the file are wrong. Where nothing else vouches for the
         times, nobody may be missing in the row either."""
-        overtaken = [before for before in self._awaited if before < place]
-        self._hurt += [self._awaited.pop(before) for before in overtaken]
-        skipped = not self._table.proven and not overtaken and not self._follows(place)
-        if place < self._passed or skipped:
+        overtaken = [self._awaited.pop(before) for before in [*self._awaited] if before < place]
+        silent = [ordinal for ordinal in overtaken if ordinal not in self._hurt]
+        self._hurt += silent
+        skipped = silent or (not overtaken and not self._follows(place))
+        if place < self._passed or (skipped and not self._table.proven):
             self._contradict()
         self._passed = max(self._passed, place)
 
@@ -291,10 +295,18 @@ class VideoDecoder:
             del self._recent[place]
 
 
+def _check_of(video: VideoFile, known: Listing) -> PacketCheck:
+    try:
+        return check_of(video, known.kind, known.table.packets)
+    except OSError as error:
+        raise StoreDamaged(f"{video.path}: cannot be read: {error.strerror}; `fieldrec recover` "
+                           "the store") from error
+
+
 def _listed(video: VideoFile, expected: int | None) -> Listing:
     try:
         return listing(video, expected)
-    except FFmpegError as error:
+    except (FFmpegError, OSError) as error:
         raise StoreDamaged(f"{video.path}: cannot be read: {error.strerror}; `fieldrec recover` "
                            "the store") from error
 

@@ -141,12 +141,11 @@ def check_of(video: VideoFile, kind: str, packets: Packets) -> PacketCheck:
 
 
 def _samples(video: VideoFile, kind: str, packets: Packets) -> list[tuple[int, bytes]]:
-    """(offset, bytes) of the first, the last and one between."""
-    if not len(packets) or packets.offsets.min() < 0:
-        return []
+    """(offset, bytes) of the first, the last and one between of those that may be whole."""
+    rows = np.flatnonzero(packets.sound & (packets.offsets >= 0))
     shift = BLOCK_HEAD if kind == MATROSKA else 0
     some = [(int(packets.offsets[at]), int(packets.sizes[at]))
-            for at in sorted({0, len(packets) // 2, len(packets) - 1})]
+            for at in sorted({*rows[:1], *rows[len(rows) // 2:][:1], *rows[-1:]})]
     with video.path.open("rb") as file:
         return [(offset, os.pread(file.fileno(), size, offset + shift)) for offset, size in some]
 
@@ -175,7 +174,7 @@ def _by_frame_heads(check: PacketCheck, packets: Packets, expected: int | None
                     ) -> PictureTable | None:
     """The table by what the frame heads of a file by fieldrec say, where the container's list has
     not all of them; None where it has. OSError."""
-    if not isinstance(check, FrameHeads) or check.lists_all(packets.offsets.tolist(),
+    if not isinstance(check, FrameHeads) or not len(packets) or check.lists_all(packets.offsets.tolist(),
                                                             packets.sizes.tolist()):
         return None
     frames = check.frames()
