@@ -63,6 +63,7 @@ class VideoDecoder:
         self._entered: int | None = None  # ordinal at which decoding began; None = nowhere
         self._next = 0                    # ordinal that the decoder is given next
         self._began = False               # the picture at which decoding began was sound
+        self._astray = False              # what comes out is not in the order of the table
         self._passed = -1                 # last position that came out
         self._awaited: dict[int, int] = {}  # position and ordinal of what has gone in
         self._hurt: list[int] = []        # ordinals that failed since decoding began
@@ -142,7 +143,7 @@ class VideoDecoder:
         """Whether the picture came out, decoding from `entry` or from where it is already."""
         on_the_way = (self._entered is not None and self._entered <= entry <= self._next
                       and (ordinal >= self._next or position in self._awaited)
-                      and self._why != _CONTRADICTION)
+                      and not self._astray)
         if not on_the_way and not self._enter(entry):
             return False
         while position not in self._recent:
@@ -154,7 +155,7 @@ class VideoDecoder:
     def _enter(self, entry: int) -> bool:
         """Begin to decode at this packet."""
         self._entered, self._passed, self._why = None, -1, _NEVER_CAME
-        self._began = self._table.places[entry] < 0
+        self._began, self._astray = self._table.places[entry] < 0, False
         self._recent.clear()
         self._awaited.clear()
         self._hurt.clear()
@@ -243,7 +244,7 @@ class VideoDecoder:
         entry = self._table.entry(place)
         if self._table.broken_between(entry, ordinal):
             self._hurt.append(ordinal)
-        if self._why != _CONTRADICTION and not any(entry <= hurt <= ordinal for hurt in self._hurt):
+        if not self._astray and not any(entry <= hurt <= ordinal for hurt in self._hurt):
             self._keep(place, frame)
             self._began = self._began or ordinal == self._entered
 
@@ -263,7 +264,9 @@ class VideoDecoder:
         self._hurt += silent
         skipped = silent or (not overtaken and not self._follows(place))
         if place < self._passed or (skipped and not self._table.proven):
-            self._contradict()
+            if self._passed >= 0:
+                self._contradict()
+            self._astray = True
         self._passed = max(self._passed, place)
 
     def _follows(self, place: int) -> bool:
@@ -278,6 +281,7 @@ class VideoDecoder:
 
     def _contradict(self) -> None:
         self._why = _CONTRADICTION
+        self._astray = True
         self._recent.clear()
 
     def _keep(self, place: int, frame: VideoFrame) -> None:

@@ -174,8 +174,9 @@ def _by_frame_heads(check: PacketCheck, packets: Packets, expected: int | None
                     ) -> PictureTable | None:
     """The table by what the frame heads of a file by fieldrec say, where the container's list has
     not all of them; None where it has. OSError."""
-    if not isinstance(check, FrameHeads) or not len(packets) or check.lists_all(packets.offsets.tolist(),
-                                                            packets.sizes.tolist()):
+    if not isinstance(check, FrameHeads) or not len(packets):
+        return None
+    if check.lists_all(packets.offsets.tolist(), packets.sizes.tolist()):
         return None
     frames = check.frames()
     offsets = np.array([offset for _head, offset in frames], np.int64)
