@@ -140,6 +140,22 @@ class FrameHeader:
     """CLOCK_BOOTTIME when the frame reached the host."""
     device_time_ns: int | None = None
     """The camera's own clock (Motif: ChunkTimestamp), where it has one."""
+    packet_bytes: int | None = None
+    """Where the camera gives encoded packets (pixel format H264, MJPEG): length of this one, which
+    lies at the beginning of the slot's memory; None for pixels."""
+    key: bool = True
+    """Of a packet: whether decoding may begin with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LostFrames:
+    """A run of frames that arrived and found our ring full."""
+
+    first_number: int
+    last_number: int
+    count: int
+    first_time_ns: int
+    last_time_ns: int
 
 
 @dataclass(frozen=True, slots=True)

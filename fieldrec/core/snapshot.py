@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fieldrec.core.model import CameraState, Drive, FrameSpec, Heat, Job, PowerLevel, PowerState
+from fieldrec.core.model import (
+    CameraState,
+    Drive,
+    FrameSpec,
+    Heat,
+    Job,
+    LostFrames,
+    PowerLevel,
+    PowerState,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,18 @@ class RecorderStatus:
     ring_peak: int = 0
     started_ns: int | None = None
     last_frame_ns: int | None = None
+    lost_runs: tuple[LostFrames, ...] = ()
+    """The latest runs of lost frames of this recording, oldest first, at most eight."""
+    paused: bool = False
+    """The camera runs and its frames are not kept: after PAUSE, until RESUME or STEP."""
+    armed: bool = False
+    """The camera runs and a trigger decides when frames are kept; between two events."""
+    preroll_frames: int = 0
+    """Frames that are held back from before a start, should one come."""
+    first_frame_ns: int | None = None
+    """Epoch of the first frame of the session: what the cameras' skew is made of."""
+    folder: str = ""
+    """Where the recording lies, when that is not the first recordings folder."""
     stop_reason: str = ""
     """Why the last recording ended ("stopped", "disk 94.1 % full", "camera lost: …")."""
 
