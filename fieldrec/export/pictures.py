@@ -145,8 +145,8 @@ class Pictures:
         source = av.VideoFrame.from_numpy_buffer(
             np.ascontiguousarray(colour), _COLOUR.get(self.spec.pixel_format, "bgr24"))
         return self._reformatter.reformat(
-            source, format="yuv420p", dst_colorspace=self.colours.space, src_color_range=ColorRange.JPEG,
-            dst_color_range=ColorRange.MPEG,
+            source, format="yuv420p", dst_colorspace=self.colours.space,
+            src_color_range=ColorRange.JPEG, dst_color_range=ColorRange.MPEG,
             interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND, threads=1)
 
     def _plane(self, pixels: Pixels) -> Pixels:
