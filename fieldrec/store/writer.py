@@ -135,6 +135,16 @@ class StoreWriter:
         if chunk.full:
             self._finish_full_chunk()
 
+    def append_packet(self, packet: memoryview, key: bool, number: int, time_ns: int,
+                      device_time_ns: int | None) -> bool:
+        """Write one packet of the camera's own encoder as it is; whether it was stored.
+
+        False: it cannot be decoded, because a packet that it needs was lost (a gap in `number`) or
+        could not be written, and no key frame came since: the caller counts it as lost. For stores
+        whose spec's pixel format is encoded (`video.packet_form`). Errors as for :meth:`append`.
+        """
+        raise StoreError(f"{self.path}: packets are not recorded yet")
+
     def write_past_cache(self, past_cache: bool) -> None:
         """Whether large frames are written past the page cache (the default): a sixth of the CPU
         time, and nothing waits in memory. Store thread; record/write_mode decides."""
