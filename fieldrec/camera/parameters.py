@@ -114,9 +114,17 @@ def _number(parameter: Parameter, value: Value) -> int | float:
     low = -math.inf if parameter.minimum is None else parameter.minimum
     high = math.inf if parameter.maximum is None else parameter.maximum
     whole = isinstance(parameter.value, int)
-    if isinstance(value, bool) or not low <= number <= high or (whole and number % 1):
+    if isinstance(value, bool) or not low <= number <= high \
+            or (whole and not _is_step(parameter, number)):
         raise UsageError(f"{parameter.name} cannot be {value!r}; allowed: {allowed(parameter)}")
     return int(number) if whole else number
+
+
+def _is_step(parameter: Parameter, number: float) -> bool:
+    """Whether a whole number is one of those the camera has. Numbers that are none are left to the
+    camera, which takes the nearest it has."""
+    return math.isfinite(number) and not (number - (parameter.minimum or 0)) % (
+        parameter.increment or 1)
 
 
 def allowed(parameter: Parameter) -> str:
