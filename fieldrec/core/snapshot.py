@@ -43,6 +43,8 @@ class RecorderStatus:
     ring_slots: int = 0
     ring_used: int = 0
     ring_peak: int = 0
+    ring_bytes: int = 0
+    """Memory of the ring: its share of `record.ring_max_bytes`."""
     started_ns: int | None = None
     last_frame_ns: int | None = None
     lost_runs: tuple[LostFrames, ...] = ()
@@ -62,15 +64,31 @@ class RecorderStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class FolderStatus:
+    """One recordings folder of several."""
+
+    path: str
+    in_use: bool = False
+    """Whether the next recording goes there."""
+    problem: str = ""
+    """Why nothing is recorded there; "" when it could be."""
+    total_bytes: int = 0
+    free_bytes: int = 0
+    used_percent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class StorageStatus:
-    """The file system of the recordings."""
+    """The file system of the recordings; of several folders, that of the one in use."""
 
     total_bytes: int = 0
     free_bytes: int = 0
     used_percent: float = 0.0
     stop_percent: float = 0.0
     minutes_left: float | None = None
-    """Recording time left at the present rate; None while not recording."""
+    """Recording time left at the present rate, over all folders; None while not recording."""
+    folders: tuple[FolderStatus, ...] = ()
+    """All recordings folders in their order; the last figures known where one has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +123,9 @@ class Snapshot:
     """The latest, oldest first."""
     loop_lag_ms: float = 0.0
     """Worst delay of the event loop in the last second."""
+    skew_ms: float | None = None
+    """Between the first frames of the cameras that were started together; None until each has
+    one."""
+    recovery: str = ""
+    """How far completing interrupted recordings is; "" when nothing is left to complete."""
     stopping: bool = False

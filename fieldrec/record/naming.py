@@ -1,11 +1,13 @@
 """Names of recordings: NAME_YYYYMMDD_HHMMSS[_SERIAL], safe on every file system, never used twice.
 
-Pure but for :func:`unused_name`, which lists a directory (blocking, small).
+Pure but for :func:`unused_name` and :func:`names_taken`, which list a directory (blocking, small).
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import os
+from collections.abc import Collection
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -38,9 +40,20 @@ def unused_name(directory: Path, name: str) -> str:
     Exports (`<name>.high.mp4`) and unfinished or half-deleted things count: the clock may go back,
     and two recordings must never share a name.
     """
-    taken = {_stem(entry.name) for entry in directory.iterdir()}
+    return first_unused(name, names_taken(directory))
+
+
+def names_taken(directory: Path) -> frozenset[str]:
+    """What :func:`first_unused` must know of a folder. OSError when it cannot be listed."""
+    with os.scandir(directory) as entries:
+        return frozenset(_stem(entry.name) for entry in entries)
+
+
+def first_unused(name: str, taken: Collection[str]) -> str:
+    """`name`, or with the first suffix -2, -3… under which nothing in `taken` lies."""
+    near = [entry for entry in taken if entry.startswith(name)]  # one pass over a full folder
     candidate, number = name, 1
-    while candidate in taken or any(entry.startswith(candidate + ".") for entry in taken):
+    while any(entry == candidate or entry.startswith(candidate + ".") for entry in near):
         number += 1
         candidate = f"{name}-{number}"
     return candidate

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from fieldrec.config import StorageConfig
@@ -42,11 +43,16 @@ class StorageGuard:
         free = figures.f_bavail * figures.f_frsize
         total = (figures.f_blocks - figures.f_bfree + figures.f_bavail) * figures.f_frsize
         used_percent = 100.0 * (1 - free / total) if total else 100.0
-        left = min(free - self._config.reserve_bytes,
-                   free - total * (1 - self._config.stop_percent / 100))
-        minutes = max(0.0, left) / bytes_per_s / 60 if bytes_per_s > 0 else None
-        return StorageStatus(total_bytes=total, free_bytes=free, used_percent=used_percent,
-                             stop_percent=self._config.stop_percent, minutes_left=minutes)
+        status = StorageStatus(total_bytes=total, free_bytes=free, used_percent=used_percent,
+                               stop_percent=self._config.stop_percent)
+        if bytes_per_s <= 0:
+            return status
+        return replace(status, minutes_left=self.left_bytes(status) / bytes_per_s / 60)
+
+    def left_bytes(self, status: StorageStatus) -> float:
+        """What may still be written until the nearer limit, going by `status`."""
+        return max(0.0, min(status.free_bytes - self._config.reserve_bytes, status.free_bytes
+                            - status.total_bytes * (1 - self._config.stop_percent / 100)))
 
     def refusal(self) -> str | None:
         """Why there is no room to record, with the numbers; None when there is."""
@@ -60,6 +66,19 @@ class StorageGuard:
         if status.free_bytes < self._config.reserve_bytes:
             return (f"disk {status.used_percent:.1f} % used, {free} "
                     f"(stop below {_size(self._config.reserve_bytes)})")
+        return None
+
+    def fault(self) -> str | None:
+        """Why nothing can be written, as far as that can be seen without writing; None when it
+        may be. Cheap: asked before every recording."""
+        try:
+            read_only = self._statvfs(self._directory).f_flag & os.ST_RDONLY
+        except OSError as error:
+            return f"cannot be read: {error.strerror}; {_advice(error.errno)}"
+        if read_only:
+            return f"cannot be written: {_advice(errno.EROFS)}"
+        if not os.access(self._directory, os.W_OK | os.X_OK):
+            return f"cannot be written: {_advice(errno.EACCES)}"
         return None
 
     def check_usable(self) -> None:
