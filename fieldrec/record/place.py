@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from fieldrec.core.errors import FieldrecError
+from fieldrec.core.errors import FieldrecError, StoreError
 
 
 class Place(Protocol):
@@ -26,3 +26,24 @@ class Place(Protocol):
         """Writing to `path` failed. Its folder is not given again until it has been looked at;
         whether there is another to go on in."""
         ...
+
+
+class GivenPath:
+    """One path that is known beforehand, and no other folder to go on in."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._given = False
+
+    def next_path(self, epoch_ns: int) -> Path:
+        """The path, once."""
+        del epoch_ns
+        if self._given:
+            raise StoreError(f"{self._path}: nothing else can be written beside this one recording")
+        self._given = True
+        return self._path
+
+    def failed(self, path: Path, error: FieldrecError) -> bool:
+        """There is nowhere else."""
+        del path, error
+        return False

@@ -28,6 +28,7 @@ from fieldrec.core.states import CAMERA, step
 from fieldrec.core.workers import Worker
 from fieldrec.record.capture import Capture, Patience
 from fieldrec.record.clock_quality import clock_quality
+from fieldrec.record.place import Place
 from fieldrec.record.ring import Ring, slots_for
 from fieldrec.record.storing import Cause, Listener, Outcome, Storing
 from fieldrec.record.syncer import Syncer
@@ -68,6 +69,7 @@ class Recorder:
         self._ended: Storing | None = None
         self._on_event: Callable[[str, str], None] = _ignore_event
         self._on_ended: Callable[[Recorder, Outcome], None] = _ignore_end
+        self._on_closed: Callable[[Recorder, str, int], None] = _ignore_closed
         self._last = RecorderStatus(key=key, serial=serial, state=CameraState.CLOSED)
 
     @property
@@ -81,11 +83,14 @@ class Recorder:
         return self._last.problem
 
     def listen(self, on_event: Callable[[str, str], None],
-               on_ended: Callable[[Recorder, Outcome], None]) -> None:
-        """Tell `on_event(text, severity)` what people should know, and `on_ended` of the end of
-        every recording that had begun; both on the loop."""
+               on_ended: Callable[[Recorder, Outcome], None],
+               on_closed: Callable[[Recorder, str, int], None] | None = None) -> None:
+        """Tell `on_event(text, severity)` what people should know, `on_ended` of the end of every
+        recording that had begun, and before it `on_closed(recorder, name, frame_count)` of each
+        store with frames in it that has ended; all on the loop."""
         self._on_event = on_event
         self._on_ended = on_ended
+        self._on_closed = on_closed or _ignore_closed
 
     def status(self) -> RecorderStatus:
         """The camera and its recording now; after a recording, its last figures. Cheap."""
@@ -116,17 +121,19 @@ class Recorder:
                 self._last = replace(self._last, spec=self._spec)
                 self._step(CameraState.READY)
 
-    async def start(self, path: Path, user_metadata: Mapping[str, Any],
-                    barrier: threading.Barrier | None = None) -> None:
-        """Record into the new store `path`; returns when the camera runs.
+    async def start(self, place: Place, user_metadata: Mapping[str, Any],
+                    barrier: threading.Barrier | None = None, *,
+                    ring_max_bytes: int | None = None) -> None:
+        """Record into a new store where `place` says; returns when the camera runs.
 
         StateError unless READY; StoreError, CameraError when store or camera do not start: then
         nothing is left of it. Cancelled, it stops what it began and leaves nothing running.
         `barrier`: shared by the cameras that shall start together; broken when this one fails.
+        `ring_max_bytes`: this camera's share of the memory; None: all that the configuration gives.
         """
         try:
             async with self._control:
-                await self._start(path, user_metadata, barrier)
+                await self._start(place, user_metadata, barrier, ring_max_bytes)
         except BaseException:
             if barrier is not None:
                 barrier.abort()
@@ -161,8 +168,8 @@ class Recorder:
 
     # -- on the loop -------------------------------------------------------------------------------
 
-    async def _start(self, path: Path, user_metadata: Mapping[str, Any],
-                     barrier: threading.Barrier | None) -> None:
+    async def _start(self, place: Place, user_metadata: Mapping[str, Any],
+                     barrier: threading.Barrier | None, ring_max_bytes: int | None) -> None:
         if self.state is not CameraState.READY:
             why = f": {self.problem}" if self.problem else ""
             raise StateError(f"camera {self.key} cannot record: it is {self.state.value}{why}")
@@ -170,7 +177,8 @@ class Recorder:
         metadata = dict(user_metadata)
         try:
             await self._worker.run(
-                lambda stop: self._begin(stop, path, metadata, barrier, listener))
+                lambda stop: self._begin(stop, place, metadata, barrier, listener,
+                                         ring_max_bytes))
         except BaseException:
             await self._finish("start failed or was cancelled")
             raise
@@ -200,6 +208,8 @@ class Recorder:
         after = CameraState.FAILED if failed else CameraState.READY
         if self.state is not after:
             self._step(after, outcome.problem)
+        if self._last.recording and storing.frame_count:
+            self._on_closed(self, self._last.recording, storing.frame_count)
         if storing.capture.started:
             self._on_ended(self, outcome)
         self._on_change()
@@ -247,8 +257,9 @@ class Recorder:
                                  "it in again")
         self._camera.close()
 
-    def _begin(self, stop: threading.Event, path: Path, user_metadata: dict[str, Any],
-               barrier: threading.Barrier | None, listener: Listener) -> None:
+    def _begin(self, stop: threading.Event, place: Place, user_metadata: dict[str, Any],
+               barrier: threading.Barrier | None, listener: Listener,
+               ring_max_bytes: int | None) -> None:
         """Make ring and store, start the threads, wait until the camera runs.
 
         What it has made is in `_storing` before it can fail or be cancelled: the caller ends it.
@@ -256,8 +267,10 @@ class Recorder:
         spec = self._spec
         if spec is None:
             raise StateError(f"camera {self.key} is not open")
-        ring = Ring(spec, slots_for(spec, self._record.ring_s, self._record.ring_max_bytes))
+        most_bytes = self._record.ring_max_bytes if ring_max_bytes is None else ring_max_bytes
+        ring = Ring(spec, slots_for(spec, self._record.ring_s, most_bytes))
         anchor = Anchor.take(self._clock)
+        path = place.next_path(anchor.epoch_ns)
         writer = StoreWriter(path, spec, chunksize=self._store.chunksize,
                              user_metadata=self._all_metadata(path, spec, user_metadata),
                              timezone=self._timezone, created_epoch_ns=anchor.epoch_ns)
@@ -287,4 +300,8 @@ def _ignore_event(_text: str, _severity: str) -> None:
 
 
 def _ignore_end(_recorder: Recorder, _outcome: Outcome) -> None:
+    """Nobody listens."""
+
+
+def _ignore_closed(_recorder: Recorder, _name: str, _frame_count: int) -> None:
     """Nobody listens."""

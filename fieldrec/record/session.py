@@ -34,6 +34,7 @@ from fieldrec.core.model import CameraState
 from fieldrec.core.snapshot import RecorderStatus, StorageStatus
 from fieldrec.core.workers import Worker
 from fieldrec.record.naming import check_name, recording_name, unused_name
+from fieldrec.record.place import GivenPath
 from fieldrec.record.recorder import Recorder
 from fieldrec.record.storage import StorageGuard
 from fieldrec.record.storing import Cause, Outcome
@@ -51,8 +52,7 @@ MEND_DELAYS_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 GOOD_NS = 60_000_000_000
 """A camera that ran this long since the last try begins with the shortest delay again."""
 _NOT_YET_OPEN = (CameraState.CLOSED, CameraState.OPENING)
-RESERVED = frozenset({"timezone", "acquisitionframerate", "acquisitionframerateenable", "fieldrec",
-                      "__store"})
+RESERVED = {"timezone", "acquisitionframerate", "acquisitionframerateenable", "fieldrec", "__store"}
 """Metadata keys that fieldrec or the format writes itself."""
 
 
@@ -292,7 +292,7 @@ class Session:
         try:
             name = await self._worker.run(lambda _: unused_name(self._directory, name))
             active.current[recorder.key] = name
-            await recorder.start(self._directory / name, metadata, barrier)
+            await recorder.start(GivenPath(self._directory / name), metadata, barrier)
         except (FieldrecError, OSError) as error:
             if barrier is not None:
                 barrier.abort()

@@ -13,6 +13,7 @@ from fieldrec.config import RecordConfig, StoreConfig
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import CameraError, CameraLost, StateError, StoreError
 from fieldrec.core.model import CameraState
+from fieldrec.record.place import GivenPath
 from fieldrec.record.recorder import Recorder
 from fieldrec.store.reader import StoreReader
 from tests.fakes.cameras import NotedBarrier, Watching
@@ -56,20 +57,20 @@ async def test_camera_that_does_not_open_is_failed_and_may_be_tried_again() -> N
 async def test_start_needs_a_ready_camera(tmp_path: Path) -> None:
     async with closed_rig() as rig:
         with pytest.raises(StateError, match="camera left cannot record: it is closed"):
-            await rig.recorder.start(tmp_path / "a", {})
+            await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         rig.camera.open_error = CameraError("broken")
         await rig.recorder.open()
         with pytest.raises(StateError, match="it is failed: broken"):
-            await rig.recorder.start(tmp_path / "a", {})
+            await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.recorder.close()
         assert names_in(tmp_path) == []
 
 
 async def test_recording_twice_at_once_is_refused_and_harms_nothing(tmp_path: Path) -> None:
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         with pytest.raises(StateError, match="it is recording"):
-            await rig.recorder.start(tmp_path / "b", {})
+            await rig.recorder.start(GivenPath(tmp_path / "b"), {})
         await rig.give(0)
         await rig.recorder.stop()
         await rig.recorder.stop()
@@ -78,12 +79,12 @@ async def test_recording_twice_at_once_is_refused_and_harms_nothing(tmp_path: Pa
 
 async def test_name_that_is_taken_leaves_camera_and_store_alone(tmp_path: Path) -> None:
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(0)
         await rig.recorder.stop()
         barrier = threading.Barrier(2)
         with pytest.raises(StoreError, match="exists already"):
-            await rig.recorder.start(tmp_path / "a", {}, barrier)
+            await rig.recorder.start(GivenPath(tmp_path / "a"), {}, barrier)
         assert barrier.broken  # nobody waits for this camera
         assert rig.in_state(CameraState.READY)
     check_complete(tmp_path / "a", [0])
@@ -94,7 +95,7 @@ async def test_camera_that_does_not_start_leaves_nothing(tmp_path: Path) -> None
         rig.camera.start_error = CameraError("no bandwidth")
         barrier = threading.Barrier(2)
         rig.camera.may_start.clear()
-        starting = asyncio.create_task(rig.recorder.start(tmp_path / "a", {}, barrier))
+        starting = asyncio.create_task(rig.recorder.start(GivenPath(tmp_path / "a"), {}, barrier))
         barrier.abort()
         rig.camera.may_start.set()
         with pytest.raises(CameraError, match="no bandwidth"):
@@ -106,12 +107,12 @@ async def test_camera_that_does_not_start_leaves_nothing(tmp_path: Path) -> None
 
 async def test_lost_camera_is_opened_again_and_records_into_a_new_store(tmp_path: Path) -> None:
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(0, 1)
         rig.camera.fail(CameraLost("unplugged"))
         await rig.watching.until(lambda: rig.in_state(CameraState.FAILED))
         await rig.recorder.open()
-        await rig.recorder.start(tmp_path / "b", {})
+        await rig.recorder.start(GivenPath(tmp_path / "b"), {})
         assert rig.status.stop_reason == ""
         await rig.give(0, 1, 2)
         await rig.recorder.stop()
@@ -121,7 +122,7 @@ async def test_lost_camera_is_opened_again_and_records_into_a_new_store(tmp_path
 
 async def test_source_that_has_played_out_is_ready_again(tmp_path: Path) -> None:
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(0, 1)
         rig.camera.end()
         await rig.watching.until(lambda: rig.in_state(CameraState.READY))
@@ -132,7 +133,7 @@ async def test_source_that_has_played_out_is_ready_again(tmp_path: Path) -> None
 async def test_stop_during_start_stops_what_was_started(tmp_path: Path) -> None:
     async with recorder_rig() as rig:
         rig.camera.may_start.clear()
-        starting = asyncio.create_task(rig.recorder.start(tmp_path / "a", {}))
+        starting = asyncio.create_task(rig.recorder.start(GivenPath(tmp_path / "a"), {}))
         await asyncio.sleep(0)
         stopping = asyncio.create_task(rig.recorder.stop())
         await asyncio.sleep(0)
@@ -150,7 +151,7 @@ async def test_cancelled_start_leaves_nothing_running(tmp_path: Path, gate: str)
     async with recorder_rig() as rig:
         rig.camera.may_start.clear()
         barrier = NotedBarrier(2) if gate == "barrier" else None
-        starting = asyncio.create_task(rig.recorder.start(tmp_path / "a", {}, barrier))
+        starting = asyncio.create_task(rig.recorder.start(GivenPath(tmp_path / "a"), {}, barrier))
         await asyncio.sleep(0)
         reached = rig.camera.in_start if barrier is None else barrier.arrived
         assert reached.wait(30)
@@ -162,14 +163,14 @@ async def test_cancelled_start_leaves_nothing_running(tmp_path: Path, gate: str)
         assert recording_threads() == []
         assert names_in(tmp_path) == []
         assert barrier is None or barrier.broken
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(0)
     check_complete(tmp_path / "a", [0])
 
 
 async def test_cancelled_stop_still_closes_the_store(tmp_path: Path) -> None:
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(0)
         stopping = asyncio.create_task(rig.recorder.stop())
         await asyncio.sleep(0)
@@ -198,7 +199,7 @@ async def test_cancelled_open_closes_the_camera() -> None:
 
 async def test_close_while_recording_closes_the_store(tmp_path: Path) -> None:
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(0, 1)
     assert recording_threads() == []
     check_complete(tmp_path / "a", [0, 1])
@@ -206,7 +207,7 @@ async def test_close_while_recording_closes_the_store(tmp_path: Path) -> None:
 
 async def test_the_loop_is_told_of_frames_seldom(tmp_path: Path) -> None:
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         before = rig.watching.changes
         for number in range(3):
             rig.camera.give(number, after_s=0.01)
@@ -224,7 +225,7 @@ async def test_synthetic_camera_is_recorded_whole(tmp_path: Path) -> None:
                         record=RecordConfig(ring_s=10), timezone="UTC", clock=SystemClock(),
                         on_change=watching.on_change)
     await recorder.open()
-    await recorder.start(tmp_path / "a", {})
+    await recorder.start(GivenPath(tmp_path / "a"), {})
     await watching.until(lambda: recorder.status().stop_reason != "")
     status = recorder.status()
     await recorder.close()

@@ -12,6 +12,7 @@ import pytest
 from fieldrec.core import durable
 from fieldrec.core.errors import CameraLost
 from fieldrec.core.model import CameraState, Heat
+from fieldrec.record.place import GivenPath
 from tests.fakes.cameras import SECOND_NS
 from tests.fakes.rigs import QUICK, Disk, check_complete, extra_data, names_in, recorder_rig
 
@@ -29,7 +30,7 @@ def disk() -> Iterator[Disk]:
 
 async def test_store_holds_frames_numbers_times_and_metadata(tmp_path: Path) -> None:
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {"species": "Bombus", "nest": 7})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {"species": "Bombus", "nest": 7})
         times = await rig.give(0, 1, 2, 3, 5, 6)
         await rig.recorder.stop()
         assert rig.status.stop_reason == "stopped"
@@ -49,7 +50,7 @@ async def test_store_holds_frames_numbers_times_and_metadata(tmp_path: Path) -> 
 
 async def test_overflow_counts_lost_goes_on_and_is_in_the_store(tmp_path: Path, disk: Disk) -> None:
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         disk.may_write.clear()
         for number in range(7):
             rig.camera.give(number)
@@ -73,14 +74,14 @@ async def test_overflow_counts_lost_goes_on_and_is_in_the_store(tmp_path: Path, 
 async def test_full_disk_closes_in_order_with_what_is_there(tmp_path: Path, disk: Disk) -> None:
     disk.fail_at = 7
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(0, 1, 2, 3, 4, 5)
         rig.camera.give(6)
         await rig.watching.until(lambda: rig.in_state(CameraState.READY))
         assert rig.status.stop_reason.startswith("disk full: ")
         assert not rig.camera.started
         disk.fail_at = None
-        await rig.recorder.start(tmp_path / "b", {})
+        await rig.recorder.start(GivenPath(tmp_path / "b"), {})
         await rig.give(7)
     metadata = check_complete(tmp_path / "a", [0, 1, 2, 3, 4, 5])
     assert metadata["fieldrec"]["stop_reason"].startswith("disk full")
@@ -90,7 +91,7 @@ async def test_full_disk_closes_in_order_with_what_is_there(tmp_path: Path, disk
 async def test_no_room_for_the_first_frame_leaves_nothing(tmp_path: Path, disk: Disk) -> None:
     disk.fail_at = 1
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         rig.camera.give(0)
         await rig.watching.until(lambda: rig.in_state(CameraState.READY))
         assert rig.status.recording == ""
@@ -100,7 +101,7 @@ async def test_no_room_for_the_first_frame_leaves_nothing(tmp_path: Path, disk: 
 async def test_broken_disk_leaves_the_store_for_recover(tmp_path: Path, disk: Disk) -> None:
     disk.fail_at, disk.fail_with = 3, errno.EIO
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(0, 1)
         rig.camera.give(2)
         await rig.watching.until(lambda: rig.in_state(CameraState.READY))
@@ -111,7 +112,7 @@ async def test_broken_disk_leaves_the_store_for_recover(tmp_path: Path, disk: Di
 
 async def test_failed_sync_goes_on_in_a_new_chunk_and_says_so(tmp_path: Path, disk: Disk) -> None:
     async with recorder_rig(chunksize=100, durability_s=0.1) as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(0, 1)
         disk.fail_syncs = 1
         await rig.watching.until(lambda: rig.watching.said("going on in a new chunk"))
@@ -123,7 +124,7 @@ async def test_failed_sync_goes_on_in_a_new_chunk_and_says_so(tmp_path: Path, di
 
 async def test_failed_sync_at_the_end_of_a_chunk_goes_on_too(tmp_path: Path, disk: Disk) -> None:
     async with recorder_rig(chunksize=2) as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(0)
         disk.fail_syncs = 1
         await rig.give(1, 2, 3, 4)
@@ -134,7 +135,7 @@ async def test_failed_sync_at_the_end_of_a_chunk_goes_on_too(tmp_path: Path, dis
 
 async def test_frame_times_go_on_when_the_wall_clock_is_set_back(tmp_path: Path) -> None:
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         times = await rig.give(0, 1)
         rig.clock.step_wall(-3600)
         times += [time + 3600 * SECOND_NS for time in await rig.give(2, 3, 4)]
@@ -149,7 +150,7 @@ async def test_frame_times_go_on_when_the_wall_clock_is_set_back(tmp_path: Path)
 
 async def test_drift_below_the_limit_is_not_a_step_until_it_adds_up(tmp_path: Path) -> None:
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         for number in range(5):
             rig.clock.step_wall(0.02)
             await rig.give(number)
@@ -160,7 +161,7 @@ async def test_drift_below_the_limit_is_not_a_step_until_it_adds_up(tmp_path: Pa
 
 async def test_lost_camera_closes_the_store(tmp_path: Path) -> None:
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(0, 1, 2)
         rig.camera.fail(CameraLost("cable"))
         await rig.watching.until(lambda: rig.in_state(CameraState.FAILED))
@@ -172,7 +173,7 @@ async def test_lost_camera_closes_the_store(tmp_path: Path) -> None:
 async def test_driver_that_hangs_costs_the_camera_not_the_store(tmp_path: Path) -> None:
     patience = replace(QUICK, hang_s=0.1)
     async with recorder_rig(patience=patience) as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(0, 1)
         rig.camera.may_answer.clear()
         await rig.watching.until(lambda: rig.in_state(CameraState.FAILED))
@@ -188,7 +189,7 @@ async def test_driver_that_hangs_costs_the_camera_not_the_store(tmp_path: Path) 
 
 async def test_figures_stay_after_the_end(tmp_path: Path) -> None:
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(0, 1, 3)
         assert rig.status.measured_hz == pytest.approx(1.0)
         assert rig.status.written_bytes > 3 * 48 * 64
@@ -200,7 +201,7 @@ async def test_figures_stay_after_the_end(tmp_path: Path) -> None:
 
 async def test_frames_are_written_by_the_store_thread_alone(tmp_path: Path, disk: Disk) -> None:
     async with recorder_rig() as rig:
-        await rig.recorder.start(tmp_path / "a", {})
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(*range(9))
         await rig.recorder.stop()
     assert disk.writers == {"store-left"}
