@@ -1,0 +1,208 @@
+"""What must hold of the recordings after a cut and a recovery, by the real imgstore.
+
+Numbers and times are the ledger's from its first row on; every picture is the whole one that the
+synthetic camera draws for that number; and whatever is missing at the end was recorded less than
+`durability_s` before the cut (I8). Blocking; run in a child of the driver.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from imgstore import new_for_filename
+
+from fieldrec.camera.synthetic import Options, SyntheticCamera, read_number
+from fieldrec.catalogue.check import check
+from fieldrec.store import layout
+from tests.crash.ledger import APPENDED, SYNC_BEGAN, SYNCED, Rows
+
+_KEY = re.compile(r"\d{8}_\d{6}_([a-z]+)(-\d+)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What may be missing."""
+
+    cut_ns: int
+    """Everything before this had its power."""
+    durability_s: float
+    """0: nothing at all may be missing (a killed process, whose machine goes on)."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found; sums and maxima over recordings."""
+
+    stores: int = 0
+    frames: int = 0
+    """Read, and compared."""
+    lost_frames: int = 0
+    """Appended before the cut and not there."""
+    lost_ms: float = 0.0
+    """Before the cut, the append of the oldest of them was over."""
+    late_ms: float = 0.0
+    """The longest time that the sync thread was not given a processor when it should have begun:
+    the machine's, not the program's."""
+    sync_ms: float = 0.0
+    """The longest sync."""
+    wrong: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    """Frames of each recording."""
+
+
+def key_of(name: str) -> str:
+    """Key of the camera that made a recording."""
+    found = _KEY.search(name)
+    return found.group(1) if found else ""
+
+
+def check_life(recordings: Path, rows: Rows, cameras: dict[str, dict[str, Any]], promise: Promise
+               ) -> Verdict:
+    """Everything that one life left: each of its recordings, and what `fieldrec check` says."""
+    verdict = Verdict(wrong=[f"{p.invariant} {p.path.name}: {p.text}" for p in check(recordings)])
+    for name in np.unique(rows["recording"]):
+        path = recordings / name.decode()
+        try:
+            _check_recording(path, rows[rows["recording"] == name], cameras[key_of(path.name)],
+                             promise, verdict)
+        except Exception as error:  # noqa: BLE001 - one broken store hides no other
+            verdict.wrong.append(f"{path.name}: {type(error).__name__}: {error}")
+    return verdict
+
+
+def check_again(recordings: Path, counts: dict[str, int], cameras: dict[str, dict[str, Any]]
+                ) -> list[str]:
+    """That recordings of earlier lives are as they were after their recovery; `counts` and
+    `cameras` by name."""
+    wrong = [f"{p.invariant} {p.path.name}: {p.text}" for p in check(recordings, deep=True)]
+    for name, count in counts.items():
+        found = _read(recordings / name, drawn(cameras[name]))
+        wrong += found.wrong
+        if len(found.numbers) != count:
+            wrong.append(f"{name}: had {count} frames after its recovery, has {len(found.numbers)}")
+    return wrong
+
+
+def _check_recording(path: Path, rows: Rows, options: dict[str, Any], promise: Promise,
+                     verdict: Verdict) -> None:
+    appended = rows[rows["kind"] == APPENDED]
+    found = _read(path, drawn(options))
+    verdict.stores += path.exists()
+    verdict.counts[path.name] = len(found.numbers)
+    verdict.frames += len(found.numbers)
+    verdict.wrong += found.wrong
+    known = appended[:len(found.numbers)]
+    surplus = len(found.numbers) - len(known)
+    if surplus > 1:  # one may have been cut off between its append and its note
+        verdict.wrong.append(f"{path.name}: {surplus} frames that nobody appended")
+    if found.numbers[:len(known)] != known["number"].tolist():
+        verdict.wrong.append(f"{path.name}: numbers are not those appended")
+    if found.times_s[:len(known)] != [layout.second_of(int(t)) for t in known["time_ns"]]:
+        verdict.wrong.append(f"{path.name}: times are not those appended")
+    missing = appended[len(known):]
+    _check_missing(path.name, missing[missing["done_ns"] < promise.cut_ns], rows, promise, verdict)
+
+
+def _check_missing(name: str, missing: Rows, rows: Rows, promise: Promise, verdict: Verdict
+                   ) -> None:
+    syncs = rows[rows["done_ns"] < promise.cut_ns]
+    late_ns, longest_ns = _sync_times(syncs, promise)
+    verdict.sync_ms = max(verdict.sync_ms, longest_ns / 1e6)
+    if not len(missing):
+        return
+    verdict.late_ms = max(verdict.late_ms, late_ns / 1e6)
+    oldest_ns = int(missing["done_ns"][0])
+    lost_ns = promise.cut_ns - oldest_ns
+    verdict.lost_frames += len(missing)
+    verdict.lost_ms = max(verdict.lost_ms, lost_ns / 1e6)
+    if lost_ns > promise.durability_s * 1e9 + late_ns:
+        verdict.wrong.append(f"I8 {name}: {len(missing)} frames missing, the oldest recorded "
+                             f"{lost_ns / 1e6:.0f} ms before the cut; promised: "
+                             f"{promise.durability_s * 1e3:.0f} ms, sync thread late by "
+                             f"{late_ns / 1e6:.0f} ms")
+    if oldest_ns < _synced_until(syncs):
+        verdict.wrong.append(f"I8 {name}: a frame is missing that was there when a sync began "
+                             "that ended")
+
+
+def _synced_until(rows: Rows) -> int:
+    """When the last sync began that ended; 0 when none did."""
+    began_ns, until_ns = 0, 0
+    for row in rows:
+        if row["kind"] == SYNC_BEGAN:
+            began_ns = int(row["done_ns"])
+        elif row["kind"] == SYNCED:
+            until_ns = began_ns
+    return until_ns
+
+
+def _sync_times(rows: Rows, promise: Promise) -> tuple[int, int]:
+    """(how late syncs began at the most, how long the longest took), ns."""
+    interval_ns = int(promise.durability_s * 1e9 / 2)
+    if not len(rows) or not interval_ns:
+        return 0, 0
+    due_ns, began_ns, late_ns, longest_ns = int(rows["done_ns"][0]) + interval_ns, 0, 0, 0
+    for row in rows[rows["kind"] != APPENDED]:
+        at_ns = int(row["done_ns"])
+        if row["kind"] == SYNC_BEGAN:
+            late_ns = max(late_ns, at_ns - due_ns)
+            began_ns, due_ns = at_ns, promise.cut_ns
+        else:
+            longest_ns = max(longest_ns, at_ns - began_ns)
+            due_ns = max(began_ns + interval_ns, at_ns)
+    return max(late_ns, promise.cut_ns - due_ns), longest_ns
+
+
+@dataclass(slots=True)
+class _Found:
+    numbers: list[int]
+    times_s: list[float]
+    wrong: list[str]
+
+
+def _read(path: Path, drawn: Drawn) -> _Found:
+    """Every frame, as the real imgstore gives it, beside the picture that it should be."""
+    found = _Found([], [], [])
+    if not path.exists():
+        return found
+    expected = drawn.blank
+    store = new_for_filename(str(path))
+    try:
+        for index in range(store.frame_count):
+            image, (number, time_s) = store.get_image(None, frame_index=index)
+            found.numbers.append(int(number))
+            found.times_s.append(float(time_s))
+            drawn.camera.render(int(number), expected)
+            if not np.array_equal(image, expected):
+                found.wrong.append(f"{path.name}: frame {index}, number {number}, shows another "
+                                   f"picture (burnt in: {read_number(np.asarray(image))})")
+    finally:
+        store.close()
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A synthetic camera that draws its pictures again."""
+
+    camera: SyntheticCamera
+    blank: np.ndarray[Any, Any]
+    """Room for one."""
+
+
+@functools.lru_cache(maxsize=64)
+def _drawn(options: str) -> Drawn:
+    camera = SyntheticCamera("drawn", Options.model_validate_json(options))
+    spec = camera.open()
+    return Drawn(camera, np.empty(spec.shape, spec.dtype))
+
+
+def drawn(options: dict[str, Any]) -> Drawn:
+    """The camera with these options; made once in a process and its forks."""
+    return _drawn(json.dumps(options, sort_keys=True))

@@ -1,0 +1,78 @@
+"""What one process records until its power is cut: drawn from a seed, so that it can be repeated.
+
+Cameras of different sizes and rates, frames written past the page cache and through it, with and
+without a tail that is no whole page, chunks so small that their ends are frequent, splits, and an
+operator who stops and starts. Pure.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fieldrec.config import Config
+
+LONGEST_S = 1.6
+"""Latest cut, after the cameras began to run."""
+SAMPLES: dict[str, dict[str, Any]] = {
+    "big": {"width": 512, "height": 320, "hz": 50},
+    "tail": {"width": 402, "height": 330, "hz": 30},
+    "colour": {"width": 96, "height": 64, "pixel_format": "BGR8", "hz": 90},
+    "deep": {"width": 100, "height": 72, "pixel_format": "MONO16", "hz": 150},
+    "gaps": {"width": 128, "height": 96, "drop_every": 7, "hz": 60},
+    "burst": {"width": 80, "height": 60, "paced": False, "hz": 500, "frames": 400},
+}
+"""Cameras by key: two that are written past the page cache, four that are not, of which the last
+does not wait at all, plays out, and is closed while the others go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One life."""
+
+    cameras: dict[str, dict[str, Any]]
+    chunksize: int
+    durability_s: float
+    write: str
+    split_frames: int | None
+    verbs: tuple[tuple[float, str], ...]
+    """What an operator does: seconds after the cameras began to run, verb."""
+    cut_starting: bool
+    """Whether it is cut while it starts…"""
+    cut_s: float
+    """…so long after the start was asked for; else so long after the cameras began to run."""
+
+    def config(self, recordings: Path) -> Config:
+        """As the program would have it from a file."""
+        record: dict[str, Any] = {"name": "cut", "ring_s": 1.0}
+        if self.split_frames is not None:
+            record["split_after"] = {"frames": self.split_frames}
+        return Config.model_validate({
+            "storage": {"directory": recordings, "reserve_bytes": "1 MB", "stop_percent": 99.9},
+            "store": {"chunksize": self.chunksize, "durability_s": self.durability_s,
+                      "write": self.write},
+            "record": record,
+            "cameras": {key: {"backend": "synthetic", "options": options}
+                        for key, options in self.cameras.items()},
+            "export": {"automatic": False}, "drives": {"enabled": False},
+            "power": {"source": "mains"}})
+
+
+def plan(seed: int, number: int) -> Plan:
+    """The life of this number in the series of this seed."""
+    dice = random.Random(f"{seed} {number}")
+    keys = dice.sample(sorted(SAMPLES), dice.choice([2, 3, 3, 4]))
+    cut_starting = dice.random() < 0.15
+    cut_s = dice.uniform(0.0, 0.3 if cut_starting else LONGEST_S)
+    verbs = []
+    if dice.random() < 0.3:
+        again = sorted(dice.uniform(0.0, cut_s) for _ in range(2))
+        verbs = [(again[0], "stop"), (again[1], "start")]
+    return Plan(
+        cameras={key: {**SAMPLES[key], "seed": len(key)} for key in sorted(keys)},
+        chunksize=dice.choice([2, 5, 13, 40, 200]), durability_s=dice.choice([0.4, 0.6, 1.0]),
+        write=dice.choice(["auto", "direct", "buffered"]),
+        split_frames=dice.choice([None, None, 7, 20, 45]), verbs=tuple(verbs),
+        cut_starting=cut_starting, cut_s=cut_s)

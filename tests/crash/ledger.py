@@ -1,0 +1,72 @@
+"""What a recording process has done and when, in memory that outlives it.
+
+The memory is shared with a forked child before it begins; there every store writer is made to note
+each frame right after its append has returned, and the beginning and end of each sync. That moment
+is what "recorded" means here: from it on the frame is the disk's. The parent reads it when the
+child is dead. Times are CLOCK_BOOTTIME, as the frames' own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fieldrec.store.writer import StoreWriter
+from tests.fakes.loop_devices import now_ns
+
+APPENDED, SYNC_BEGAN, SYNCED = 1, 2, 3
+ROW = np.dtype([("recording", "S80"), ("number", "i8"), ("time_ns", "i8"), ("done_ns", "i8"),
+                ("kind", "u1")])
+"""`done_ns`: when it was over (SYNC_BEGAN: when it began); `kind` is written last."""
+ROWS = 60_000
+
+Rows = NDArray[Any]
+"""Of dtype ROW, in the order in which things happened."""
+
+
+class Ledger:
+    """Room for ROWS rows; filled by one child at a time, read by its parent."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, ROWS * ROW.itemsize)  # anonymous and shared over a fork
+        self._rows = np.frombuffer(self._memory, ROW)
+        self._next = itertools.count().__next__
+
+    def clear(self) -> None:
+        """For another child."""
+        self._rows[:] = 0
+        self._next = itertools.count().__next__
+
+    def note(self, kind: int, path: Path, number: int = 0, time_ns: int = 0) -> None:
+        """Any thread; takes no lock. IndexError when there is no room left."""
+        row = self._rows[self._next()]
+        row["recording"] = path.name.encode()
+        row["number"], row["time_ns"], row["done_ns"] = number, time_ns, now_ns()
+        row["kind"] = kind
+
+    def rows(self) -> Rows:
+        """All that was noted whole."""
+        noted: Rows = self._rows[self._rows["kind"] != 0]
+        return noted.copy()
+
+    def follow_writers(self) -> None:
+        """In the child: have every store writer of this process note what it does."""
+        append, sync, note = StoreWriter.append, StoreWriter.sync, self.note
+
+        def noted_append(writer: StoreWriter, pixels: Any, number: int, time_ns: int,
+                         *rest: Any, **more: Any) -> None:
+            append(writer, pixels, number, time_ns, *rest, **more)
+            note(APPENDED, writer.path, number, time_ns)
+
+        def noted_sync(writer: StoreWriter) -> None:
+            note(SYNC_BEGAN, writer.path)
+            sync(writer)
+            note(SYNCED, writer.path)
+
+        StoreWriter.append = noted_append  # type: ignore
+        StoreWriter.sync = noted_sync  # type: ignore

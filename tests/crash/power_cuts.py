@@ -1,0 +1,174 @@
+"""Cuts the power, or kills, at random moments of recording, and checks what is left.
+
+`python -m tests.crash.power_cuts MODE FOLDER CUTS SEED [FIRST]` prints a JSON line per cut. MODE
+is `ext4` or `xfs` (a loop device in FOLDER; the file system goes down without flushing its log, the
+process is killed, the file system mounted anew) or `kill` (the process alone is killed; nothing may
+be missing). Each life is a whole `App` with several cameras in a forked child; recovery and checks
+run in another. Recordings of a round accumulate on the disk and are read again at its end. This
+process itself never starts a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import fieldrec.camera.synthetic  # noqa: F401 - here, once, and not in every fork
+from fieldrec.app import ONE_RECORDING, App
+from fieldrec.app.recovery import recover_folder
+from tests.crash.after_cut import Promise, Verdict, check_again, check_life, drawn, key_of
+from tests.crash.cut_plan import Plan, plan
+from tests.crash.ledger import APPENDED, Ledger
+from tests.crash.sweep import child, drain
+from tests.fakes.loop_devices import LoopDisk, loop_disk, now_ns
+
+DISK_BYTES = 512 << 20
+ROUND = 4
+"""Cuts between which recordings accumulate."""
+STARTING, RUNNING = b"s", b"r"
+START_PATIENCE_S = 60.0
+
+
+class Series:
+    """Cuts one after the other on one disk."""
+
+    def __init__(self, recordings: Path, seed: int, disk: LoopDisk | None) -> None:
+        self.recordings = recordings
+        self.seed = seed
+        self.disk = disk
+        self.ledger = Ledger()
+        self.cameras: dict[str, dict[str, Any]] = {}
+        self.counts: dict[str, int] = {}
+        """Options of the camera, and frames, of every recording of this round, by its name."""
+
+    def cut(self, number: int) -> dict[str, Any]:
+        """One life, cut; its verdict as a mapping."""
+        planned = plan(self.seed, number)
+        for options in planned.cameras.values():
+            drawn(options)  # here, once, and not in every fork
+        self.recordings.mkdir(exist_ok=True)
+        self.ledger.clear()
+        cut_ns, note = self._live(planned)
+        if self.disk is not None:
+            self.disk.come_back()
+        rows = self.ledger.rows()
+        promise = Promise(cut_ns, 0.0 if self.disk is None else planned.durability_s)
+        text = _told_by(lambda: _recover_and_check(self.recordings, rows, planned, promise))
+        verdict = Verdict(**json.loads(text)) if text else Verdict(wrong=["the check died"])
+        verdict.wrong += [note] if note else []
+        self.counts |= verdict.counts
+        self.cameras |= {name: planned.cameras[key_of(name)] for name in verdict.counts}
+        found = dataclasses.asdict(verdict)
+        del found["counts"]
+        return {"cut": number, "appended": int((rows["kind"] == APPENDED).sum()),
+                "promised_ms": promise.durability_s * 1e3, **found}
+
+    def end_round(self) -> list[str]:
+        """Read all recordings of the round once more, then make room; what is wrong."""
+        text = _told_by(lambda: check_again(self.recordings, self.counts, self.cameras))
+        shutil.rmtree(self.recordings)
+        self.cameras.clear()
+        self.counts.clear()
+        return list(json.loads(text)) if text else ["the second check died"]
+
+    def _live(self, planned: Plan) -> tuple[int, str]:
+        """Record in a child and cut it off; when that was, and what was wrong with it."""
+        told, telling = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(told)
+            os._exit(_record(planned, self.recordings, self.ledger, telling))
+        os.close(telling)
+        try:
+            if os.read(told, 1) != STARTING or not (
+                    planned.cut_starting or os.read(told, 1) == RUNNING):
+                return now_ns(), "the recording process ended before it began"
+            time.sleep(planned.cut_s)
+            cut_ns = now_ns() if self.disk is None else self.disk.go_down()[0]
+        finally:
+            os.close(told)
+            os.kill(pid, signal.SIGKILL)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if self.disk is None:
+            cut_ns = now_ns()
+        return cut_ns, "" if code == -signal.SIGKILL else f"the recording process ended by {code}"
+
+
+def _record(planned: Plan, recordings: Path, ledger: Ledger, telling: int) -> int:
+    """The child: the program itself, until it is killed."""
+    logging.disable(logging.CRITICAL)  # what it says when its disk is gone is of no interest here
+    ledger.follow_writers()
+    try:
+        asyncio.run(_run_app(planned, recordings, telling))
+    except BaseException as error:  # noqa: BLE001 - a fork must not run the parent's clean-up
+        os.write(2, f"recording failed: {error!r}\n".encode())
+    return 1
+
+
+async def _run_app(planned: Plan, recordings: Path, telling: int) -> None:
+    async with App(planned.config(recordings), ONE_RECORDING) as app:
+        os.write(telling, STARTING)
+        await app.control.start()
+        os.write(telling, RUNNING)
+        began = asyncio.get_running_loop().time()
+        for at_s, verb in planned.verbs:
+            await asyncio.sleep(began + at_s - asyncio.get_running_loop().time())
+            await getattr(app.control, verb)()
+        await asyncio.sleep(START_PATIENCE_S)
+
+
+def _recover_and_check(recordings: Path, rows: Any, planned: Plan, promise: Promise
+                       ) -> dict[str, Any]:
+    """What the daemon does at its start, then the checks."""
+    said: list[str] = []
+    recover_folder(recordings, lambda text, severity: said.append(f"{severity}: {text}"))
+    verdict = check_life(recordings, rows, planned.cameras, promise)
+    verdict.wrong += [text for text in said if text.startswith("error")]
+    return dataclasses.asdict(verdict)
+
+
+def _told_by(work: Callable[[], Any]) -> str:
+    """What `work` returns in a fork, as JSON; "" when that died."""
+    told, telling = os.pipe()
+    child(lambda: void(os.write(telling, json.dumps(work()).encode()[:60_000])))
+    os.close(telling)
+    return drain(told).decode()
+
+
+def void(_: object) -> None:
+    """Drop a result."""
+
+
+def cuts(mode: str, folder: Path, numbers: range, seed: int) -> Iterator[dict[str, Any]]:
+    """Cut and check, one after the other."""
+    with ExitStack() as stack:
+        disk = None if mode == "kill" else stack.enter_context(loop_disk(folder, mode, DISK_BYTES))
+        series = Series((folder if disk is None else disk.mount_point) / "recordings", seed, disk)
+        for number in numbers:
+            found = series.cut(number)
+            if number % ROUND == ROUND - 1 or number == numbers[-1]:
+                found["wrong"] += series.end_round()
+            yield found
+
+
+def main() -> None:
+    mode, folder, count, seed = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    first = int(sys.argv[5]) if len(sys.argv) > 5 else 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the disk is given back
+    for found in cuts(mode, folder, range(first, first + count), seed):
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
