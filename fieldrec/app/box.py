@@ -180,7 +180,7 @@ class App:
             destinations=tuple(config.destinations), default_preset=config.export.preset,
             changed=self.changed, stopped=self._forget_held_back)
         self._runner = JobRunner(
-            self._queue, catalogue=self.recordings, recordings=self.folder,
+            self._queue, catalogue=self.recordings, recordings=(self.folder,),
             destinations=self._destinations, make_encoder=Encoder, conditions=self.conditions,
             on_event=self.say)
         self._offload = Offload(config, self._queue, say=self.say, eject=self._eject,

@@ -1,4 +1,4 @@
-"""Which recordings are in a folder, read from the disk alone (I6).
+"""Which recordings are in a folder, or in several, read from the disk alone (I6).
 
 Blocking; called by the ``db`` thread and by commands. Nothing but metadata, indexes and sidecars
 is opened, and what has not changed since the last time is taken from memory. What cannot be read
@@ -12,7 +12,7 @@ import difflib
 import fcntl
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -143,19 +143,49 @@ class Catalogue:
             return None
 
 
-def scan(directory: Path) -> list[Recording]:
-    """Every recording in a folder, oldest first, with nothing remembered. NotFoundError."""
-    return list(Catalogue(directory).refresh())
+class Catalogues:
+    """The recordings of several folders together, cheap to ask again. One thread at a time."""
+
+    def __init__(self, directories: Sequence[Path]) -> None:
+        self._folders = [Catalogue(directory) for directory in directories]
+
+    def refresh(self) -> tuple[Recording, ...]:
+        """As :meth:`Catalogue.refresh`, over all folders; one that is not there hides no other.
+        NotFoundError when none is."""
+        found: list[Recording] = []
+        missing: list[NotFoundError] = []
+        for folder in self._folders:
+            try:
+                found += folder.refresh()
+            except NotFoundError as error:
+                missing.append(error)
+        if len(missing) == len(self._folders):
+            raise missing[0]
+        return tuple(sorted(found, key=lambda known: (known.created_utc, known.name)))
+
+
+def scan(*directories: Path) -> list[Recording]:
+    """Every recording in these folders, oldest first, with nothing remembered. NotFoundError when
+    none of them is there."""
+    return list(Catalogues(directories).refresh())
 
 
 def find(directory: Path, name: str) -> Recording:
     """The recording of that name. NotFoundError, with the nearest name there is."""
-    recordings = {recording.name: recording for recording in scan(directory)}
+    return find_in((directory,), name)
+
+
+def find_in(directories: Sequence[Path], name: str) -> Recording:
+    """The same over several folders; of one that somebody copied, what lies in the first."""
+    recordings: dict[str, Recording] = {}
+    for recording in scan(*directories):
+        recordings.setdefault(recording.name, recording)
     if name in recordings:
         return recordings[name]
     near = difflib.get_close_matches(name, recordings, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; there are {len(recordings)} recordings"
-    raise NotFoundError(f"no recording {name!r} in {directory}{hint}")
+    where = " or ".join(str(directory) for directory in directories)
+    raise NotFoundError(f"no recording {name!r} in {where}{hint}")
 
 
 def look_at(path: Path) -> Recording:

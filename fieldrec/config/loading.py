@@ -5,9 +5,10 @@ Blocking, small; called once at start and by `fieldrec config check`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from fieldrec.config.document import Document
+from fieldrec.config.document import Document, KeyPath
 from fieldrec.config.models import Config
 from fieldrec.core.errors import ConfigError
 
@@ -20,9 +21,13 @@ def load_document(path: Path) -> tuple[Document, Config]:
     document = Document.read(path)
     config = document.validate(Config)
     base = path.absolute().parent
-    storage = config.storage.model_copy(
-        update={"directory": _resolve_key(document, base, config.storage.directory,
-                                          ("storage", "directory"))})
+    storage = config.storage.model_copy(update={
+        "directory": _resolve_key(document, base, config.storage.directory,
+                                  ("storage", "directory")),
+        "directories": tuple(
+            _resolve_key(document, base, path, ("storage", "directories", number))
+            for number, path in enumerate(config.storage.directories))})
+    _check_directories(document, storage.directory, storage.directories)
     destinations = {
         name: destination.model_copy(update={"path": _resolve_key(
             document, base, destination.path, ("destinations", name, "path"))})
@@ -43,7 +48,7 @@ def resolve(base: Path, path: Path) -> Path:
     return (base / path.expanduser()).resolve()
 
 
-def _resolve_key(document: Document, base: Path, path: Path, key: tuple[str, ...]) -> Path:
+def _resolve_key(document: Document, base: Path, path: Path, key: KeyPath) -> Path:
     """:func:`resolve`, or a ConfigError at the key."""
     try:
         return resolve(base, path)
@@ -51,16 +56,32 @@ def _resolve_key(document: Document, base: Path, path: Path, key: tuple[str, ...
         raise document.error(key, f"{str(path)!r} cannot be used as a path: {error}") from error
 
 
+def _check_directories(document: Document, first: Path, further: Sequence[Path]) -> None:
+    """Refuse a recordings folder that is another one, or inside one: what is in it would be there
+    twice."""
+    known = [first]
+    for number, path in enumerate(further):
+        for other in known:
+            if path.is_relative_to(other) or other.is_relative_to(path):
+                raise document.error(
+                    ("storage", "directories", number),
+                    f"{path} is the same as the recordings folder {other}, or one is inside the "
+                    "other; choose folders beside each other, best on other disks")
+        known.append(path)
+
+
 def check_destinations(config: Config, document: Document | None = None) -> None:
-    """Refuse a destination inside the recordings folder, or the other way round.
+    """Refuse a destination inside a recordings folder, or the other way round.
 
     A copy there would be scanned as a recording, copied again, and deleted by a move.
     """
-    recordings = config.storage.directory
+    folders = (config.storage.directory, *config.storage.directories)
     for name, destination in config.destinations.items():
-        inside = destination.path.is_relative_to(recordings)
-        around = recordings.is_relative_to(destination.path)
-        if inside or around:
+        for recordings in folders:
+            inside = destination.path.is_relative_to(recordings)
+            around = recordings.is_relative_to(destination.path)
+            if not (inside or around):
+                continue
             message = (f"{destination.path} is {'inside' if inside else 'around'} the recordings "
                        f"folder {recordings}; choose a folder elsewhere")
             key = ("destinations", name, "path")

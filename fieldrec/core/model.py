@@ -294,3 +294,5 @@ class Conditions:
     free_bytes: int
     """On the file system of the recordings."""
     shutting_down: bool = False
+    recovering: bool = False
+    """Interrupted recordings are being completed: what is on disk may still change."""

@@ -42,6 +42,8 @@ def decide(job: Job, conditions: Conditions) -> Verdict:
         return Refuse(wrong)
     if conditions.shutting_down:
         return Wait("shutting down")
+    if conditions.recovering:
+        return Wait("interrupted recordings are completed first")
     if power.level is PowerLevel.CRITICAL:
         return Wait(_power("battery CRITICAL", power))
     if job.kind is JobKind.DELETE:

@@ -108,12 +108,14 @@ class Performer:
     """Performs one job of each lane at a time, for the runner."""
 
     def __init__(self, queue: JobQueue, *,
-                 catalogue: Callable[[], Awaitable[Sequence[Recording]]], recordings: Path,
+                 catalogue: Callable[[], Awaitable[Sequence[Recording]]],
+                 recordings: Sequence[Path],
                  destinations: Callable[[], Mapping[str, DestinationFactory]],
                  make_encoder: MakeEncoder) -> None:
+        """`recordings`: all folders that recordings may lie in."""
         self._queue = queue
         self._catalogue = catalogue
-        self._recordings = recordings
+        self._recordings = tuple(recordings)
         self._destinations = destinations
         self._make_encoder = make_encoder
         self._worker: Worker | None = None
@@ -165,7 +167,7 @@ class Performer:
                 held.verifies()
             throttled(done * recording.size_bytes // max(total, 1), recording.size_bytes)
 
-        encoder = self._make_encoder(recording.path, preset, self._recordings, on_progress)
+        encoder = self._make_encoder(recording.path, preset, recording.path.parent, on_progress)
         held.take(encoder)
         try:
             await encoder.run()
@@ -180,7 +182,7 @@ class Performer:
         def delete(_stop: threading.Event) -> None:
             if recording is not None:
                 transfer.delete_recording(recording)
-            transfer.sweep_sidecars(self._recordings, job.item)
+            self._sweep_sidecars(job.item)
 
         await self._blocking(delete)
 
@@ -202,7 +204,7 @@ class Performer:
             with contextlib.closing(destination):
                 there = transfer.verified_copy_exists(destination, job.item, job.item_uuid)
                 if there and job.kind is JobKind.MOVE:
-                    transfer.sweep_sidecars(self._recordings, job.item)
+                    self._sweep_sidecars(job.item)
                 return there
 
         if not await self._blocking(look):
@@ -231,6 +233,11 @@ class Performer:
                     raise
 
         await self._blocking(call)
+
+    def _sweep_sidecars(self, name: str) -> None:
+        for folder in self._recordings:
+            with contextlib.suppress(OSError):  # a dead disk must not fail the others' jobs
+                transfer.sweep_sidecars(folder, name)
 
     async def _blocking(self, work: Callable[[threading.Event], T]) -> T:
         if self._worker is None:

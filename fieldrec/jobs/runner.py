@@ -42,13 +42,14 @@ class JobRunner:
     """Owned by the app; :meth:`run` is its supervised task, :meth:`wake` its only nudge."""
 
     def __init__(self, queue: JobQueue, *,
-                 catalogue: Callable[[], Awaitable[Sequence[Recording]]], recordings: Path,
+                 catalogue: Callable[[], Awaitable[Sequence[Recording]]],
+                 recordings: Sequence[Path],
                  destinations: Callable[[], Mapping[str, DestinationFactory]],
                  make_encoder: MakeEncoder, conditions: Callable[[], Conditions],
                  on_event: Callable[[str, str], None] = lambda _text, _severity: None,
                  first_retry_s: float = FIRST_RETRY_S) -> None:
-        """`conditions` and `destinations` are asked on the loop and must not block; `on_event`
-        gets (text, severity)."""
+        """`recordings`: every folder they may lie in. `conditions` and `destinations` are asked on
+        the loop and must not block; `on_event` gets (text, severity)."""
         self._queue = queue
         self._performer = Performer(queue, catalogue=catalogue, recordings=recordings,
                                     destinations=destinations, make_encoder=make_encoder)

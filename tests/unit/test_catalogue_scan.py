@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from fieldrec.catalogue.scan import Catalogue, find, scan
+from fieldrec.catalogue.scan import Catalogue, Catalogues, find, find_in, scan
 from fieldrec.core.errors import NotFoundError
 from fieldrec.core.model import ClockQuality, FrameSpec, RecordingState
 from fieldrec.store import reader
@@ -291,3 +291,37 @@ def test_find_names_the_nearest(tmp_path: Path) -> None:
         find(tmp_path, "bees_20261121_06000")
     with pytest.raises(NotFoundError, match="there are 1 recordings"):
         find(tmp_path, "zzz")
+
+
+# --- several folders --------------------------------------------------------------------------
+
+def test_several_folders_are_one_list_and_a_missing_one_hides_nothing(tmp_path: Path) -> None:
+    a, b, gone = tmp_path / "a", tmp_path / "b", tmp_path / "gone"
+    a.mkdir()
+    b.mkdir()
+    record(a, "bees")
+    record(b, "wasps")
+    sidecar(b, "wasps", scan(b)[0].uuid)
+    catalogue = Catalogues((a, gone, b))
+    found = {recording.name: recording for recording in catalogue.refresh()}
+    assert {name: recording.path.parent for name, recording in found.items()} == {
+        "bees": a, "wasps": b}
+    assert len(found["wasps"].exports) == 1
+    shutil.rmtree(a)
+    assert [recording.name for recording in catalogue.refresh()] == ["wasps"]
+    shutil.rmtree(b)
+    with pytest.raises(NotFoundError, match=str(a)):
+        catalogue.refresh()
+
+
+def test_a_name_is_found_in_any_folder_and_of_a_copy_by_hand_the_first(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.mkdir()
+    b.mkdir()
+    record(b, "wasps")
+    record(a, "bees")
+    shutil.copytree(a / "bees", b / "bees")
+    assert find_in((a, b), "wasps").path == b / "wasps"
+    assert find_in((a, b), "bees").path == a / "bees"
+    with pytest.raises(NotFoundError, match=f"in {a} or {b}; did you mean 'wasps'"):
+        find_in((a, b), "wasp")

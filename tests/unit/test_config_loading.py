@@ -55,3 +55,23 @@ def test_paths_that_cannot_be(tmp_path: Path, value: str) -> None:
     path = write(tmp_path, f"storage:\n  directory: {value}\n")
     with pytest.raises(ConfigError, match=r":2: storage\.directory: .* cannot be used as a path"):
         load_config(path)
+
+
+def test_further_folders_are_relative_to_the_file_too(tmp_path: Path) -> None:
+    path = write(tmp_path, "storage: {directory: rec, directories: [card, ../usb]}\n")
+    assert load_config(path).storage.directories == (tmp_path / "card", tmp_path.parent / "usb")
+
+
+@pytest.mark.parametrize("value", ["rec", "rec/more", ".", "card/x/../../rec"])
+def test_recordings_folders_are_beside_each_other(tmp_path: Path, value: str) -> None:
+    path = write(tmp_path, "storage:\n  directory: rec\n  directories:\n    - card\n"
+                           f"    - {value}\n")
+    with pytest.raises(ConfigError, match=r":5: storage\.directories\.1: .* beside each other"):
+        load_config(path)
+
+
+def test_a_destination_in_a_further_folder_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "storage: {directory: rec, directories: [card]}\n"
+                           "destinations:\n  nas: {path: card/copies}\n")
+    with pytest.raises(ConfigError, match=f"inside the recordings folder {tmp_path / 'card'}"):
+        load_config(path)

@@ -55,7 +55,10 @@ def test_the_whole_table(kind: JobKind, level: PowerLevel, recording: bool, pres
     verdict = decide(job(kind, allowed), now)
     assert type(verdict) is expected(kind, level, recording, present, allowed)
     assert isinstance(verdict, Run) or verdict.reason
-    stopping = dataclasses.replace(now, shutting_down=True)
+    recovering = dataclasses.replace(now, recovering=True)
+    assert decide(job(kind, allowed), recovering) == Wait(
+        "interrupted recordings are completed first")
+    stopping = dataclasses.replace(recovering, shutting_down=True)
     assert decide(job(kind, allowed), stopping) == Wait("shutting down")
 
 

@@ -98,8 +98,9 @@ class Box:
     def __init__(self, root: Path) -> None:
         self.recordings = root / "recordings"
         self.nas = root / "nas"
-        self.recordings.mkdir()
-        self.nas.mkdir()
+        self.card = root / "card"
+        for folder in (self.recordings, self.nas, self.card):
+            folder.mkdir()
         self.conditions = Conditions(
             recording=False, recording_since_ns=None, power=PowerState(PowerLevel.MAINS),
             present_destinations=frozenset({"nas"}), free_bytes=10**9)
@@ -126,7 +127,7 @@ class Box:
         self.runner = self._runner()
 
     def _runner(self) -> JobRunner:
-        return JobRunner(self.queue, catalogue=self.scan, recordings=self.recordings,
+        return JobRunner(self.queue, catalogue=self.scan, recordings=[self.recordings, self.card],
                          destinations=lambda: {"nas": self.lease},
                          make_encoder=self.make_encoder, conditions=lambda: self.conditions,
                          on_event=lambda text, _severity: self.events.append(text),
@@ -134,7 +135,7 @@ class Box:
 
     async def scan(self) -> list[Recording]:
         return [dataclasses.replace(found, state=self.state_of.get(found.name, found.state))
-                for found in scan(self.recordings)]
+                for found in scan(self.recordings, self.card)]
 
     @contextmanager
     def lease(self) -> Iterator[Destination]:
@@ -146,7 +147,7 @@ class Box:
 
     def make_encoder(self, store: Path, preset: str, folder: Path, on_progress: EncoderProgress
                      ) -> StandInEncoder:
-        assert (preset, folder) == ("High", self.recordings)
+        assert (preset, folder) == ("High", store.parent)
         encoder = StandInEncoder(self, store, on_progress)
         self.encoders.append(encoder)
         return encoder
@@ -524,6 +525,24 @@ async def test_a_move_whose_source_went_before_a_crash_is_done(tmp_path: Path) -
             job = await box.queue.add(JobKind.MOVE, "bees", uuid, destination="nas")
             await box.until(job, J.DONE)
         assert names(box.recordings) == []
+
+
+async def test_jobs_work_where_a_recording_lies(tmp_path: Path) -> None:
+    async with a_box(tmp_path) as box:
+        uuid = make_store(box.card, "ants", seed=7)
+        async with running(box):
+            export = await box.queue.add(JobKind.EXPORT, "ants", uuid, preset="High")
+            await box.until(export, J.DONE)
+            assert names(box.card) == ["ants", "ants.high.mp4", "ants.high.mp4.json"]
+            move = await box.queue.add(JobKind.MOVE, "ants", uuid, destination="nas")
+            await box.until(move, J.DONE)
+            assert names(box.card) == []
+            assert names(box.nas) == ["ants", "ants.high.mp4", "ants.high.mp4.json"]
+            (box.card / "ants.low.mp4.json").write_text("{}")  # a cut left it
+            delete = await box.queue.add(JobKind.DELETE, "ants", uuid)
+            await box.until(delete, J.DONE)
+        assert names(box.card) == []
+        assert names(box.recordings) == ["bees"]
 
 
 async def test_a_move_waits_for_an_older_export(tmp_path: Path) -> None:
