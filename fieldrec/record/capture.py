@@ -3,7 +3,8 @@
 It never waits for the store (I9): see ring.py. It counts what is missing: **dropped** are gaps in
 the camera's own numbers, **lost** are frames that arrived and found the ring full; of those, first
 and last number and time of each run are kept for the store's extra data. It ends when told to, or
-with the camera's error; then it stops the camera and closes the ring, in this order.
+with the camera's error; then it stops the camera and closes the ring, in this order. Whoever wants
+something of the camera meanwhile has this thread do it between two grabs (:meth:`Capture.ask`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ import contextlib
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from fieldrec.camera import Camera
 from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout
@@ -20,6 +25,10 @@ from fieldrec.core.model import FrameHeader
 from fieldrec.record.ring import Ring
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+MOST_GAPS = 10_000
+"""Gaps that are kept apart while nobody takes them; further ones are added to the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,8 @@ class Patience:
     """How long the cameras of a session wait for each other before they start."""
     take_s: float = 0.5
     """One wait of the store thread for a frame."""
+    ask_s: float = 5.0
+    """How long somebody who asks for something between two grabs waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +60,19 @@ class LostRun:
     last_monotonic_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Numbers that the camera left out: frames that it dropped."""
+
+    first_number: int
+    last_number: int
+    count: int
+    monotonic_ns: int
+    """Of the frame after the gap."""
+
+
 class Capture:
-    """Grabs until :meth:`request_stop` or the camera fails; made for one recording."""
+    """Grabs until :meth:`request_stop` or the camera fails; made for one start of the camera."""
 
     def __init__(self, key: str, camera: Camera, ring: Ring, *, nominal_hz: float,
                  patience: Patience, barrier: threading.Barrier | None) -> None:
@@ -59,12 +81,17 @@ class Capture:
         self._barrier = barrier
         self._grab_s = patience.grab_s
         self._together_s = patience.together_s
-        self._silence_s = max(patience.silence_s, 3 / nominal_hz if nominal_hz > 0 else 0.0)
+        self._least_silence_s = patience.silence_s
+        self.expect(nominal_hz)
         self._stopping = False
+        self._asked: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._over = False
         self._last_number: int | None = None
         self._lost_run: LostRun | None = None
         self.lost_runs: deque[LostRun] = deque(maxlen=10_000)
         """Finished runs of lost frames; the store thread takes them from the left."""
+        self.gaps: deque[Gap] = deque()
+        """What the camera dropped; the store thread takes them from the left."""
         self.dropped = 0
         self.turns = 0
         """Goes up whenever the camera has answered: standing still, it hangs."""
@@ -85,6 +112,29 @@ class Capture:
         self._stopping = True
         if self._barrier is not None:
             self._barrier.abort()
+
+    def expect(self, nominal_hz: float) -> None:
+        """How many frames a second are to come: a slow camera is given more time. Any thread."""
+        self._silence_s = max(self._least_silence_s, 3 / nominal_hz if nominal_hz > 0 else 0.0)
+
+    def ask(self, call: Callable[[], T], timeout_s: float) -> T:
+        """What `call` returns, or raises, when this thread runs it between two grabs.
+
+        Any other thread; blocks for one grab and the call. CameraTimeout after `timeout_s` (then
+        it will not be called any more, unless the camera hangs in it), CameraLost when the camera
+        has stopped running.
+        """
+        answer: Future[T] = Future()
+        self._asked.append((answer, call))
+        if self._over:
+            self._refuse_asked()
+        try:
+            return answer.result(timeout_s)
+        except FutureTimeout:
+            taken_back = answer.cancel()
+            raise CameraTimeout(
+                f"the camera did not answer within {timeout_s:g} s"
+                + ("" if taken_back else "; whether it did what was asked is not known")) from None
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the thread's end; whether it has ended."""
@@ -113,6 +163,8 @@ class Capture:
             self._end_lost_run()
             self._ring.close()
             self.ready.set()
+            self._over = True
+            self._refuse_asked()
 
     def _wait_for_others(self) -> None:
         """All cameras of a session start together; one that fails breaks the barrier for all."""
@@ -124,7 +176,10 @@ class Capture:
         """The frame path: besides the grab about 2 µs per frame."""
         ring, grab, grab_s = self._ring, self._camera.grab, self._grab_s
         quiet_s = 0.0
+        asked = self._asked
         while not self._stopping:
+            if asked:
+                self._answer()
             slot = ring.acquire()
             self.turns += 1
             try:
@@ -136,21 +191,48 @@ class Capture:
                                      "trigger") from None
                 continue
             quiet_s = 0.0
-            self._count_dropped(header.number)
+            self._count_dropped(header)
             if slot is not None:
+                if self._lost_run is not None:
+                    self._end_lost_run()
                 ring.commit(header)
             elif not ring.commit_spare(header):
                 self._note_lost(header)
-                continue
-            if self._lost_run is not None:
+            elif self._lost_run is not None:
                 self._end_lost_run()
 
-    def _count_dropped(self, number: int) -> None:
+    def _answer(self) -> None:
+        """Do one thing that was asked for. What it raises belongs to who asked."""
+        answer, call = self._asked.popleft()
+        if not answer.set_running_or_notify_cancel():
+            return
+        try:
+            answer.set_result(call())
+        except Exception as error:  # noqa: BLE001 - the camera's next grab tells what is wrong here
+            answer.set_exception(error)
+
+    def _refuse_asked(self) -> None:
+        with contextlib.suppress(IndexError):  # the deque is emptied, perhaps by two threads
+            while True:
+                answer, _ = self._asked.popleft()
+                if answer.set_running_or_notify_cancel():
+                    answer.set_exception(CameraLost("the camera has stopped running meanwhile"))
+
+    def _count_dropped(self, header: FrameHeader) -> None:
         """A gap in the numbers: the camera dropped. Numbers that run back: it began anew."""
-        last = self._last_number
+        last, number = self._last_number, header.number
         self._last_number = number
         if last is not None and number > last + 1:
-            self.dropped += number - last - 1
+            self._note_gap(last + 1, number - 1, header.monotonic_ns)
+
+    def _note_gap(self, first: int, last: int, monotonic_ns: int) -> None:
+        count, gaps = last - first + 1, self.gaps
+        self.dropped += count
+        if len(gaps) >= MOST_GAPS:
+            with contextlib.suppress(IndexError):  # the store thread has just taken them all
+                before = gaps.pop()
+                first, count = before.first_number, before.count + count
+        gaps.append(Gap(first, last, count, monotonic_ns))
 
     def _note_lost(self, header: FrameHeader) -> None:
         run = self._lost_run

@@ -5,7 +5,9 @@ and, if no slot came free meanwhile, counts the frame as lost (I9: a known gap b
 night). There is no lock on the frame path: the producer alone changes `_committed`, the consumer
 alone `_released`, and a SimpleQueue (C, no allocation beyond its node) hands over and wakes.
 Pixels are page-aligned in one anonymous mapping, so that a backend writes straight into them and
-the store may write them past the page cache. :meth:`Ring.statistics` may be called by any thread.
+the store may write them past the page cache. What is to be done between two certain frames travels
+in the same queue (:meth:`Ring.send`). The consumer may take frames and keep them for a while before
+it releases them: so a pre-roll costs no copy. :meth:`Ring.statistics` may be called by any thread.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import math
 import mmap
 import queue
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,17 +46,29 @@ class RingStatistics:
 
     slots: int
     used: int
+    """Slots whose frames wait for the disk; those held back on purpose do not count."""
     peak: int
     lost: int
     """Frames that arrived and found no slot free."""
     heat: Heat
 
 
-def slots_for(spec: FrameSpec, ring_s: float, ring_max_bytes: int) -> int:
-    """Slots that hold `ring_s` seconds of frames within `ring_max_bytes`, at least LEAST_SLOTS."""
-    wanted = math.ceil(ring_s * spec.nominal_hz)
+def slots_for(spec: FrameSpec, ring_s: float, ring_max_bytes: int, preroll_s: float = 0.0) -> int:
+    """Slots that hold `ring_s` seconds of frames, and `preroll_s` that are held back beside them,
+    within `ring_max_bytes`; at least LEAST_SLOTS."""
     affordable = ring_max_bytes // max(1, _padded(spec.frame_bytes))
-    return max(LEAST_SLOTS, min(wanted, affordable))
+    return max(LEAST_SLOTS, min(wanted_slots(spec, ring_s, preroll_s), affordable))
+
+
+def wanted_slots(spec: FrameSpec, ring_s: float, preroll_s: float = 0.0) -> int:
+    """Slots that a camera would get if there were memory without end."""
+    wanted = max(LEAST_SLOTS, math.ceil(ring_s * spec.nominal_hz))
+    return wanted + preroll_frames(spec, preroll_s)
+
+
+def preroll_frames(spec: FrameSpec, preroll_s: float) -> int:
+    """Frames that `preroll_s` seconds are, one at either end."""
+    return math.floor(preroll_s * spec.nominal_hz) + 1 if preroll_s > 0 else 0
 
 
 class Ring:
@@ -68,12 +83,14 @@ class Ring:
         self._slots = slots
         self._frames = _allocate(spec, slots + 1)
         self._spare = self._frames.pop()
-        self._queue: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Slot | Callable[[], None] | None] = queue.SimpleQueue()
         self._committed = 0
         self._released = 0
         self._peak = 0
         self._lost = 0
         self._finished = False
+        self.held = 0
+        """Frames that the consumer has taken and keeps on purpose; it alone sets this."""
 
     # -- the producer: the camera thread -----------------------------------------------------------
 
@@ -91,7 +108,7 @@ class Ring:
         """Hand the acquired slot's frame to the consumer."""
         self._queue.put(Slot(header, self._frames[self._committed % self._slots]))
         self._committed += 1
-        used = self._committed - self._released
+        used = self._committed - self._released - self.held
         if used > self._peak:
             self._peak = min(used, self._slots)
 
@@ -113,18 +130,27 @@ class Ring:
     # -- the consumer: the store thread ------------------------------------------------------------
 
     def take(self, timeout_s: float) -> Slot | None:
-        """The oldest frame, waiting for it up to `timeout_s`; None when none came, or when the
-        ring is :attr:`finished`."""
+        """The oldest frame, waiting for it up to `timeout_s`; None when none came, when something
+        that was sent had its turn (it has been called), or when the ring is :attr:`finished`."""
         try:
-            slot = self._queue.get(timeout=timeout_s)
+            item = self._queue.get(timeout=timeout_s)
         except queue.Empty:
             return None
-        if slot is None:
+        if type(item) is Slot:
+            return item
+        if item is None:
             self._finished = True
-        return slot
+        else:
+            item()  # type: ignore[operator]
+        return None
+
+    def call_rest(self) -> None:
+        """Call what was sent after the ring was closed."""
+        while not self._queue.empty():
+            self.take(0)
 
     def release(self) -> None:
-        """Give back the frame taken last; its pixels must not be used any more."""
+        """Give back the oldest frame that was taken; its pixels must not be used any more."""
         self._released += 1
 
     @property
@@ -134,10 +160,17 @@ class Ring:
 
     # -- anyone ------------------------------------------------------------------------------------
 
+    def send(self, call: Callable[[], None]) -> None:
+        """Have the consumer run `call`, which must not raise, after the frames that are in the ring
+        now and before those that come later."""
+        self._queue.put(call)
+
     def statistics(self) -> RingStatistics:
         """A picture of the moment; its figures may be one frame apart from each other."""
-        used = max(0, min(self._slots, self._committed - self._released))
-        return RingStatistics(self._slots, used, self._peak, self._lost, heat(used, self._slots))
+        held = self.held
+        used = max(0, min(self._slots, self._committed - self._released - held))
+        return RingStatistics(self._slots, used, self._peak, self._lost,
+                              heat(used, max(1, self._slots - held)))
 
 
 def heat(used: int, slots: int) -> Heat:
