@@ -18,12 +18,15 @@ WHAT = {
     "export": "export against the ffmpeg command with the same settings",
     "start": "how long commands take, also in a folder of 200 recordings",
     "idle": "processor time and wake-ups of a daemon that has nothing to do",
+    "cuts": "power cuts while recording: what is lost (options of its own: cuts --help)",
     "store": "opening, finding, reading, adding beside the imgstore package; recovering",
 }
 
 
 def main() -> int:
     """Parse, measure, print; exit code 1 when the disk has no room."""
+    if sys.argv[1:2] == ["cuts"]:  # counts, and measures nothing
+        return int(importlib.import_module("cuts").main(sys.argv[2:]))
     parser = argparse.ArgumentParser(
         prog="scripts/bench", description="Measure fieldrec beside its peers.",
         epilog="\n".join(f"  {name:8} {text}" for name, text in WHAT.items()),

@@ -31,7 +31,7 @@ from tests.crash.after_cut import Promise, Verdict, check_again, check_life, dra
 from tests.crash.cut_plan import Plan, plan
 from tests.crash.ledger import APPENDED, Ledger
 from tests.crash.sweep import child, drain
-from tests.fakes.loop_devices import LoopDisk, loop_disk, now_ns
+from tests.fakes.loop_devices import LoopDisk, loop_disk, missing_for, now_ns
 
 DISK_BYTES = 512 << 20
 ROUND = 4
@@ -165,6 +165,9 @@ def cuts(mode: str, folder: Path, numbers: range, seed: int) -> Iterator[dict[st
 def main() -> None:
     mode, folder, count, seed = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     first = int(sys.argv[5]) if len(sys.argv) > 5 else 0
+    missing = "" if mode == "kill" else missing_for(mode)
+    if missing:
+        sys.exit(f"power cuts on {mode}: {missing}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the disk is given back
     for found in cuts(mode, folder, range(first, first + count), seed):
         print(json.dumps(found), flush=True)

@@ -24,6 +24,7 @@ def cuts(mode: str, folder: Path, count: int, seed: int) -> list[dict[str, Any]]
         [sys.executable, "-m", "tests.crash.power_cuts", mode, str(folder), str(count), str(seed)],
         cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
+    print(done.stderr[-3000:])
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(found) == count
     return found
