@@ -1,4 +1,5 @@
-"""The two kinds of chunks that a writer fills, behind one surface: frame files and videos.
+"""The kinds of chunks that a writer fills, behind one surface: frame files, videos of pixels, and
+videos of packets that the camera encoded itself.
 
 What video needs is imported only by stores of video. Store thread.
 """
@@ -7,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from numpy.typing import NDArray
-
+from fieldrec.core.errors import StoreError
 from fieldrec.store import repair
 from fieldrec.store.chunk import OpenChunk
 from fieldrec.store.chunk_paths import ChunkPaths
@@ -18,6 +18,10 @@ from fieldrec.store.frame_files import frame_files
 from fieldrec.store.layout import Columns
 from fieldrec.store.metadata import StoreMetadata
 from fieldrec.store.repair import Mended
+from fieldrec.store.video.packet_form import packet_form
+
+if TYPE_CHECKING:
+    from fieldrec.store.video.packets_in import PacketStream
 
 WriteIndex = Callable[[Path, bytes], None]
 
@@ -26,8 +30,12 @@ class Chunk(Protocol):
     """A chunk that is being written: OpenChunk or OpenVideoChunk, whose methods say more."""
 
     paths: ChunkPaths
-    count: int
     past_cache: bool
+
+    @property
+    def count(self) -> int:
+        """Frames so far."""
+        ...
 
     @property
     def full(self) -> bool:
@@ -39,9 +47,10 @@ class Chunk(Protocol):
         """What is known of the frames so far."""
         ...
 
-    def append(self, pixels: NDArray[Any], number: int, time_ns: int, device_time_ns: int,
+    def append(self, pixels: Any, number: int, time_ns: int, device_time_ns: int,
                time_s: float | None = None) -> int:
-        """Write one frame and its record; return the bytes written."""
+        """Write one frame and its record; return the bytes written. `pixels`: an array, or, for
+        chunks of packets, what :meth:`PacketStream.take` gave."""
         ...
 
     def finish(self) -> None:
@@ -60,6 +69,16 @@ class Chunk(Protocol):
 class ChunkKind(Protocol):
     """How the chunks of one store are begun and mended."""
 
+    @property
+    def packets(self) -> PacketStream | None:
+        """What packets go through before they are written; None in stores of pixels."""
+        ...
+
+    @property
+    def most_frames(self) -> int:
+        """No chunk has more."""
+        ...
+
     def begin(self, paths: ChunkPaths) -> Chunk:
         """A new chunk. StoreFull, StoreError, SyncFailed: nothing is left of it."""
         ...
@@ -69,16 +88,26 @@ class ChunkKind(Protocol):
         ...
 
 
-def chunk_kind(metadata: StoreMetadata) -> ChunkKind:
-    """The kind that a store with this metadata has. StoreError where it cannot be written."""
-    return VideoChunks(metadata) if metadata.is_video else DirectoryChunks(metadata)
+def chunk_kind(metadata: StoreMetadata, pixel_format: str = "") -> ChunkKind:
+    """The kind that a store with this metadata has, for frames of this format. StoreError where it
+    cannot be written."""
+    form = packet_form(pixel_format)
+    if form is None:
+        return VideoChunks(metadata) if metadata.is_video else DirectoryChunks(metadata)
+    if metadata.format != form:
+        raise StoreError(f"packets of {pixel_format} are recorded as {form}, not as "
+                         f"{metadata.format}")
+    return PacketChunks(metadata)
 
 
 class DirectoryChunks:
     """Chunks of frame files."""
 
+    packets = None
+
     def __init__(self, metadata: StoreMetadata) -> None:
         self._metadata = metadata
+        self.most_frames = metadata.chunksize
         self._files = frame_files(metadata)
 
     def begin(self, paths: ChunkPaths) -> OpenChunk:
@@ -93,10 +122,13 @@ class DirectoryChunks:
 class VideoChunks:
     """Chunks of one video each."""
 
+    packets = None
+
     def __init__(self, metadata: StoreMetadata) -> None:
         from fieldrec.store.video.codec import video_form
 
         self._metadata = metadata
+        self.most_frames = metadata.chunksize
         self._form = video_form(metadata)
 
     def begin(self, paths: ChunkPaths) -> Chunk:
@@ -104,6 +136,31 @@ class VideoChunks:
         from fieldrec.store.video.chunk import OpenVideoChunk
 
         return OpenVideoChunk(paths, self._metadata.chunksize, self._form)
+
+    def mend(self, paths: ChunkPaths, write_index: WriteIndex) -> Mended:
+        """As :func:`video_repair.mend_video`."""
+        from fieldrec.store.video.repair import mend_video
+
+        return mend_video(paths, self._metadata, write_index=write_index)
+
+
+class PacketChunks:
+    """Chunks of one video each, of packets as they come."""
+
+    def __init__(self, metadata: StoreMetadata) -> None:
+        from fieldrec.store.video.codec import video_form
+        from fieldrec.store.video.packets_in import MOST_AFTER_END, PacketStream
+
+        self._metadata = metadata
+        self.most_frames = metadata.chunksize + MOST_AFTER_END
+        self._form = video_form(metadata)
+        self.packets = PacketStream(self._form, metadata.chunksize)
+
+    def begin(self, paths: ChunkPaths) -> Chunk:
+        """A log; the video follows with the first packet."""
+        from fieldrec.store.video.packet_chunk import OpenPacketChunk
+
+        return OpenPacketChunk(paths, self._metadata.chunksize, self._form)
 
     def mend(self, paths: ChunkPaths, write_index: WriteIndex) -> Mended:
         """As :func:`video_repair.mend_video`."""

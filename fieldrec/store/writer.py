@@ -69,7 +69,7 @@ class StoreWriter:
                         encoding=encoding, created_epoch_ns=created_epoch_ns)
         self.metadata = new.metadata
         self._decode_as = new.decode_as
-        self._kind = chunk_kind(new.metadata)
+        self._kind = chunk_kind(new.metadata, spec.pixel_format)
         self._shape = spec.shape if uniform else None
         self._dtype = np.dtype(spec.dtype)
         self._last: tuple[int, int, float | None] | None = None
@@ -85,7 +85,8 @@ class StoreWriter:
         self._distrusted = False
         self._folder = StoreFolder(
             path, new.store, user_metadata, may_exist=may_exist,
-            reserve_bytes=2 * layout.index_size_bound(chunksize) + _RESERVE_EXTRA_BYTES)
+            reserve_bytes=2 * layout.index_size_bound(self._kind.most_frames)
+            + _RESERVE_EXTRA_BYTES)
         try:
             self._open_chunk()
         except (StoreError, OSError) as error:
@@ -124,8 +125,12 @@ class StoreWriter:
         chunk = self._chunk
         if chunk is None or chunk.full:
             chunk = self._chunk_with_room()
+        self._append(chunk, pixels, number, time_ns, device_time_ns, time_s)
+
+    def _append(self, chunk: Chunk, frame: Any, number: int, time_ns: int,
+                device_time_ns: int | None, time_s: float | None) -> None:
         self.written_bytes += chunk.append(
-            pixels, number, time_ns,
+            frame, number, time_ns,
             layout.NO_DEVICE_TIME if device_time_ns is None else device_time_ns, time_s)
         if self.first_time_ns is None:
             self.first_time_ns = time_ns
@@ -143,7 +148,18 @@ class StoreWriter:
         could not be written, and no key frame came since: the caller counts it as lost. For stores
         whose spec's pixel format is encoded (`video.packet_form`). Errors as for :meth:`append`.
         """
-        raise StoreError(f"{self.path}: packets are not recorded yet")
+        stream = self._kind.packets
+        if stream is None:
+            raise StoreError(f"{self.path}: a packet for a store of pixels")
+        taken = stream.take(packet, key, number)
+        chunk = self._chunk
+        if taken is None or (chunk is None and not taken.key):
+            return False
+        if chunk is None or stream.begins_chunk(taken, chunk.count):
+            chunk = self._chunk_with_room()
+        self._append(chunk, taken, number, time_ns, device_time_ns, None)
+        stream.stored(taken, number)
+        return True
 
     def write_past_cache(self, past_cache: bool) -> None:
         """Whether large frames are written past the page cache (the default): a sixth of the CPU

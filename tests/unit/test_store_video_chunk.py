@@ -348,7 +348,7 @@ def test_a_torn_record_does_not_shift_those_behind_it(tmp_path: Path) -> None:
 
     def half(step: str, path: Path) -> None:
         if path == chunk.paths.log:
-            os.write(chunk._log, bytes(20))
+            os.write(chunk._coded._log, bytes(20))
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     durable.set_hook(half)

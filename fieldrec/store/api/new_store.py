@@ -25,6 +25,7 @@ from fieldrec.store.metadata import (
     store_mapping,
     store_metadata,
 )
+from fieldrec.store.video.packet_form import packet_form
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,9 @@ def recording_metadata(user: Mapping[str, Any], spec: FrameSpec, timezone: str) 
     known: dict[str, Any] = {"timezone": timezone, "acquisitionframerate": spec.nominal_hz,
                              "acquisitionframerateenable": True}
     given = user.get("fieldrec")
-    ours = {"version": __version__, "pixel_format": spec.pixel_format,
+    coded = packet_form(spec.pixel_format) is not None
+    ours = {"version": __version__, "pixel_format": "BGR8" if coded else spec.pixel_format,
+            **({"packets": spec.pixel_format} if coded else {}),
             "nominal_hz": spec.nominal_hz, "dropped": 0, "lost": 0,
             **(given if isinstance(given, Mapping) else {}), "interrupted": True}
     return {**user, **known, "fieldrec": ours}

@@ -27,6 +27,9 @@ class Track:
     height: int
     private: bytes
     """The avcC record of H.264; empty for MJPEG."""
+    colour: bool = True
+    """Whether the container says that the colours are our encoders'; a camera's stream says its
+    own."""
 
 
 @dataclass(frozen=True, slots=True)

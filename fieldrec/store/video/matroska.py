@@ -173,7 +173,7 @@ def _tracks(track: Track) -> bytes:
         _number(b"\x55\xbb", 2))))
     video = element(b"\xe0", b"".join((
         _number(b"\x9a", 2), _number(b"\xb0", track.width), _number(b"\xba", track.height),
-        colour)))
+        colour if track.colour else b"")))
     entry = element(b"\xae", b"".join((
         _number(b"\xd7", 1), _number(b"\x73\xc5", 1), _number(b"\x83", 1), _number(b"\x9c", 0),
         element(b"\x22\xb5\x9c", b"und"), _number(b"\x23\xe3\x83", 1_000_000_000 // RATE_HZ),
@@ -194,7 +194,7 @@ def _read_tracks(content: bytes) -> Track | None:
             if name in (b"\xae", b"\xe0"):
                 masters.append((start, end))
     return Track(int.from_bytes(found[b"\xb0"], "big"), int.from_bytes(found[b"\xba"], "big"),
-                 found[b"\x63\xa2"])
+                 found[b"\x63\xa2"], colour=b"\x55\xb0" in found)
 
 
 def _elements(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:

@@ -35,6 +35,7 @@ from fieldrec.store.repair import Mended
 from fieldrec.store.video.codec import PictureEncoder, VideoForm, video_form
 from fieldrec.store.video.file import GrowingVideo, WrittenVideo
 from fieldrec.store.video.growth import FrameHead, Samples, Track
+from fieldrec.store.video.packets_in import track_in
 
 _Packet = tuple[bytes, bool]
 """(bytes, whether it is a key frame)."""
@@ -250,7 +251,7 @@ def _finish(paths: ChunkPaths, form: VideoForm, positions: list[int], seen: _See
     kept = [places[position] for position in positions]
     samples = seen.at_the_beginning(kept)
     if samples is None or seen.track is None:
-        track = seen.track or PictureEncoder(form).track
+        track = seen.track or _told_by_packet(seen, kept[0]) or PictureEncoder(form).track
         _write_anew(paths, form, track, lambda video: _copy(seen, kept, video))
     else:
         _end_in_place(paths, seen, seen.track, samples)
@@ -279,6 +280,12 @@ def _packets(seen: _Seen, places: list[int]) -> Iterable[_Packet]:
             if not seen.form.container.is_whole(head, packet):
                 raise _unreadable(seen, head.position)
             yield packet, head.key
+
+
+def _told_by_packet(seen: _Seen, place: int) -> Track | None:
+    """How a camera's stream is coded, which its first packet of a chunk says too."""
+    packet, _key = next(iter(_packets(seen, [place])))
+    return track_in(packet, seen.form)
 
 
 def _unreadable(seen: _Seen, position: int) -> StoreDamaged:
