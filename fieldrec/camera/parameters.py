@@ -91,8 +91,10 @@ def check_value(parameter: Parameter, value: Value) -> Value:
     if not parameter.writable:
         raise UsageError(f"{name} cannot be changed; it is {parameter.value}")
     if parameter.choices:
+        # YAML reads a bare On or Off, which many enumerations have, as a truth value
+        spelled = {True: "On", False: "Off"}[value] if isinstance(value, bool) else str(value)
         for choice in parameter.choices:
-            if str(value).casefold() == choice.casefold():
+            if spelled.casefold() == choice.casefold():
                 return choice
         raise UsageError(f"{name} cannot be {value!r}; allowed: {', '.join(parameter.choices)}")
     if isinstance(parameter.value, bool):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from fieldrec.camera import Camera, blank
 from fieldrec.camera.discovery import backend_names, make_camera, options_model
 from fieldrec.core.errors import CameraError, CameraTimeout, ConfigError
+from tests.fakes import gige
 from tests.fakes.clips import write_clip
 
 V4L2 = Path("/dev/video0")
@@ -32,6 +35,8 @@ class Case:
     broken_serial: str = "contract"
     skip: Callable[[], str] = field(default=lambda: "")
     """Why it cannot be tried here; "" when it can."""
+    world: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
+    """What must be there while the camera is used: a server, a network."""
 
 
 def _no_v4l2() -> str:
@@ -41,6 +46,12 @@ def _no_v4l2() -> str:
 def _no_pylon() -> str:
     found = importlib.util.find_spec("pypylon")
     return "" if found else "pypylon is not installed: pip install 'fieldrec[basler]'"
+
+
+@contextlib.contextmanager
+def _gige() -> Iterator[None]:
+    with gige.own_network(), gige.FakeGigeCamera("contract"):
+        yield
 
 
 CASES = {
@@ -62,7 +73,17 @@ CASES = {
         slow=lambda _: {"AcquisitionFrameRate": 1, "width": 320, "height": 240},
         broken=lambda _: {},
         serial="0815-0000", broken_serial="no-such-camera", skip=_no_pylon),
+    "genicam": Case(
+        options=lambda _: {"address": "127.0.0.1", "hz": 200, "width": 320, "height": 240},
+        slow=lambda _: {"address": "127.0.0.1", "hz": 1, "width": 320, "height": 240},
+        broken=lambda _: {},
+        broken_serial="no-such-camera", skip=gige.why_not, world=_gige),
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def usb_watch() -> None:
+    gige.start_usb_watch()
 
 
 @pytest.fixture(autouse=True)
@@ -80,17 +101,19 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def camera(backend: str, tmp_path: Path) -> Iterator[Camera]:
     case = _here(backend)
-    made = make_camera(backend, case.serial, case.options(tmp_path))
-    yield made
-    made.close()
+    with case.world():
+        made = make_camera(backend, case.serial, case.options(tmp_path))
+        yield made
+        made.close()
 
 
 @pytest.fixture
 def slow_camera(backend: str, tmp_path: Path) -> Iterator[Camera]:
     case = _here(backend)
-    made = make_camera(backend, case.serial, case.slow(tmp_path))
-    yield made
-    made.close()
+    with case.world():
+        made = make_camera(backend, case.serial, case.slow(tmp_path))
+        yield made
+        made.close()
 
 
 def _here(backend: str) -> Case:
@@ -203,7 +226,7 @@ def test_it_says_nothing_on_the_terminal(camera: Camera, capfd: pytest.CaptureFi
 def test_a_camera_that_is_not_there_is_one_clear_line(
         backend: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     case = CASES[backend]
-    if backend == "basler" and (reason := case.skip()):
+    if backend in ("basler", "genicam") and (reason := case.skip()):
         pytest.skip(reason)
     camera = make_camera(backend, case.broken_serial, case.broken(tmp_path))
     for _ in range(2):

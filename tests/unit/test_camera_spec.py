@@ -51,7 +51,7 @@ def test_width_comes_first_in_a_spec_and_height_first_inside() -> None:
 @pytest.mark.parametrize(("text", "reason"), [
     ("", "no camera backend ''"),
     ("synthetik:64x48", "did you mean 'synthetic'?"),
-    ("webcam", "there are: basler, file, opencv, synthetic"),
+    ("webcam", f"there are: {', '.join(discovery.backend_names())}; expected"),
     ("synthetic:", "nothing after ':'"),
     ("synthetic:1280", "'1280' is not WIDTHxHEIGHT[@HZ]"),
     ("synthetic:1280x", "'1280x' is not WIDTHxHEIGHT[@HZ]"),
