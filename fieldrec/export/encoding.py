@@ -1,5 +1,5 @@
-"""Pictures into an H.264 High movie under an unfinished name. Blocking; in the export process, or
-in a command of its own.
+"""Pictures into a movie of a preset's codec, under an unfinished name. Blocking; in the export
+process, or in a command of its own.
 
 The file is written through core/durable, so a full disk is a StoreFull and the crash tests see
 every write. Room for the movie's index is reserved at its front and filled in at the end: the file
@@ -16,15 +16,19 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from fieldrec.core import durable
+from fieldrec.core.errors import EncoderFailed
+from fieldrec.export.codecs import CODECS, Quality
 from fieldrec.export.containers import MP4, Container
 from fieldrec.export.pictures import Colours
 from fieldrec.export.presets import Preset
 from fieldrec.export.stopped import ExportStopped
 from fieldrec.export.timing import Ticks, durations, mean_hz
 
+_HEAD_BYTES = 4_096
 _INDEX_BYTES = 8_192
 _INDEX_BYTES_PER_FRAME = 48
 """Upper bound: time 8, reordering 8, size 4, key frame 4, chunk 12 + 8, and some."""
@@ -61,6 +65,15 @@ class PartFile:
     def seekable(self) -> bool:
         """Always."""
         return True
+
+    def replace_head(self, old: bytes, new: bytes) -> None:
+        """Put `new` in the place of `old`, of the same length, near the beginning of the file."""
+        with self._path.open("rb") as file:
+            at = file.read(_HEAD_BYTES).find(old)
+        if at < 0 or len(old) != len(new):
+            raise EncoderFailed(f"{self._path}: the movie does not begin as it should")
+        self.seek(at)
+        self.write(new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +114,7 @@ def _encode(file: PartFile, pictures: Iterable[av.VideoFrame], pts: Ticks, form:
         options["moov_size"] = str(_INDEX_BYTES + _INDEX_BYTES_PER_FRAME * len(pts) + tags)
     shown = durations(pts, form.nominal_hz, container)
     tick = Fraction(1, container.ticks_per_second)
+    claimed = Fraction(1, container.claimed_ticks_per_second or container.ticks_per_second)
     with av.open(file, "w", format=container.muxer, options=options) as movie:
         movie.metadata.update(form.metadata)
         stream = _stream(movie, form, mean_hz(pts, form.nominal_hz, container))
@@ -110,18 +124,31 @@ def _encode(file: PartFile, pictures: Iterable[av.VideoFrame], pts: Ticks, form:
             picture.pts = int(pts[index])
             picture.duration = int(shown[index])
             picture.time_base = tick
-            movie.mux(stream.encode(picture))
+            _mux(movie, stream.encode(picture), claimed)
             on_frame(index)
-        movie.mux(stream.encode(None))
+        _mux(movie, stream.encode(None), claimed)
+    for old, new in container.head_changes:
+        file.replace_head(old, new)
+
+
+def _mux(movie: av.container.OutputContainer, packets: Iterable[Packet[VideoStream]],
+         claimed: Fraction) -> None:
+    for packet in packets:
+        packet.time_base = claimed
+        movie.mux(packet)
 
 
 def _stream(movie: av.container.OutputContainer, form: MovieFormat, frames_per_second: float
             ) -> VideoStream:
-    row = form.preset
+    row, codec = form.preset, CODECS[form.preset.codec]
     rate = Fraction(frames_per_second).limit_denominator(1001) or Fraction(1, 1001)
     group = max(_FEWEST_KEYFRAME_FRAMES, round(frames_per_second * row.keyframe_s))
-    stream = movie.add_stream("libx264", rate=rate, options={
-        "preset": row.speed, "crf": str(row.crf), "profile": "high", "g": str(group)})
+    quality = Quality(row.crf, None, row.speed, group, 0)
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells its whole set-up otherwise
+    stream: VideoStream = movie.add_stream(  # type: ignore[assignment]  # of a video encoder
+        codec.encoder, rate=rate, options=dict(codec.options(quality)))
+    if codec.tag and form.container is MP4:
+        stream.codec_context.codec_tag = codec.tag
     stream.width, stream.height, stream.pix_fmt = form.width, form.height, "yuv420p"
     stream.codec_context.time_base = Fraction(1, form.container.ticks_per_second)
     _tag(stream, form.colours)
@@ -140,4 +167,6 @@ def _tag(stream: VideoStream, colours: Colours) -> None:
 def encoder_name(preset: Preset) -> str:
     """What encoded a movie, for its sidecar."""
     avcodec = ".".join(map(str, av.library_versions["libavcodec"]))
-    return f"libx264 {preset.speed} crf {preset.crf} by PyAV {av.__version__}, libavcodec {avcodec}"
+    encoder = CODECS[preset.codec].encoder
+    return (f"{encoder} {preset.speed} crf {preset.crf} by PyAV {av.__version__}, libavcodec "
+            f"{avcodec}")

@@ -25,7 +25,7 @@ from fieldrec.core.errors import (
 )
 from fieldrec.core.model import Export
 from fieldrec.export import sidecar
-from fieldrec.export.encoding import MovieFormat, PartFile, encode, encoder_name
+from fieldrec.export.encoding import MovieFormat, PartFile, encode
 from fieldrec.export.part import (
     discard,
     errors_in_one_line,
@@ -132,8 +132,8 @@ class _Work:
                         verified_at_ns=time.time_ns())
         try:
             durable.rename(self.part, self.target)
-            sidecar.write(export, self._source(), quality=quality,
-                          encoder=encoder_name(self.preset), rules=rules)
+            sidecar.write(export, self._source(), preset=self.preset, quality=quality,
+                          rules=rules)
         except BaseException:
             if not self.part.exists():
                 discard(sidecar.sidecar_path(self.target))

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from fieldrec.core import durable
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.model import Export, FrameSpec
+from fieldrec.export.codecs import CODECS
+from fieldrec.export.encoding import encoder_name
+from fieldrec.export.presets import Preset
 from fieldrec.export.verify import Quality, file_digest
 
 FORMAT = "fieldrec-export"
@@ -62,7 +65,7 @@ def sidecar_path(export: Path) -> Path:
     return export.with_name(export.name + ".json")
 
 
-def write(export: Export, source: Source, *, quality: Quality, encoder: str,
+def write(export: Export, source: Source, *, preset: Preset, quality: Quality,
           rules: dict[str, Any], form: str = FORMAT, more: Mapping[str, Any] | None = None) -> None:
     """Commit the export: after this it exists. Blocks for two syncs; StoreFull, SyncFailed.
 
@@ -76,7 +79,8 @@ def write(export: Export, source: Source, *, quality: Quality, encoder: str,
         "user_metadata": source.user_metadata,
         "file": {"name": export.path.name, "size_bytes": export.size_bytes,
                  "xxh64": export.digest},
-        "preset": export.preset, "encoder": encoder, "codec": "H.264 High",
+        "preset": export.preset, "encoder": encoder_name(preset),
+        "codec": CODECS[preset.codec].title,
         "frame_count": export.frame_count, "verified_at_ns": export.verified_at_ns,
         "quality": asdict(quality),
         "frames": frames, "rules": rules, **more,

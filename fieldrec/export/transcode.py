@@ -32,7 +32,7 @@ from fieldrec.core.errors import (
 from fieldrec.core.model import Export
 from fieldrec.export import sidecar
 from fieldrec.export.containers import CONTAINERS, Container
-from fieldrec.export.encoding import MovieFormat, PartFile, encode, encoder_name
+from fieldrec.export.encoding import MovieFormat, PartFile, encode
 from fieldrec.export.part import (
     discard,
     errors_in_one_line,
@@ -187,7 +187,7 @@ class _Work:
         _refuse_target(self.target, "")
         try:
             durable.rename(self.part, self.target)
-            sidecar.write(made, self._source(), quality=quality, encoder=encoder_name(self.preset),
+            sidecar.write(made, self._source(), preset=self.preset, quality=quality,
                           rules=self._rules(pictures), form=sidecar.TRANSCODE_FORMAT, more=more)
         except BaseException:
             if not self.part.exists():

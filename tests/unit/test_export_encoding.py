@@ -25,6 +25,7 @@ from fieldrec.export.timing import Ticks, ticks
 from tests.fakes.export_content import BGR, MONO, Pixels, moving, uneven_times
 
 HIGH = preset("High")
+PROFILES = {"h264": "High", "hevc": "Main", "vp9": "Profile 0", "av1": "Main"}
 needs_ffprobe = pytest.mark.skipif(shutil.which("ffprobe") is None,
                                    reason="ffprobe is not installed (package ffmpeg)")
 
@@ -56,7 +57,7 @@ def ffprobe(path: Path, entries: str) -> Any:
 @needs_ffprobe
 @pytest.mark.parametrize("row", PRESETS, ids=lambda row: row.name)
 @pytest.mark.parametrize("spec", [MONO, BGR], ids=["mono", "bgr"])
-def test_ffprobe_sees_h264_high_with_the_frames_times(tmp_path: Path, spec: FrameSpec, row: Preset
+def test_ffprobe_sees_the_codec_with_the_frames_times(tmp_path: Path, spec: FrameSpec, row: Preset
                                                       ) -> None:
     times_ns = uneven_times(75)
     pts, moved = ticks(times_ns)
@@ -66,7 +67,7 @@ def test_ffprobe_sees_h264_high_with_the_frames_times(tmp_path: Path, spec: Fram
     found = ffprobe(path, "stream:format=duration,start_time:format_tags:frame=pts,pts_time")
     stream = found["streams"][0]
     assert (stream["codec_name"], stream["profile"], stream["pix_fmt"]) == (
-        "h264", "High", "yuv420p")
+        row.codec, PROFILES[row.codec], "yuv420p")
     assert (stream["color_range"], stream["color_space"]) == ("tv", "smpte170m")
     assert (stream["time_base"], stream["nb_frames"]) == ("1/90000", "75")
     seconds = np.array([float(frame["pts_time"]) for frame in found["frames"]])

@@ -14,6 +14,8 @@ import pytest
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.model import Export
 from fieldrec.export import sidecar
+from fieldrec.export.encoding import encoder_name
+from fieldrec.export.presets import preset
 from fieldrec.export.verify import Quality, file_digest
 from tests.fakes.export_content import BGR
 
@@ -32,8 +34,8 @@ def written(folder: Path, **user: Any) -> tuple[Export, dict[str, Any]]:
     path.write_bytes(b"a movie")
     export = Export(path=path, preset="High", frame_count=3, size_bytes=7,
                     digest=file_digest(path, NEVER), verified_at_ns=77)
-    sidecar.write(export, source(**user), quality=Quality(38.5, 41.0), encoder="libx264",
-                  rules={"range": "limited"})
+    sidecar.write(export, source(**user), preset=preset("High"),
+                  quality=Quality(38.5, 41.0), rules={"range": "limited"})
     return export, json.loads((folder / "bees.high.mp4.json").read_text())
 
 
@@ -50,7 +52,8 @@ def test_it_says_everything(tmp_path: Path) -> None:
         "user_metadata": {"observer": "Ada", "fieldrec": {
             "camera_serial": "cam-7", "dropped": 2, "lost": 1}},
         "file": {"name": "bees.high.mp4", "size_bytes": 7, "xxh64": export.digest},
-        "preset": "High", "encoder": "libx264", "codec": "H.264 High", "frame_count": 3,
+        "preset": "High", "encoder": encoder_name(preset("High")), "codec": "H.264 High",
+        "frame_count": 3,
         "verified_at_ns": 77, "quality": {"psnr_min_db": 38.5, "psnr_mean_db": 41.0},
         "frames": {"number": [5, 6, 9], "time_ns": [1000, 2000, 5000]},
         "rules": {"range": "limited"},

@@ -58,9 +58,9 @@ def test_rate_is_nominal_or_else_measured() -> None:
     assert mean_hz(np.array([0, 1500, 3000]), 0.0) == 60.0
 
 
-def test_matroska_counts_milliseconds() -> None:
-    pts, moved = ticks(times(0, 16_666_667, 16_900_000, 1_000_400_000, 9 * 3600 * 10**9), MKV)
-    assert pts.tolist() == [0, 17, 18, 1000, 9 * 3600 * 1000]
+def test_matroska_counts_ten_microseconds() -> None:
+    pts, moved = ticks(times(0, 16_666_667, 16_669_000, 1_000_400_000, 9 * 3600 * 10**9), MKV)
+    assert pts.tolist() == [0, 1667, 1668, 100_040, 9 * 3600 * 100_000]
     assert moved == 1
-    assert durations(np.array([0]), 50.0, MKV).tolist() == [20]
-    assert mean_hz(np.array([0, 20, 40]), 0.0, MKV) == 50.0
+    assert durations(np.array([0]), 50.0, MKV).tolist() == [2000]
+    assert mean_hz(np.array([0, 2000, 4000]), 0.0, MKV) == 50.0
