@@ -1,16 +1,20 @@
 """The sync thread of one recording (`sync-<camera>`): frames become durable on a timer (I8).
 
 Every half of `durability_s`, counted from the beginning of one sync to the next, it calls the
-store's sync, so that a frame is durable at most that long plus one sync after it was written. What
-fails is kept for the store thread, which alone may act on it: a failed sync is never repeated on
-the same chunk, so this thread rests until the store thread has dealt with it.
+store's sync, so that a frame is durable at most that long plus one sync after it was written. The
+threads of all cameras wake at the same moments, so that stores on one file system can share a sync
+(store/shared_sync.py). What fails is kept for the store thread, which alone may act on it: a failed
+sync is never repeated on the same chunk, so this thread rests until the store thread has dealt with
+it.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from fieldrec.core.errors import FieldrecError, StoreError
@@ -26,12 +30,20 @@ class Syncable(Protocol):
         ...
 
 
+def due_s(began_s: float, interval_s: float) -> float:
+    """When the sync after the one that began at `began_s` is due: the next of the moments that all
+    threads with this interval have in common. What took longer is followed at once."""
+    return (math.floor(began_s / interval_s) + 1) * interval_s
+
+
 class Syncer:
     """One thread that calls `store.sync()` every `interval_s` seconds until :meth:`stop`."""
 
-    def __init__(self, key: str, store: Syncable, interval_s: float) -> None:
+    def __init__(self, key: str, store: Syncable, interval_s: float, *,
+                 now_s: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._interval_s = interval_s
+        self._now_s = now_s
         self._wake = threading.Event()
         self._failure: FieldrecError | None = None
         self._thread = threading.Thread(target=self._run, name=f"sync-{key}")
@@ -56,9 +68,9 @@ class Syncer:
             self._thread.join()
 
     def _run(self) -> None:
-        due_s = time.monotonic() + self._interval_s
-        while not self._wake.wait(max(0.0, due_s - time.monotonic())):
-            due_s = time.monotonic() + self._interval_s
+        began_s = self._now_s()
+        while not self._wake.wait(max(0.0, due_s(began_s, self._interval_s) - self._now_s())):
+            began_s = self._now_s()
             if self._failure is None:
                 self._sync()
 

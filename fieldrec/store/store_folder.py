@@ -17,7 +17,7 @@ from typing import Any
 
 from fieldrec.core import durable
 from fieldrec.core.errors import LockedError, StoreError, SyncFailed
-from fieldrec.store import layout
+from fieldrec.store import layout, shared_sync
 from fieldrec.store.chunk import as_store_error
 from fieldrec.store.metadata import METADATA_NAME, metadata_text
 
@@ -44,14 +44,14 @@ class StoreFolder:
         self.user = dict(user)
         self._store = store
         self._reserve_bytes = reserve_bytes
-        self._descriptor = -1
+        self._syncs: shared_sync.Member | None = None
         self._lock = -1
         text = self._text(self.user)
         self._made = self._make(may_exist)
         try:
             self._take_lock()
             durable.write_atomic(path / METADATA_NAME, text)
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._syncs = shared_sync.join(path)
         except (OSError, StoreError, LockedError) as error:
             self.remove()
             if isinstance(error, OSError):
@@ -107,9 +107,16 @@ class StoreFolder:
         return self._lock >= 0
 
     def sync(self) -> None:
-        """Make all that was written to its file system durable. SyncFailed. Any thread, but not
-        beside :meth:`let_go`; blocks for as long as the disk takes."""
-        durable.sync_filesystem(self._descriptor, self.path)
+        """Make all that was written to its file system durable. SyncFailed, also for what failed
+        since the last sync. Any thread, but not beside :meth:`let_go`; blocks for as long as the
+        disk takes. No effect once let go."""
+        if self._syncs is not None:
+            self._syncs.sync()
+
+    def sync_together(self) -> None:
+        """As :meth:`sync`, together with other stores on the same file system."""
+        if self._syncs is not None:
+            self._syncs.sync_together()
 
     def update_metadata(self, user: Mapping[str, Any]) -> None:
         """Replace the user's metadata, atomically; nothing is written when it is the same."""
@@ -147,9 +154,9 @@ class StoreFolder:
 
     def let_go(self) -> None:
         """Close what is held open, leaving all as it lies. Idempotent."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        syncs, self._syncs = self._syncs, None
+        if syncs is not None:
+            syncs.leave()
         lock, self._lock = self._lock, -1
         if lock >= 0:
             os.close(lock)  # frees the flock

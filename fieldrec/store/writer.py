@@ -83,6 +83,8 @@ class StoreWriter:
         self._sync_lock = threading.Lock()
         """Held while something is done with the chunk that the other thread must not cross."""
         self._distrusted = False
+        self._synced: tuple[Chunk | None, int] = None, 0
+        """The open chunk at the last sync, and how many frames it had."""
         self._folder = StoreFolder(
             path, new.store, user_metadata, may_exist=may_exist,
             reserve_bytes=2 * layout.index_size_bound(self._kind.most_frames)
@@ -225,7 +227,7 @@ class StoreWriter:
 
     def sync(self) -> None:
         """Make every frame and all extra data so far durable. Sync thread; blocks for as long as
-        the disk takes. No effect once closed.
+        the disk takes, together with other stores. No effect once closed, or with nothing new.
 
         SyncFailed: have the store thread call :meth:`next_chunk_after_sync_failure`. (Should that
         thread end the chunk first, it verifies it instead of trusting it.)
@@ -233,14 +235,17 @@ class StoreWriter:
         with self._sync_lock:
             if not self._folder.is_open:
                 return
-            appended = self.interim.appended
-            self._journal_extra()
-            self._sync_filesystem()
+            appended, chunk = self.interim.appended, self._chunk
+            at = chunk, 0 if chunk is None else chunk.count
+            if at != self._synced or self._extra.unwritten:
+                self._journal_extra()
+                self._trust(self._folder.sync_together)
+                self._synced = at
             self._write_interim(appended)
 
-    def _sync_filesystem(self) -> None:
+    def _trust(self, sync: Callable[[], None]) -> None:
         try:
-            self._folder.sync()
+            sync()
         except SyncFailed:
             self._distrusted = True
             raise
@@ -287,7 +292,7 @@ class StoreWriter:
             with self._sync_lock:
                 self.interim.end()
                 if not self._distrusted:
-                    self._sync_filesystem()
+                    self._trust(self._folder.sync)
             kept = self._index_chunk(chunk)
         except SyncFailed:  # the next try verifies first
             self._distrusted = True
