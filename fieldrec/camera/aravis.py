@@ -148,7 +148,7 @@ _IN_MEMORY: dict[str, tuple[Any, tuple[Any, ...]]] = {
 class Library:
     """The functions above, by name. GLib's come along: libaravis is linked against it."""
 
-    def __init__(self, soname: str = SONAME) -> None:
+    def __init__(self, soname: str) -> None:
         """CameraError when it is not installed, or too old."""
         try:
             waiting, quick = ctypes.CDLL(soname), ctypes.PyDLL(soname)
@@ -188,7 +188,7 @@ class Library:
 @functools.cache
 def library() -> Library:
     """The installed library, loaded once; CameraError (tried again next time) without."""
-    return Library()
+    return Library(SONAME)
 
 
 @dataclass(frozen=True, slots=True)
