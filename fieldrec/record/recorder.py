@@ -1,10 +1,12 @@
 """The recorder: the state machine of one camera, on the event loop.
 
-It decides when the camera opens, records and closes; the work is done elsewhere: blocking calls in
-its Worker (`recorder-<key>`), frames in the threads `cap-`, `store-` and `sync-<key>` (capture.py,
-storing.py, syncer.py). Verbs exclude each other, so that a stop given during a start stops what
-was started. Keeps I3 (a new store per recording) and I9: it waits for nothing but its camera and
-its disk.
+It decides when the camera opens, runs, records and closes; the work is done elsewhere: blocking
+calls in its Worker (`recorder-<key>`), frames in the threads `cap-`, `store-`, `sync-` and
+`turn-<key>` (capture.py, storing.py, syncer.py, turning.py). Verbs that start and stop exclude each
+other, so that a stop given during a start stops what was started; those for a recording under way
+(pause, split…) are done by the store thread between two frames and wait for nothing else. With
+`record.preroll_s` the camera runs, and costs its energy, all the time from READY on. Keeps I3 (a
+new store per recording) and I9: it waits for nothing but its camera and its disk.
 """
 
 from __future__ import annotations
@@ -14,28 +16,32 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any, TypeVar
 
 from fieldrec.camera import Camera
+from fieldrec.camera.parameters import Parameter, Value
 from fieldrec.config import RecordConfig, StoreConfig
-from fieldrec.core.clock import Anchor, Clock
+from fieldrec.core.clock import Clock
 from fieldrec.core.errors import CameraLost, FieldrecError, StateError
 from fieldrec.core.model import CameraState, ClockQuality, FrameSpec, Heat
 from fieldrec.core.snapshot import RecorderStatus
 from fieldrec.core.states import CAMERA, step
 from fieldrec.core.workers import Worker
-from fieldrec.record.capture import Capture, Patience
+from fieldrec.record.capture import Patience
 from fieldrec.record.clock_quality import clock_quality
+from fieldrec.record.listener import Listener
+from fieldrec.record.making import Making
+from fieldrec.record.outcome import Cause, Outcome
 from fieldrec.record.place import Place
-from fieldrec.record.ring import Ring, slots_for
-from fieldrec.record.storing import Cause, Listener, Outcome, Storing
-from fieldrec.record.syncer import Syncer
-from fieldrec.store.api.new_store import recording_metadata
-from fieldrec.store.writer import StoreWriter
+from fieldrec.record.series import Series
+from fieldrec.record.settings import Settings
+from fieldrec.record.storing import Storing
+from fieldrec.record.trigger import NewTrigger
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 STARTING_POLL_S = 0.1
 """How often a start that waits for the camera looks whether it was cancelled."""
@@ -49,27 +55,33 @@ class Recorder:
                  record: RecordConfig, timezone: str, clock: Clock,
                  on_change: Callable[[], None], metadata: Mapping[str, Any] | None = None,
                  patience: Patience | None = None,
-                 quality: Callable[[], ClockQuality] = clock_quality) -> None:
+                 quality: Callable[[], ClockQuality] = clock_quality,
+                 trigger: NewTrigger | None = None) -> None:
+        """`trigger`: instead of the one that the configuration names, where it names one."""
         self.key = key
         self.serial = serial
         self.metadata = dict(metadata or {})
         """User metadata of every recording of this camera."""
+        self.ring_max_bytes = record.ring_max_bytes
+        """This camera's share of the memory where :meth:`start` gives none, and before a start,
+        while the camera runs for its pre-roll."""
         self._camera = camera
-        self._store = store
         self._record = record
-        self._timezone = timezone
-        self._clock = clock
         self._on_change = on_change
         self._patience = patience or Patience()
-        self._quality = quality
+        self._making = Making(key, serial, camera, store, timezone, clock, self._patience, quality,
+                              trigger)
+        self._clock = clock
+        self._settings = Settings(camera)
         self._worker = Worker(f"recorder-{key}")
         self._control = asyncio.Lock()
         self._spec: FrameSpec | None = None
-        self._storing: Storing | None = None
+        self._run: Storing | None = None
+        self._series: Series | None = None
         self._ended: Storing | None = None
-        self._on_event: Callable[[str, str], None] = _ignore_event
-        self._on_ended: Callable[[Recorder, Outcome], None] = _ignore_end
-        self._on_closed: Callable[[Recorder, str, int], None] = _ignore_closed
+        self._on_event: Callable[[str, str], None] = _ignore
+        self._on_ended: Callable[[Recorder, Outcome], None] = _ignore
+        self._on_closed: Callable[[Recorder, str, int], None] = _ignore
         self._last = RecorderStatus(key=key, serial=serial, state=CameraState.CLOSED)
 
     @property
@@ -85,18 +97,25 @@ class Recorder:
     def listen(self, on_event: Callable[[str, str], None],
                on_ended: Callable[[Recorder, Outcome], None],
                on_closed: Callable[[Recorder, str, int], None] | None = None) -> None:
-        """Tell `on_event(text, severity)` what people should know, `on_ended` of the end of every
-        recording that had begun, and before it `on_closed(recorder, name, frame_count)` of each
-        store with frames in it that has ended; all on the loop."""
+        """Tell `on_event(text, severity)` what people should know, `on_ended` of the end of all
+        that was recorded between a start and its stop, or of a camera that failed while it only ran
+        for its pre-roll, and before it `on_closed(recorder, name, frame_count)` of each store with
+        frames in it that has ended, in order or INTERRUPTED; all on the loop."""
         self._on_event = on_event
         self._on_ended = on_ended
-        self._on_closed = on_closed or _ignore_closed
+        self._on_closed = on_closed or _ignore
 
     def status(self) -> RecorderStatus:
         """The camera and its recording now; after a recording, its last figures. Cheap."""
-        return self._last if self._storing is None else self._picture(self._storing)
+        run = self._run
+        if run is None:
+            return self._last
+        if self._series is not None:
+            return self._picture(run, self._series)
+        ring = run.ring_statistics()
+        return replace(self._last, preroll_frames=run.held_count, ring_slots=ring.slots)
 
-    # -- verbs -------------------------------------------------------------------------------------
+    # -- verbs: start and stop ---------------------------------------------------------------------
 
     async def open(self) -> None:
         """Open the camera; no effect when it is open. FAILED with the problem instead of raising.
@@ -107,45 +126,56 @@ class Recorder:
             if self.state in (CameraState.READY, CameraState.RECORDING):
                 return
             self._step(CameraState.OPENING)
+            listener = self._listener()
             try:
-                self._spec = await self._worker.run(lambda _: self._open_camera())
+                await self._worker.run(lambda stop: self._open_camera(stop, listener))
             except asyncio.CancelledError:
+                await self._end_run()
                 self._step(CameraState.CLOSED)
                 await self._worker.run(lambda _: self._camera.close())
                 raise
             except Exception as error:
                 if not isinstance(error, FieldrecError):
                     log.exception("camera %s failed in a way it should not", self.key)
+                await self._end_run()
                 self._step(CameraState.FAILED, str(error) or type(error).__name__)
             else:
-                self._last = replace(self._last, spec=self._spec)
                 self._step(CameraState.READY)
 
     async def start(self, place: Place, user_metadata: Mapping[str, Any],
                     barrier: threading.Barrier | None = None, *,
-                    ring_max_bytes: int | None = None) -> None:
-        """Record into a new store where `place` says; returns when the camera runs.
+                    ring_max_bytes: int | None = None, record: RecordConfig | None = None) -> None:
+        """Record into new stores where `place` says; returns when the camera runs and the first
+        store is there (with a trigger: when the camera runs).
 
         StateError unless READY; StoreError, CameraError when store or camera do not start: then
         nothing is left of it. Cancelled, it stops what it began and leaves nothing running.
         `barrier`: shared by the cameras that shall start together; broken when this one fails.
-        `ring_max_bytes`: this camera's share of the memory; None: all that the configuration gives.
+        `ring_max_bytes`: of a ring that is not there yet; None: :attr:`ring_max_bytes`. `record`:
+        split_after, trigger and pre-roll where they are not as configured; a camera that runs
+        already has the pre-roll that it has.
         """
+        begin = partial(self._begin, place=place, user_metadata=dict(user_metadata),
+                        barrier=barrier, record=record or self._record,
+                        ring_max_bytes=self.ring_max_bytes if ring_max_bytes is None
+                        else ring_max_bytes)
         try:
             async with self._control:
-                await self._start(place, user_metadata, barrier, ring_max_bytes)
+                await self._start(begin)
         except BaseException:
             if barrier is not None:
                 barrier.abort()
             raise
 
     async def stop(self, reason: str = "stopped") -> None:
-        """End the recording in order: capture, ring, store. No effect when there is none.
+        """End the recording in order: capture (unless it runs on for the next pre-roll), ring,
+        stores. No effect when there is none.
 
-        Returns when the store is closed, also when cancelled (then with the cancellation).
+        Returns when all stores are closed, also when cancelled (then with the cancellation).
         """
-        if self._storing is not None:
-            self._storing.request_stop(reason)
+        if self._run is not None and self._series is not None:
+            self._series.stop_reason = self._series.stop_reason or reason
+            self._run.request_stop(reason)
         async with self._control:
             await self._finish(reason)
 
@@ -156,6 +186,7 @@ class Recorder:
                 self._worker.close()
                 return
             await self._finish("stopped")
+            await self._end_run()
             try:
                 await self._worker.run(lambda _: self._close_camera())
             except CameraLost as error:
@@ -166,87 +197,197 @@ class Recorder:
                     self._step(CameraState.CLOSED)
                 self._worker.close()
 
+    # -- verbs: a recording under way --------------------------------------------------------------
+
+    async def pause(self) -> None:
+        """Leave frames out from now on, in the same store; they are neither dropped nor lost.
+        StateError when nothing is being recorded. No effect when paused."""
+        await self._ask(Storing.pause)
+
+    async def resume(self) -> None:
+        """Keep frames again. StateError unless paused."""
+        await self._ask(Storing.resume)
+
+    async def step(self, frames: int) -> None:
+        """While paused: keep exactly the next `frames` frames (1 or more), then be paused again.
+        Returns when they begin. StateError unless paused, and during a step."""
+        await self._ask(lambda run: run.step(frames))
+
+    async def split(self) -> None:
+        """Have the recording go on in a new store, without a frame lost or repeated. Returns when
+        that is being made; an event tells when it is used. StateError when there is nothing to
+        split."""
+        await self._ask(Storing.split)
+
+    def add_extra_data(self, **values: Any) -> None:
+        """Keep a record beside the newest frame of the recording; without one it goes nowhere."""
+        if self._run is not None and self._series is not None:
+            self._run.ask(partial(self._run.note, values))
+
+    # -- verbs: parameters -------------------------------------------------------------------------
+
+    async def parameters(self) -> tuple[Parameter, ...]:
+        """The camera's parameters with their values now; () when it has none. StateError unless it
+        is open, CameraError."""
+        async with self._control:
+            self._check_open()
+            return await self._worker.run(lambda _: self._in_its_thread(self._settings.parameters))
+
+    async def configure(self, values: Mapping[str, Value]) -> tuple[Parameter, ...]:
+        """Set parameters, all or, if one is wrong, none; they are set again whenever the camera is
+        opened later. All parameters then. While recording each change is in the extra data.
+
+        UsageError with what is allowed, StateError for one that cannot be changed while recording,
+        CameraError. A camera that only runs for its pre-roll is stopped for those."""
+        async with self._control:
+            self._check_open()
+            listener = self._listener()
+            found = await self._worker.run(lambda stop: self._configure(stop, values, listener))
+            self._on_change()
+            return found
+
     # -- on the loop -------------------------------------------------------------------------------
 
-    async def _start(self, place: Place, user_metadata: Mapping[str, Any],
-                     barrier: threading.Barrier | None, ring_max_bytes: int | None) -> None:
+    async def _start(self, begin: Callable[[threading.Event, Listener], None]) -> None:
         if self.state is not CameraState.READY:
             why = f": {self.problem}" if self.problem else ""
             raise StateError(f"camera {self.key} cannot record: it is {self.state.value}{why}")
-        listener = self._listener(asyncio.get_running_loop())
-        metadata = dict(user_metadata)
+        listener = self._listener()
         try:
-            await self._worker.run(
-                lambda stop: self._begin(stop, place, metadata, barrier, listener,
-                                         ring_max_bytes))
+            await self._worker.run(lambda stop: begin(stop, listener))
         except BaseException:
             await self._finish("start failed or was cancelled")
             raise
-        if self._storing is not None:  # a short file may have ended already
+        if self._series is not None:  # a short file may have ended already
             self._step(CameraState.RECORDING)
 
     async def _finish(self, reason: str) -> None:
-        storing = self._storing
-        if storing is None:
+        run, series = self._run, self._series
+        if run is None or series is None:
             return
-        storing.request_stop(reason)
+        series.stop_reason = series.stop_reason or reason
+        run.request_stop(reason)
         try:
-            await self._worker.run(lambda _: storing.join())
+            await self._worker.run(lambda _: series.join() if run.stays else run.join())
         finally:
-            self._settle(storing)
+            self._settle_series(series)
+            self._settle_run(run)
 
-    def _settle(self, storing: Storing) -> None:
-        """The recording has ended, by whatever cause: keep its figures, give its ring back."""
-        outcome = storing.outcome
-        if self._storing is not storing or outcome is None:
+    async def _end_run(self) -> None:
+        """Stop a camera that runs for its pre-roll."""
+        run = self._run
+        if run is not None:
+            run.end()
+            try:
+                await self._worker.run(lambda _: run.join())
+            finally:
+                self._settle_run(run)
+
+    def _settle_run(self, run: Storing) -> None:
+        """The camera has stopped, by whatever cause: give its ring back."""
+        outcome = run.outcome
+        if self._run is not run or outcome is None:
+            return
+        if self._series is not None:
+            self._settle_series(self._series)
+        self._run, self._ended = None, run
+        if outcome.cause is Cause.CAMERA and self.state is CameraState.READY:
+            self._step(CameraState.FAILED, outcome.problem)
+            self._on_ended(self, outcome)
+
+    def _settle_series(self, series: Series) -> None:
+        """The recording has ended, by whatever cause, and is closed: keep its figures."""
+        run, outcome = self._run, series.outcome
+        if self._series is not series or outcome is None or run is None:
             return
         self._last = replace(
-            self._picture(storing), recording="" if storing.empty else storing.path.name,
-            stop_reason=outcome.reason, ring_used=0, heat=Heat.NONE, measured_hz=0.0)
-        self._storing, self._ended = None, storing
-        failed = outcome.cause is Cause.CAMERA
-        after = CameraState.FAILED if failed else CameraState.READY
+            self._picture(run, series), recording=series.name if series.last_frame_ns else "",
+            stop_reason=outcome.reason, ring_used=0, heat=Heat.NONE, measured_hz=0.0, paused=False,
+            armed=False, preroll_frames=0)
+        self._series = None
+        if not run.stays:
+            self._run, self._ended = None, run
+        after = CameraState.FAILED if outcome.cause is Cause.CAMERA else CameraState.READY
         if self.state is not after:
             self._step(after, outcome.problem)
-        if self._last.recording and storing.frame_count:
-            self._on_closed(self, self._last.recording, storing.frame_count)
-        if storing.capture.started:
+        if run.capture.started:
             self._on_ended(self, outcome)
         self._on_change()
 
-    def _picture(self, storing: Storing) -> RecorderStatus:
-        ring = storing.ring_statistics()
+    def _picture(self, run: Storing, series: Series) -> RecorderStatus:
+        ring = run.ring_statistics()
         return replace(
-            self._last, recording=storing.path.name, frame_count=storing.frame_count,
-            dropped=storing.capture.dropped, lost=storing.lost, measured_hz=storing.measured_hz(),
-            written_bytes=storing.written_bytes, heat=ring.heat, ring_slots=ring.slots,
-            ring_used=ring.used, ring_peak=ring.peak, started_ns=storing.started_ns,
-            last_frame_ns=storing.last_frame_ns, stop_reason="")
+            self._last, recording=series.name, folder=series.folder,
+            frame_count=series.frame_count, dropped=series.dropped, lost=series.lost,
+            lost_runs=series.lost_runs, measured_hz=series.measured_hz(),
+            written_bytes=series.written_bytes, heat=ring.heat, ring_slots=ring.slots,
+            ring_used=ring.used, ring_peak=ring.peak, started_ns=series.started_ns,
+            first_frame_ns=series.first_frame_ns, last_frame_ns=series.last_frame_ns,
+            paused=series.paused, armed=series.armed, preroll_frames=run.held_count, stop_reason="")
 
     def _step(self, new: CameraState, problem: str = "") -> None:
         state = step(CAMERA, self.state, new, f"camera {self.key}")
         self._last = replace(self._last, state=state, problem=problem)
         self._on_change()
 
-    def _listener(self, loop: asyncio.AbstractEventLoop) -> Listener:
-        """What the store thread may call: each hands over to the loop and returns."""
+    async def _ask(self, call: Callable[[Storing], None]) -> None:
+        run = self._run
+        if run is None or self._series is None:
+            raise StateError(f"camera {self.key} is not recording")
+        await asyncio.wrap_future(run.ask(lambda: call(run)))
+
+    def _check_open(self) -> None:
+        if self.state not in (CameraState.READY, CameraState.RECORDING):
+            why = f": {self.problem}" if self.problem else ""
+            raise StateError(f"camera {self.key} is not open: it is {self.state.value}{why}")
+
+    def _listener(self) -> Listener:
+        """What the threads of a run may call: each hands over to the loop and returns."""
+        loop = asyncio.get_running_loop()
+
         def post(call: Callable[..., None], *arguments: Any) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to tell
                 loop.call_soon_threadsafe(call, *arguments)
 
-        return Listener(changed=lambda: post(self._on_change),
-                        event=lambda text, severity: post(self._on_event, text, severity),
-                        ended=lambda storing: post(self._settle, storing))
+        return Listener(
+            changed=lambda: post(self._on_change),
+            event=lambda text, severity: post(self._on_event, text, severity),
+            closed=lambda name, frames: post(self._on_closed, self, name, frames),
+            series_ended=lambda: post(self._look_at_ends), ended=lambda: post(self._look_at_ends))
+
+    def _look_at_ends(self) -> None:
+        """Something has ended."""
+        run, series = self._run, self._series
+        if run is not None and series is not None and (run.stays or run.outcome is not None):
+            self._settle_series(series)
+        if run is not None:
+            self._settle_run(run)
 
     # -- in the worker -----------------------------------------------------------------------------
 
-    def _open_camera(self) -> FrameSpec:
+    def _open_camera(self, stop: threading.Event, listener: Listener) -> None:
         self._close_camera()
         try:
-            return self._camera.open()
+            self._take_spec(self._camera.open())
+            spec, wrong = self._settings.set_again(self._opened())
+            self._take_spec(spec)
         except BaseException:
             self._camera.close()
             raise
+        if wrong:
+            listener.event(f"camera {self.key}: {wrong}", "warning")
+        self._stand_by(stop, listener)
+
+    def _take_spec(self, spec: FrameSpec) -> None:
+        self._spec = spec
+        self._last = replace(self._last, spec=spec)
+        if self._run is not None:
+            self._run.capture.expect(spec.nominal_hz)
+
+    def _opened(self) -> FrameSpec:
+        if self._spec is None:
+            raise StateError(f"camera {self.key} is not open")
+        return self._spec
 
     def _close_camera(self) -> None:
         """Close the camera, unless a thread still hangs in its driver: calls must not meet."""
@@ -257,51 +398,91 @@ class Recorder:
                                  "it in again")
         self._camera.close()
 
-    def _begin(self, stop: threading.Event, place: Place, user_metadata: dict[str, Any],
-               barrier: threading.Barrier | None, listener: Listener,
-               ring_max_bytes: int | None) -> None:
-        """Make ring and store, start the threads, wait until the camera runs.
+    def _stand_by(self, stop: threading.Event, listener: Listener) -> None:
+        """With a pre-roll: have the camera run. CameraError, StoreError when it does not."""
+        if self._record.preroll_s > 0:
+            run = self._making.run(self._opened(), self._record, listener, stays=True,
+                                   ring_max_bytes=self.ring_max_bytes, barrier=None)
+            self._run = run
+            self._go(stop, run)
 
-        What it has made is in `_storing` before it can fail or be cancelled: the caller ends it.
-        """
-        spec = self._spec
-        if spec is None:
-            raise StateError(f"camera {self.key} is not open")
-        most_bytes = self._record.ring_max_bytes if ring_max_bytes is None else ring_max_bytes
-        ring = Ring(spec, slots_for(spec, self._record.ring_s, most_bytes))
-        anchor = Anchor.take(self._clock)
-        path = place.next_path(anchor.epoch_ns)
-        writer = StoreWriter(path, spec, chunksize=self._store.chunksize,
-                             user_metadata=self._all_metadata(path, spec, user_metadata),
-                             timezone=self._timezone, created_epoch_ns=anchor.epoch_ns)
-        capture = Capture(self.key, self._camera, ring, nominal_hz=spec.nominal_hz,
-                          patience=self._patience, barrier=barrier)
-        syncer = Syncer(self.key, writer, self._store.durability_s / 2)
-        storing = self._storing = Storing(
-            self.key, writer=writer, ring=ring, capture=capture, syncer=syncer, anchor=anchor,
-            clock=self._clock, listener=listener, patience=self._patience)
-        storing.start()
-        while not capture.ready.wait(STARTING_POLL_S) and not stop.is_set():
+    def _go(self, stop: threading.Event, run: Storing) -> None:
+        """Start a run's threads and wait until the camera runs."""
+        run.start()
+        while not run.capture.ready.wait(STARTING_POLL_S) and not stop.is_set():
             pass
-        if not stop.is_set() and not capture.started:
-            storing.join()
-            raise capture.error or CameraLost(f"camera {self.key} did not start")
+        if not stop.is_set() and not run.capture.started:
+            run.join()
+            raise run.capture.error or CameraLost(f"camera {self.key} did not start")
 
-    def _all_metadata(self, path: Path, spec: FrameSpec, user_metadata: dict[str, Any]
-                      ) -> dict[str, Any]:
-        """The user's keys and ours; ours are not the user's to set."""
-        ours = {"camera_serial": self.serial, "clock_quality": self._quality().value,
-                "recording_name": path.name}
-        return recording_metadata({**user_metadata, "fieldrec": ours}, spec, self._timezone)
+    def _begin(self, stop: threading.Event, listener: Listener, *, place: Place,
+               user_metadata: dict[str, Any], barrier: threading.Barrier | None,
+               record: RecordConfig, ring_max_bytes: int) -> None:
+        """Begin a series, in the run there is or in one of its own.
+
+        What it has made is in `_run` and `_series` before it can be cancelled: the caller ends it.
+        """
+        now_ns = self._clock.monotonic_ns()
+        if self._ended is not None:
+            self._ended.join()
+        run = self._run
+        own = run is None
+        if run is None:
+            run = self._making.run(self._opened(), record, listener, stays=False, barrier=barrier,
+                                   ring_max_bytes=ring_max_bytes)
+        run.keep_from(now_ns)
+        try:
+            series = self._making.series(run, self._opened, record, place, user_metadata)
+            series.begin()
+        except BaseException:
+            run.keep_from(None)
+            raise
+        self._run, self._series = run, series
+        begun = run.begin(series)
+        if own:
+            self._go(stop, run)
+            return
+        if barrier is not None:  # the other cameras wait for all
+            with contextlib.suppress(threading.BrokenBarrierError):
+                barrier.wait(self._patience.together_s)
+        try:
+            begun.result()
+        except CameraLost as error:
+            series.finish(Outcome(Cause.CAMERA, f"camera lost: {error}", str(error)))
+            raise
+
+    def _in_its_thread(self, call: Callable[[], T]) -> T:
+        """Do something with the camera that nobody else may meanwhile."""
+        run = self._run
+        if run is None:
+            return call()
+        return run.capture.ask(call, self._patience.ask_s)
+
+    def _configure(self, stop: threading.Event, values: Mapping[str, Value], listener: Listener
+                   ) -> tuple[Parameter, ...]:
+        run = self._run
+        try:
+            return self._in_its_thread(lambda: self._change(values, run))
+        except StateError:
+            if run is None or self._series is not None:
+                raise
+        run.end()  # it only ran for its pre-roll: what came before would not fit what comes
+        run.join()
+        self._run, self._ended = None, run
+        try:
+            return self._change(values, None)
+        finally:
+            self._stand_by(stop, listener)
+
+    def _change(self, values: Mapping[str, Value], run: Storing | None) -> tuple[Parameter, ...]:
+        """Between two frames of `run`, if there is one."""
+        spec, changes = self._settings.change(values, running=run is not None)
+        self._take_spec(spec)
+        if run is not None:
+            for change in changes:
+                run.ask(partial(run.note, asdict(change)))
+        return self._settings.parameters()
 
 
-def _ignore_event(_text: str, _severity: str) -> None:
-    """Nobody listens."""
-
-
-def _ignore_end(_recorder: Recorder, _outcome: Outcome) -> None:
-    """Nobody listens."""
-
-
-def _ignore_closed(_recorder: Recorder, _name: str, _frame_count: int) -> None:
+def _ignore(*_: Any) -> None:
     """Nobody listens."""

@@ -161,8 +161,8 @@ class Ring:
     # -- anyone ------------------------------------------------------------------------------------
 
     def send(self, call: Callable[[], None]) -> None:
-        """Have the consumer run `call`, which must not raise, after the frames that are in the ring
-        now and before those that come later."""
+        """Have the consumer's :meth:`take` run `call`, and raise what it raises, after the frames
+        that are in the ring now and before those that come later."""
         self._queue.put(call)
 
     def statistics(self) -> RingStatistics:

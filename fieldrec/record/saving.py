@@ -32,9 +32,12 @@ from fieldrec.core.errors import (
 )
 from fieldrec.core.model import FrameHeader, FrameSpec
 from fieldrec.record.capture import Capture, Patience
+from fieldrec.record.listener import Listener
+from fieldrec.record.outcome import Cause
+from fieldrec.record.place import GivenPath
 from fieldrec.record.ring import Ring, slots_for
-from fieldrec.record.storing import Cause, Listener, Storing
-from fieldrec.record.syncer import Syncer
+from fieldrec.record.series import Series
+from fieldrec.record.storing import Storing
 from fieldrec.store import encodings
 from fieldrec.store.api.new_store import new_store, recording_metadata
 from fieldrec.store.frame_files import frame_files
@@ -216,41 +219,47 @@ def save_live(camera: Camera, plan: Plan, stop: threading.Event, on_progress: Pr
     camera = _Adapted(camera, plan)
     try:
         spec = camera.open()
-        clock = SystemClock()
-        ring = Ring(spec, slots_for(spec, record.ring_s, record.ring_max_bytes))
-        anchor = Anchor.take(clock)
-        patience = Patience()
-        writer = _writer(plan, spec, anchor.epoch_ns)
-        capture = Capture("save", camera, ring, nominal_hz=spec.nominal_hz, patience=patience,
-                          barrier=None)
-        ended = threading.Event()
-        storing = Storing(
-            "save", writer=writer, ring=ring, capture=capture,
-            syncer=Syncer("save", writer, store.durability_s / 2), anchor=anchor,
-            clock=clock, patience=patience,
-            listener=Listener(changed=lambda: None, event=lambda _text, _severity: None,
-                              ended=lambda _: ended.set()))
+        storing, series, ended = _live(camera, plan, spec, store, record)
         storing.start()
         while not ended.wait(LOOK_S):
-            on_progress("saving", storing.frame_count, plan.frames or 0)
+            on_progress("saving", series.frame_count, plan.frames or 0)
             if stop.is_set():
                 storing.request_stop("interrupted")
         storing.join()
-        return _outcome(storing)
+        return _outcome(storing, series, plan.path)
     finally:
         camera.close()
 
 
-def _outcome(storing: Storing) -> Saved:
-    outcome = storing.outcome
+def _live(camera: Camera, plan: Plan, spec: FrameSpec, store: StoreConfig, record: RecordConfig
+          ) -> tuple[Storing, Series, threading.Event]:
+    """A run, its one series, and what is set at its end."""
+    clock, patience, ended = SystemClock(), Patience(), threading.Event()
+    listener = Listener(changed=lambda: None, event=lambda _text, _severity: None,
+                        closed=lambda _name, _frames: None, series_ended=lambda: None,
+                        ended=ended.set)
+    ring = Ring(spec, slots_for(spec, record.ring_s, record.ring_max_bytes))
+    capture = Capture("save", camera, ring, nominal_hz=spec.nominal_hz, patience=patience,
+                      barrier=None)
+    storing = Storing("save", ring=ring, capture=capture, clock=clock, listener=listener,
+                      patience=patience)
+    series = Series("save", place=GivenPath(plan.path), capture=capture, ring=ring, clock=clock,
+                    new_writer=lambda _path, epoch_ns, _said: _writer(plan, spec, epoch_ns),
+                    anchor=Anchor.take(clock), listener=listener,
+                    sync_interval_s=store.durability_s / 2)
+    series.begin()
+    storing.begin(series)
+    return storing, series, ended
+
+
+def _outcome(storing: Storing, series: Series, path: Path) -> Saved:
+    outcome = series.outcome
     reason = "" if outcome is None else outcome.reason
-    saved = Saved(0 if storing.empty else storing.frame_count, storing.capture.dropped,
-                  storing.lost, reason)
+    saved = Saved(series.frame_count, storing.capture.dropped, series.lost, reason)
     if outcome is None or outcome.cause in (Cause.STOPPED, Cause.ENDED):
         return saved
     kinds: dict[Cause, type[FieldrecError]] = {Cause.FULL: StoreFull, Cause.CAMERA: CameraLost}
-    raise kinds.get(outcome.cause, StoreError)(
-        reason + _kept(saved.frame_count, storing.path))
+    raise kinds.get(outcome.cause, StoreError)(reason + _kept(saved.frame_count, path))
 
 
 class _Adapted:

@@ -1,303 +1,394 @@
-"""The store thread of one recording (`store-<camera>`): frames from the ring into the store.
+"""The store thread of one run of a camera (`store-<camera>`): from the camera's start to its stop.
 
-It owns the recording from the first frame to the end: drains the ring until the capture has closed
-it, deals with what the sync thread found, and then, whatever ended the recording, stops capture
-and sync and closes the store in order (I1). The loop only looks at its counters and is told, at
+It takes every frame out of the ring and knows what is to become of it: written, left out while
+paused, judged by a trigger, or held back in the ring, not copied, in case a recording begins
+(pre-roll). What is recorded between a start and its stop is a series (series.py); a run without
+pre-roll has one, and ends with it, a run with pre-roll goes on for the next. Verbs reach this
+thread through the ring, between two certain frames. The loop only looks at counters and is told, at
 most four times a second, that there is something new to see; frames never reach it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import enum
 import logging
+import math
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, InvalidStateError
+from typing import Any, TypeVar
 
-from fieldrec.core import durable
-from fieldrec.core.clock import Anchor, Clock
-from fieldrec.core.errors import CameraEnded, CameraLost, FieldrecError, StoreFull, SyncFailed
-from fieldrec.core.model import RecordingState
-from fieldrec.core.states import RECORDING, step
+from fieldrec.core.clock import Clock
+from fieldrec.core.errors import CameraEnded, CameraLost, FieldrecError, StateError
 from fieldrec.record.capture import Capture, Patience
-from fieldrec.record.ring import Ring, RingStatistics
-from fieldrec.record.syncer import Syncer
-from fieldrec.record.write_mode import WriteMode
-from fieldrec.store.writer import StoreWriter
+from fieldrec.record.listener import Listener
+from fieldrec.record.outcome import Cause, Outcome, outcome_of_store
+from fieldrec.record.ring import LEAST_SLOTS, Ring, RingStatistics, Slot
+from fieldrec.record.series import Series
+
+__all__ = ["Cause", "Listener", "Outcome", "Storing"]
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
-LOOK_NS = 250_000_000
-"""How often the rate is noted and the loop told, in frame time."""
-RATE_MARKS = 13
-"""Marks that the measured rate spans: 3 s."""
-CLOCK_CHECK_NS = 1_000_000_000
-CLOCK_STEP_NS = 50_000_000
-"""A wall clock that moved this far against the recording's anchor is written down."""
-
-
-class Cause(enum.Enum):
-    """What ended a recording."""
-
-    STOPPED = "stopped"
-    ENDED = "camera ended"
-    CAMERA = "camera failed"
-    FULL = "disk full"
-    STORE = "store failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a recording ended."""
-
-    cause: Cause
-    reason: str
-    """For people and for the store's metadata."""
-    problem: str = ""
-    """What is wrong with the camera; "" when nothing is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Whom the store thread tells; each is safe to call from any thread and does not block."""
-
-    changed: Callable[[], None]
-    event: Callable[[str, str], None]
-    """(text, severity)"""
-    ended: Callable[[Storing], None]
-    """The very last act of the thread."""
+HOLD_LOOK_NS = 1_000_000_000
+"""How often the loop is told of the frames that are held back, in frame time."""
 
 
 class Storing:
-    """One recording under way. Made and started by the recorder's worker; read by the loop."""
+    """One run under way. Made and started by the recorder's worker; read by the loop."""
 
-    def __init__(self, key: str, *, writer: StoreWriter, ring: Ring, capture: Capture,
-                 syncer: Syncer, anchor: Anchor, clock: Clock, listener: Listener,
-                 patience: Patience) -> None:
+    def __init__(self, key: str, *, ring: Ring, capture: Capture, clock: Clock, listener: Listener,
+                 patience: Patience, preroll_s: float = 0.0, most_held: int = 0,
+                 stays: bool = False) -> None:
+        """`preroll_s`, `most_held`: how much is held back, by time and in frames. `stays`: the
+        camera runs on when a series has ended."""
         self._key = key
-        self._writer = writer
-        self._ring = ring
-        self._syncer = syncer
-        self._anchor = anchor
+        self._ring = self.ring = ring
+        self._listener = self.listener = listener
         self._clock = clock
-        self._listener = listener
         self._patience = patience
-        self._stop_reason = ""
-        self._next_look_ns = 0
-        self._next_clock_check_ns = 0
-        self._known_step_ns = 0
-        self._write_mode = WriteMode()
-        self._marks: deque[tuple[int, int]] = deque(maxlen=RATE_MARKS)
+        self._preroll_ns = int(preroll_s * 1e9)
+        self._most_held = max(0, min(most_held, ring.statistics().slots - LEAST_SLOTS))
+        self._keep_from_ns: int | None = None
+        self._held: deque[Slot] = deque()
+        self._next_hold_look_ns = 0
+        self._handle: Callable[[Slot], None] = self._hold
+        self._trigger_failed = False
+        self._turns = -1
+        self._quiet_since_s = 0.0
+        self._asked: set[Future[Any]] = set()
+        self._asked_lock = threading.Lock()
+        self._over = False
+        self.stays = stays
         self.capture = capture
-        self.path = writer.path
-        self.started_ns = anchor.epoch_ns
-        self.state = RecordingState.OPENING
-        self.last_frame_ns: int | None = None
+        self.series: Series | None = None
+        """The one under way; it leaves when it is to be closed."""
         self.outcome: Outcome | None = None
-        """None until the recording has ended and its store is closed."""
+        """Why the camera stopped running; None while it runs."""
         self._thread = threading.Thread(target=self._run, name=f"store-{key}")
 
     # -- called by the recorder --------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the store, sync and capture threads, the consumer first."""
+        """Start the store and capture threads, the consumer first."""
         self._thread.start()
-        self._syncer.start()
         self.capture.start()
 
+    def keep_from(self, monotonic_ns: int | None) -> None:
+        """A series is being made that shall have what was held back then, and what comes: release
+        none of it. None: nobody will."""
+        self._keep_from_ns = None if monotonic_ns is None else monotonic_ns - self._preroll_ns
+
+    def begin(self, series: Series) -> Future[None]:
+        """Record what is held back, and what comes, into `series`, which has begun."""
+        return self.ask(lambda: self._take_on(series))
+
+    def ask(self, call: Callable[[], T]) -> Future[T]:
+        """Have the store thread call this between the frames that have come and those that will.
+
+        What it returns or raises comes back; CameraLost when the run is over. A disk that hangs
+        keeps it waiting.
+        """
+        answer: Future[T] = Future()
+        with self._asked_lock:
+            self._asked.add(answer)
+        self._ring.send(lambda: self._answer(answer, call))
+        if self._over:
+            self._refuse_asked()
+        return answer
+
     def request_stop(self, reason: str) -> None:
-        """Ask for an orderly end; the first reason given counts. Returns at once."""
-        self._stop_reason = self._stop_reason or reason
+        """Ask for an orderly end of the series under way, and of the run unless it stays; the
+        first reason given counts. Returns at once."""
+        series = self.series
+        if series is not None:
+            series.stop_reason = series.stop_reason or reason
+        if self.stays:
+            at_ns = self._clock.monotonic_ns()
+            self.ask(lambda: self._end_series(self._stopped(), at_ns))
+        else:
+            self.capture.request_stop()
+
+    def end(self) -> None:
+        """Ask for the end of the run, and of its series. Returns at once."""
+        self.stays = False
         self.capture.request_stop()
 
     def join(self) -> None:
-        """Block until the recording has ended, its store is closed and its threads are gone (but
-        a capture thread that hangs in the camera's driver)."""
-        self._thread.join()
+        """Block until the run has ended, its stores are closed and its threads are gone (but a
+        capture thread that hangs in the camera's driver)."""
+        if self._thread.ident is not None:
+            self._thread.join()
 
     @property
-    def written_bytes(self) -> int:
-        """Bytes that the store has written."""
-        return self._writer.written_bytes
-
-    @property
-    def frame_count(self) -> int:
-        """Frames in the store; falls when frames had to be given up after a failed sync."""
-        return self._writer.frame_count
-
-    @property
-    def lost(self) -> int:
-        """Frames that found the ring full, and frames given up after a failed sync."""
-        return self._ring.statistics().lost + self._writer.lost
-
-    @property
-    def empty(self) -> bool:
-        """Whether not one frame ever came; such a store is removed at the end."""
-        return self._writer.first_time_ns is None
+    def held_count(self) -> int:
+        """Frames that are held back from before a start."""
+        return self._ring.held
 
     def ring_statistics(self) -> RingStatistics:
         """How full the ring is."""
         return self._ring.statistics()
 
-    def measured_hz(self) -> float:
-        """Frames per second over the last three seconds, by the frames' own times."""
-        marks = list(self._marks)
-        if len(marks) < 2:
-            return 0.0
-        (first_ns, first_count), (last_ns, last_count) = marks[0], marks[-1]
-        silence_ns = self._clock.monotonic_ns() - last_ns
-        until_ns = last_ns if silence_ns < 4 * LOOK_NS else last_ns + silence_ns
-        return (last_count - first_count) * 1e9 / max(1, until_ns - first_ns)
+    # -- verbs: in the store thread, by ask --------------------------------------------------------
+
+    def pause(self) -> None:
+        """Leave frames out from now on. StateError when nothing is recorded."""
+        self._under_way().pause()
+        self._release_held()
+        self._choose()
+
+    def resume(self) -> None:
+        """Keep frames again, in the same store. StateError unless paused."""
+        self._under_way().resume()
+        self._choose()
+
+    def step(self, frames: int) -> None:
+        """Keep exactly so many frames, then be paused again. StateError unless paused."""
+        self._under_way().step(frames)
+        self._choose()
+
+    def split(self) -> None:
+        """Go on in a new store as soon as there is one. StateError when nothing is recorded."""
+        self._under_way().split()
+
+    def note(self, values: Mapping[str, Any]) -> None:
+        """Keep extra data, where something is being recorded."""
+        if self.series is not None:
+            self.series.note(values)
+
+    def _under_way(self) -> Series:
+        if self.series is None:
+            raise StateError(f"camera {self._key} is not recording")
+        return self.series
 
     # -- the thread --------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        outcome = self._store_frames()
-        self.outcome = self._close(outcome)
+        self._close(self._store_frames())
         self.capture.ready.set()
-        self._listener.ended(self)
+        self._listener.ended()
 
     def _store_frames(self) -> Outcome:
-        """Drain the ring to its end; say what ended the recording."""
-        try:
-            self._drain()
-        except StoreFull as error:
-            return Outcome(Cause.FULL, f"disk full: {error}")
-        except CameraLost as error:
-            return Outcome(Cause.CAMERA, f"camera lost: {error}", str(error))
-        except (FieldrecError, OSError) as error:
-            return Outcome(Cause.STORE, f"store failed: {error}")
-        except Exception as error:
-            log.exception("%s: the store thread failed in a way it should not", self._key)
-            return Outcome(Cause.STORE, f"store failed: {type(error).__name__}: {error}")
-        error_of_camera = self.capture.error
-        if error_of_camera is None:
-            return Outcome(Cause.STOPPED, self._stop_reason or "stopped")
-        if isinstance(error_of_camera, CameraEnded):
-            return Outcome(Cause.ENDED, f"camera ended: {error_of_camera}")
-        return Outcome(Cause.CAMERA, f"camera lost: {error_of_camera}", str(error_of_camera))
+        """Drain the ring to its end; say what ended the run."""
+        while True:
+            try:
+                self._drain()
+                return self._of_camera()
+            except CameraLost as error:
+                return Outcome(Cause.CAMERA, f"camera lost: {error}", str(error))
+            except (FieldrecError, OSError) as error:
+                outcome = outcome_of_store(error)
+            except Exception as error:
+                log.exception("%s: the store thread failed in a way it should not", self._key)
+                outcome = outcome_of_store(error)
+            if not self.stays or self.series is None:
+                return outcome
+            self._end_series(outcome, math.inf)
+
+    def _of_camera(self) -> Outcome:
+        error = self.capture.error
+        if error is None:
+            return self._stopped()
+        if isinstance(error, CameraEnded):
+            return Outcome(Cause.ENDED, f"camera ended: {error}")
+        return Outcome(Cause.CAMERA, f"camera lost: {error}", str(error))
+
+    def _stopped(self) -> Outcome:
+        reason = "" if self.series is None else self.series.stop_reason
+        return Outcome(Cause.STOPPED, reason or "stopped")
 
     def _drain(self) -> None:
-        """The frame path: besides the store's append about 3 µs per frame."""
-        ring, take_s, syncer = self._ring, self._patience.take_s, self._syncer
-        append, offset_ns = self._writer.append, self._anchor.time_ns(0)
-        quiet_s, turns = 0.0, 0
+        """The frame path. What is done with a frame releases it, now or later."""
+        ring, take_s = self._ring, self._patience.take_s
         while True:
             slot = ring.take(take_s)
-            if slot is None:
-                if ring.finished:
-                    return
-                quiet_s = quiet_s + take_s if turns == self.capture.turns else 0.0
-                turns = self.capture.turns
-                if quiet_s >= self._patience.hang_s:
-                    raise CameraLost(f"the camera's driver did not answer for {quiet_s:.0f} s")
-                self._settle_sync()
-                continue
-            quiet_s = 0.0
-            header = slot.header
-            time_ns = offset_ns + header.monotonic_ns
+            if slot is not None:
+                self._handle(slot)
+            elif ring.finished:
+                return
+            else:
+                self._nothing_came()
+
+    def _nothing_came(self) -> None:
+        now_s = time.monotonic()
+        if self._turns != self.capture.turns:
+            self._turns, self._quiet_since_s = self.capture.turns, now_s
+        elif now_s - self._quiet_since_s >= self._patience.hang_s:
+            raise CameraLost("the camera's driver did not answer for "
+                             f"{now_s - self._quiet_since_s:.0f} s")
+        if self.series is not None:
+            self.series.quiet()
+
+    def _choose(self) -> None:
+        """What becomes of a frame from now on."""
+        series = self.series
+        if series is None:
+            self._handle = self._hold
+        elif series.paused:
+            self._handle = self._leave_out
+        else:
+            self._handle = self._write if series.trigger is None else self._judge
+
+    # -- what becomes of a frame -------------------------------------------------------------------
+
+    def _write(self, slot: Slot) -> None:
+        series = self._under_way()
+        try:
+            series.write(slot)
+        finally:
+            self._ring.release()
+        if series.paused:  # a step is over
+            self._choose()
+
+    def _leave_out(self, slot: Slot) -> None:
+        try:
+            self._under_way().leave_out(slot)
+        finally:
+            self._ring.release()
+
+    def _judge(self, slot: Slot) -> None:
+        """Between events frames are held back; an event begins with those."""
+        series = self._under_way()
+        if not self._wanted(series, slot):
+            if not series.armed:
+                series.end_part("event over")
+            self._hold(slot)
+            return
+        begins = series.armed
+        if begins:
+            self._begin_event(series, slot)
+        self._write(slot)
+        if begins:
+            series.note_trigger(slot.header)
+
+    def _wanted(self, series: Series, slot: Slot) -> bool:
+        """A trigger that fails must not cost a frame: everything is kept from then on."""
+        if series.trigger is None or self._trigger_failed:
+            return True
+        try:
+            return series.trigger.wants(slot.pixels, slot.header.monotonic_ns)
+        except Exception as error:
+            log.exception("%s: the trigger failed", self._key)
+            self._listener.event(f"camera {self._key}: its trigger failed ({error}); everything is "
+                                 "recorded", "error")
+            self._trigger_failed = True
+            return True
+
+    def _begin_event(self, series: Series, slot: Slot) -> None:
+        now_ns = slot.header.monotonic_ns
+        try:
+            self._trim(now_ns)
+            series.begin_part(now_ns)
+            self._write_held(series)
+        except BaseException:
+            self._held.append(slot)  # slots go back in their order: this is the newest
+            self._ring.held = len(self._held)
+            raise
+
+    def _hold(self, slot: Slot) -> None:
+        now_ns = slot.header.monotonic_ns
+        self._held.append(slot)
+        self._trim(now_ns)
+        if now_ns >= self._next_hold_look_ns:
+            self._next_hold_look_ns = now_ns + HOLD_LOOK_NS
+            self._listener.changed()
+
+    def _trim(self, now_ns: int) -> None:
+        """Release what is too old to be part of a pre-roll, or too much."""
+        held, keep_from_ns, most = self._held, self._keep_from_ns, self._most_held
+        if keep_from_ns is None:
+            keep_from_ns = now_ns - self._preroll_ns
+        else:  # a recording is about to begin: only a full ring may cost a frame now
+            most = len(held)
+        while held and (len(held) > most or held[0].header.monotonic_ns < keep_from_ns):
+            held.popleft()
+            self._ring.release()
+        self._ring.held = len(held)
+
+    def _write_held(self, series: Series) -> None:
+        """Begin with what was held back."""
+        held, self._keep_from_ns = self._held, None
+        count = len(held)
+        if held:
+            series.ignore_before(held[0].header.monotonic_ns)
+        while held:
+            slot = held.popleft()
+            self._ring.held = len(held)
             try:
-                append(slot.pixels, header.number, time_ns, header.device_time_ns)
-            except SyncFailed as error:  # the frame is written; its chunk is not to be trusted
-                self._next_chunk(error)
-            ring.release()
-            self.last_frame_ns = time_ns
-            if header.monotonic_ns >= self._next_look_ns or syncer.failure is not None:
-                self._look(header.monotonic_ns)
+                series.write(slot)
+            finally:
+                self._ring.release()
+        if count:
+            series.note({"preroll_frames": count})
 
-    def _look(self, monotonic_ns: int) -> None:
-        """What is due a few times a second, at a frame's arrival."""
-        self._next_look_ns = monotonic_ns + LOOK_NS
-        if self.state is RecordingState.OPENING:
-            self.state = step(RECORDING, self.state, RecordingState.RECORDING, str(self.path))
-        self._marks.append((monotonic_ns, self.frame_count))
-        self._writer.write_past_cache(self._write_mode.look(
-            self._ring.statistics().heat, self.frame_count, self._clock.monotonic_ns()))
-        self._settle_sync()
-        self._write_lost_runs()
-        if monotonic_ns >= self._next_clock_check_ns:
-            self._next_clock_check_ns = monotonic_ns + CLOCK_CHECK_NS
-            self._check_clock()
-        self._listener.changed()
+    def _release_held(self) -> None:
+        while self._held:
+            self._held.popleft()
+            self._ring.release()
+        self._ring.held = 0
 
-    def _settle_sync(self) -> None:
-        """A failed sync: the chunk is not to be trusted, go on in the next one and say so."""
-        failure = self._syncer.failure
-        if failure is None:
+    # -- series ------------------------------------------------------------------------------------
+
+    def _take_on(self, series: Series) -> None:
+        """It begins at once; writing what is held back is not what who asked waits for."""
+        self.series = series
+        self._ring.send(lambda: self._begin_with_held(series))
+
+    def _begin_with_held(self, series: Series) -> None:
+        if self.series is not series:  # it has been stopped meanwhile
             return
-        if not isinstance(failure, SyncFailed):
-            raise failure
-        self._next_chunk(failure)
-        self._syncer.resume()
+        self._trigger_failed = False
+        if series.trigger is None:
+            self._trim(self._clock.monotonic_ns())
+            self._write_held(series)
+        self._keep_from_ns = None
+        self._choose()
 
-    def _next_chunk(self, failure: SyncFailed) -> None:
-        self._writer.next_chunk_after_sync_failure()
-        self._listener.event(f"{self.path.name}: {failure}; going on in a new chunk", "error")
+    def _end_series(self, outcome: Outcome, until_ns: float) -> None:
+        """The frames to come are held back for the next one."""
+        series, self.series = self.series, None
+        self._keep_from_ns = None
+        self._choose()
+        if series is not None:
+            series.finish(outcome, until_ns)
 
-    def _write_lost_runs(self) -> None:
-        runs = self.capture.lost_runs
-        while runs:
-            run = runs.popleft()
-            self._writer.add_extra_data(
-                lost_first_number=run.first_number, lost_last_number=run.last_number,
-                lost_count=run.count,
-                lost_first_time_ns=self._anchor.time_ns(run.first_monotonic_ns),
-                lost_last_time_ns=self._anchor.time_ns(run.last_monotonic_ns))
-
-    def _check_clock(self) -> None:
-        """Write both readings down when the wall clock stepped; frame times go on by the anchor."""
-        now = Anchor.take(self._clock)
-        recording_ns = self._anchor.time_ns(now.monotonic_ns)
-        step_ns = now.epoch_ns - recording_ns
-        if abs(step_ns - self._known_step_ns) <= CLOCK_STEP_NS:
+    def _answer(self, answer: Future[T], call: Callable[[], T]) -> None:
+        with self._asked_lock:
+            self._asked.discard(answer)
+        if not answer.set_running_or_notify_cancel():
             return
-        moved_s = (step_ns - self._known_step_ns) / 1e9
-        self._known_step_ns = step_ns
-        self._writer.add_extra_data(clock_step=True, clock_wall_ns=now.epoch_ns,
-                                    clock_recording_ns=recording_ns)
-        self._listener.event(f"{self.path.name}: the wall clock moved by {moved_s:+.3f} s; frame "
-                             "times go on by the clock at start", "warning")
+        try:
+            answer.set_result(call())
+        except Exception as error:  # noqa: BLE001 - it belongs to who asked
+            answer.set_exception(error)
+
+    def _refuse_asked(self) -> None:
+        with self._asked_lock:
+            asked, self._asked = self._asked, set()
+        for answer in asked:
+            with contextlib.suppress(InvalidStateError):
+                answer.set_exception(CameraLost(f"camera {self._key} has stopped running"))
 
     # -- the end -----------------------------------------------------------------------------------
 
-    def _close(self, outcome: Outcome) -> Outcome:
-        """Stop capture and sync, then close the store, or remove it when it is empty."""
+    def _close(self, outcome: Outcome) -> None:
+        """Stop the capture, then close what is open."""
         self.capture.request_stop()
         if not self.capture.join(self._patience.hang_s):
             problem = "the camera's driver does not answer; unplug the camera"
             outcome = Outcome(Cause.CAMERA, outcome.reason, outcome.problem or problem)
-        self._syncer.stop()
-        if self.empty:
-            return self._remove(outcome)
-        if self.state is RecordingState.OPENING:
-            self.state = step(RECORDING, self.state, RecordingState.RECORDING, str(self.path))
-        if outcome.cause is Cause.STORE:
-            return self._abandon(outcome)
-        self.state = step(RECORDING, self.state, RecordingState.CLOSING, str(self.path))
+        self._over = True
         try:
-            self._write_lost_runs()
-            self._writer.close({"dropped": self.capture.dropped,
-                                "lost": self._ring.statistics().lost,
-                                "stop_reason": outcome.reason})
-        except Exception as error:
-            log.exception("%s: closing failed", self.path)
-            return self._abandon(Outcome(Cause.STORE, f"{outcome.reason}; closing failed: {error}",
-                                         outcome.problem))
-        self.state = step(RECORDING, self.state, RecordingState.COMPLETE, str(self.path))
-        return outcome
-
-    def _abandon(self, outcome: Outcome) -> Outcome:
-        """Leave the store as it is, lock file and all, for recover."""
-        self._writer.abandon()
-        self.state = step(RECORDING, self.state, RecordingState.INTERRUPTED, str(self.path))
-        return outcome
-
-    def _remove(self, outcome: Outcome) -> Outcome:
-        """No frame was recorded: leave nothing half-made behind."""
-        self._writer.abandon()
-        self.state = step(RECORDING, self.state, RecordingState.FAILED, str(self.path))
-        with contextlib.suppress(FieldrecError, OSError):
-            durable.rmtree(self.path)
-        return outcome
+            self._ring.call_rest()
+        except (FieldrecError, OSError) as error:  # a series that began at the last moment
+            outcome = outcome_of_store(error)
+        self._refuse_asked()
+        self._release_held()
+        self.outcome = outcome
+        series, self.series = self.series, None
+        if series is not None:
+            series.finish(outcome)
+            series.join()

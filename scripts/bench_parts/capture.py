@@ -32,9 +32,11 @@ from fieldrec.core import durable
 from fieldrec.core.clock import Anchor, SystemClock
 from fieldrec.core.model import FrameHeader, FrameSpec
 from fieldrec.record.capture import Capture, Patience
+from fieldrec.record.listener import Listener
+from fieldrec.record.place import GivenPath
 from fieldrec.record.ring import Ring, slots_for
-from fieldrec.record.storing import Listener, Storing
-from fieldrec.record.syncer import Syncer
+from fieldrec.record.series import Series
+from fieldrec.record.storing import Storing
 from fieldrec.store.layout import npy_header
 from fieldrec.store.writer import StoreWriter
 
@@ -201,13 +203,19 @@ def _recording(design: str, key: str, options: Options, place: Path) -> tuple[An
     if design != "fieldrec":
         return Peer(PEERS[design](path, spec), ring, capture), ring
     anchor = Anchor.take(CLOCK)
-    writer = StoreWriter(path, spec, chunksize=CHUNKSIZE, user_metadata={}, timezone="UTC",
-                         created_epoch_ns=anchor.epoch_ns)
     listener = Listener(changed=lambda: None, event=lambda _text, _severity: None,
-                        ended=lambda _storing: None)
-    return Storing(key, writer=writer, ring=ring, capture=capture,
-                   syncer=Syncer(key, writer, 0.5), anchor=anchor, clock=CLOCK,
-                   listener=listener, patience=patience), ring
+                        closed=lambda _name, _frames: None, series_ended=lambda: None,
+                        ended=lambda: None)
+    storing = Storing(key, ring=ring, capture=capture, clock=CLOCK, listener=listener,
+                      patience=patience)
+    series = Series(key, place=GivenPath(path), capture=capture, ring=ring, anchor=anchor,
+                    clock=CLOCK, listener=listener, sync_interval_s=0.5,
+                    new_writer=lambda path, epoch_ns, _said: StoreWriter(
+                        path, spec, chunksize=CHUNKSIZE, user_metadata={}, timezone="UTC",
+                        created_epoch_ns=epoch_ns))
+    series.begin()
+    storing.begin(series)
+    return storing, ring
 
 
 def _cpu_s() -> float:
