@@ -9,6 +9,7 @@ frames come, by the ``cap-<camera>`` thread between two grabs.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from fieldrec.camera import Camera
-from fieldrec.core.errors import StateError, UsageError
+from fieldrec.core.errors import CameraError, StateError, UsageError
 from fieldrec.core.model import FrameSpec
 
 Value = bool | int | float | str
@@ -66,23 +67,55 @@ def configure(camera: Camera, values: Mapping[str, Value], *, running: bool) -> 
     """Check `values` against the camera's ranges and set them, all or (if one is wrong) none.
 
     UsageError with the allowed range or a near name; StateError for one that cannot be changed
-    while frames come (`running`).
+    while frames come (`running`). A value that only those before it make possible (an offset, once
+    the picture is smaller) is taken too; should a later one be wrong, those are set back.
     """
-    known = {parameter.name: parameter for parameter in parameters_of(camera)}
-    by_alias = {parameter.alias: parameter for parameter in known.values() if parameter.alias}
-    checked: dict[str, Value] = {}
-    for name, value in values.items():
-        parameter = known.get(name) or by_alias.get(name)
-        if parameter is None:
-            near = difflib.get_close_matches(name, [*known, *by_alias], n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has: {', '.join(known) or 'none'}"
-            raise UsageError(f"the camera has no parameter {name!r}; {hint}")
-        if running and not parameter.live:
-            raise StateError(f"{parameter.name} cannot be changed while recording; stop first")
-        checked[parameter.name] = check_value(parameter, value)
     if not isinstance(camera, Configurable):
         raise UsageError("this camera has no parameters")
+    known = camera.parameters()
+    named = {_named(known, name, running=running).name: value for name, value in values.items()}
+    present = {parameter.name: parameter for parameter in known}
+    try:
+        checked = {name: check_value(present[name], value) for name, value in named.items()}
+    except UsageError:
+        if len(named) == 1:
+            raise
+        return _one_by_one(camera, named, present)
     return camera.configure(checked)
+
+
+def _named(known: tuple[Parameter, ...], name: str, *, running: bool) -> Parameter:
+    """The parameter of this name or alias."""
+    for parameter in (*(one for one in known if one.name == name),
+                      *(one for one in known if one.alias and one.alias == name)):
+        if running and not parameter.live:
+            raise StateError(f"{parameter.name} cannot be changed while recording; stop first")
+        return parameter
+    names = [one.name for one in known]
+    near = difflib.get_close_matches(name, [*names, *(one.alias for one in known if one.alias)],
+                                     n=1)
+    hint = f"did you mean {near[0]}?" if near else f"it has: {', '.join(names) or 'none'}"
+    raise UsageError(f"the camera has no parameter {name!r}; {hint}")
+
+
+def _one_by_one(camera: Configurable, values: Mapping[str, Value],
+                before: Mapping[str, Parameter]) -> FrameSpec:
+    """Set each by the range it has then; when one is wrong, set those before it back."""
+    done: list[str] = []
+    spec = None
+    try:
+        for name, value in values.items():
+            now = next(one for one in camera.parameters() if one.name == name)
+            spec = camera.configure({name: check_value(now, value)})
+            done.append(name)
+    except (UsageError, CameraError):
+        for name in reversed(done):
+            with contextlib.suppress(CameraError):  # what went wrong first is what counts
+                camera.configure({name: before[name].value})
+        raise
+    if spec is None:
+        raise UsageError("no parameter was given")
+    return spec
 
 
 def check_value(parameter: Parameter, value: Value) -> Value:
@@ -111,7 +144,7 @@ def check_value(parameter: Parameter, value: Value) -> Value:
 def _number(parameter: Parameter, value: Value) -> int | float:
     try:
         number = float(value)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):  # what JSON or a person may send
         number = math.nan
     low = -math.inf if parameter.minimum is None else parameter.minimum
     high = math.inf if parameter.maximum is None else parameter.maximum
@@ -130,7 +163,7 @@ def _is_step(parameter: Parameter, number: float) -> bool:
 
 
 def allowed(parameter: Parameter) -> str:
-    """What the parameter may be, for people: "10 to 1e+06 us, in steps of 10"."""
+    """What the parameter may be, for people: "10 to 1000000 us, in steps of 10"."""
     if parameter.choices:
         return ", ".join(parameter.choices)
     if isinstance(parameter.value, bool):
@@ -141,11 +174,16 @@ def allowed(parameter: Parameter) -> str:
     unit = f" {parameter.unit}" if parameter.unit else ""
     low, high = parameter.minimum, parameter.maximum
     if low is not None and high is not None:
-        text = f"{low:g} to {high:g}{unit}"
+        text = f"{_figure(low)} to {_figure(high)}{unit}"
     elif low is not None:
-        text = f"{low:g}{unit} or more"
+        text = f"{_figure(low)}{unit} or more"
     elif high is not None:
-        text = f"up to {high:g}{unit}"
+        text = f"up to {_figure(high)}{unit}"
     else:
         text = kind + unit
-    return text if not parameter.increment else f"{text}, in steps of {parameter.increment:g}"
+    return text if not parameter.increment else f"{text}, in steps of {_figure(parameter.increment)}"
+
+
+def _figure(number: float) -> str:
+    """As people write it: no "1e+06"."""
+    return f"{number:.12g}"
