@@ -10,16 +10,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
+from fieldrec.camera.parameters import Parameter, Value
+from fieldrec.config.models import SplitConfig
 from fieldrec.core.errors import NotFoundError, StateError, UsageError
 from fieldrec.core.model import Drive, Job, JobKind, Recording, RecordingState
 from fieldrec.core.snapshot import Snapshot
 from fieldrec.export.presets import preset as find_preset
 from fieldrec.jobs.automation import exportable, has_export
 from fieldrec.jobs.job_queue import JobQueue
+from fieldrec.record.asked import Asked
 from fieldrec.record.naming import check_name
 from fieldrec.record.session import Session
+
+T = TypeVar("T")
 
 
 class Drives(Protocol):
@@ -38,13 +43,16 @@ class Control:
     """One box's commands. Built by the app; `session` and `drives` are None where a process has
     no cameras or watches no drives (a command on a folder without a daemon)."""
 
-    def __init__(self, *, recordings: Path, session: Session | None, queue: JobQueue,
+    def __init__(self, *, recordings: Sequence[Path], session: Session | None, queue: JobQueue,
                  drives: Drives | None, scan: Callable[[], Awaitable[Sequence[Recording]]],
                  snapshot: Callable[[], Snapshot], destinations: Sequence[str],
                  default_preset: str, changed: Callable[[], None],
+                 started: Callable[[], None] = lambda: None,
                  stopped: Callable[[], None] = lambda: None) -> None:
-        """`stopped` hears that somebody asked to stop, whether or not anything recorded."""
-        self._recordings = recordings
+        """`recordings`: every folder that they may lie in. `started` hears of every start, and of
+        jobs that were queued; `stopped` that somebody asked to stop, whether or not anything
+        recorded."""
+        self._recordings = tuple(recordings)
         self._session = session
         self._queue = queue
         self._drives = drives
@@ -53,6 +61,7 @@ class Control:
         self._destinations = tuple(destinations)
         self._default_preset = default_preset
         self._changed = changed
+        self._started = started
         self._stopped = stopped
         self._refusal = ""
         self._no_recording = ""
@@ -86,19 +95,45 @@ class Control:
     # -- recording -------------------------------------------------------------------------------
 
     async def start(self, name: str | None = None, metadata: Mapping[str, Any] | None = None,
-                    duration_s: float | None = None,
-                    cameras: Sequence[str] | None = None) -> list[str]:
-        """Start recording; returns the names given. StoreFull, CameraError, StateError refuse."""
-        self._check_open()
-        if self._session is None:
-            raise StateError("no cameras here: start the daemon with `fieldrec run`")
+                    duration_s: float | None = None, cameras: Sequence[str] | None = None, *,
+                    preroll_s: float | None = None, split_after: SplitConfig | None = None,
+                    trigger: Literal["none", "motion"] | None = None) -> list[str]:
+        """Start recording; returns the names given, none yet where a trigger decides. What is None
+        is as configured. StoreFull, CameraError, StateError refuse."""
+        session = self._may_record("start the daemon with `fieldrec run`")
         if self._no_recording:
             raise StateError(f"recording refused: {self._no_recording}")
         if name is not None:
             check_name(name)
-        names = await self._session.start(name, metadata, duration_s, cameras)
+        names = await session.start(Asked(name, metadata, duration_s, cameras, preroll_s,
+                                          split_after, trigger))
+        self._started()
         self._changed()
         return names
+
+    async def pause(self) -> list[str]:
+        """Keep no more frames until `resume`; the cameras that are paused. StateError when nothing
+        is being recorded."""
+        return await self._changing(self._may_record("nothing records").pause())
+
+    async def resume(self) -> list[str]:
+        """Go on after `pause`; the cameras."""
+        return await self._changing(self._may_record("nothing records").resume())
+
+    async def step(self, frames: int = 1) -> list[str]:
+        """While paused: keep the next `frames` frames of each camera; the cameras. UsageError."""
+        return await self._changing(self._may_record("nothing records").step(frames))
+
+    async def split(self) -> list[str]:
+        """Go on in new recordings without losing a frame; the cameras."""
+        return await self._changing(self._may_record("nothing records").split())
+
+    async def configure(self, camera: str, values: Mapping[str, Value] | None = None
+                        ) -> dict[str, tuple[Parameter, ...]]:
+        """Set a camera's parameters ("all": every camera's), or look at them; all of them then, by
+        camera. NotFoundError and UsageError name near matches and the allowed range."""
+        session = self._may_record("start the daemon with `fieldrec run`")
+        return await self._changing(session.configure(camera, values or {}))
 
     async def stop(self, reason: str = "stopped") -> list[str]:
         """Stop recording in order; returns the names of what was closed. No error when idle."""
@@ -182,6 +217,17 @@ class Control:
 
     # -- inside ----------------------------------------------------------------------------------
 
+    def _may_record(self, hint: str) -> Session:
+        self._check_open()
+        if self._session is None:
+            raise StateError(f"no cameras here: {hint}")
+        return self._session
+
+    async def _changing(self, act: Awaitable[T]) -> T:
+        done = await act
+        self._changed()
+        return done
+
     def _check_open(self) -> None:
         if self._refusal:
             raise StateError(self._refusal)
@@ -219,18 +265,21 @@ class Control:
             folder = path.resolve()
         except (OSError, ValueError, RuntimeError) as error:  # a loop of links, a NUL
             raise UsageError(f"destination {str(path)!r} cannot be used: {error}") from error
-        recordings = self._recordings.resolve()
-        if folder.is_relative_to(recordings) or recordings.is_relative_to(folder):
-            raise UsageError(f"destination {folder} is inside or around the recordings folder "
-                             f"{recordings}; choose a folder elsewhere")
+        for recordings in (one.resolve() for one in self._recordings):
+            if folder.is_relative_to(recordings) or recordings.is_relative_to(folder):
+                raise UsageError(f"destination {folder} is inside or around the recordings folder "
+                                 f"{recordings}; choose a folder elsewhere")
         if not folder.is_dir():
             raise NotFoundError(f"destination {folder} is not a folder; create it first")
         return folder
 
     async def _pick(self, names: Sequence[str] | None) -> list[Recording]:
-        found = {recording.name: recording for recording in await self._scan()}
+        recordings = await self._scan()
         if names is None:
-            return list(found.values())
+            return list(recordings)
+        found: dict[str, Recording] = {}
+        for recording in recordings:  # of one that somebody copied, what lies in the first folder
+            found.setdefault(recording.name, recording)
         picked = []
         for name in names:
             if name not in found:
@@ -253,6 +302,3 @@ def _complete(recording: Recording) -> bool:
 def _check_complete(recording: Recording, verb: str) -> None:
     if not _complete(recording):
         raise StateError(f"cannot {verb} {recording.name}: it is {recording.state.value}")
-
-
-

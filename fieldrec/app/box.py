@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from pathlib import Path
 
+from fieldrec.app.beat import Beat
 from fieldrec.app.conditions import conditions_of, destinations_of
 from fieldrec.app.console_verbs import ConsoleVerbs
 from fieldrec.app.events import Events
-from fieldrec.app.health import Alive, Progress
 from fieldrec.app.offload import Offload
-from fieldrec.app.recovery import recover_folder
+from fieldrec.app.own_folders import OwnFolders
+from fieldrec.app.parts import Parts
+from fieldrec.app.power_following import PowerFollowing
+from fieldrec.app.recovery import Recovery
 from fieldrec.camera.configured import configured_camera
-from fieldrec.catalogue.scan import Catalogue
+from fieldrec.catalogue.scan import Catalogues
 from fieldrec.config import Config, ConsoleConfig
 from fieldrec.control import Control
 from fieldrec.core.clock import Clock, SystemClock
 from fieldrec.core.errors import FieldrecError, ShutdownStuck
-from fieldrec.core.folder import FolderLock
 from fieldrec.core.model import (
     CameraState,
     Conditions,
@@ -45,44 +46,25 @@ from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.perform import DestinationFactory
 from fieldrec.jobs.runner import JobRunner
 from fieldrec.power import watcher as power_watcher
+from fieldrec.record.asked import AS_CONFIGURED, Asked
+from fieldrec.record.folders import Folders
+from fieldrec.record.preparing import prepared
 from fieldrec.record.recorder import Recorder
-from fieldrec.record.session import Asked, Session
-from fieldrec.record.storage import StorageGuard
+from fieldrec.record.session import Session
 from fieldrec.status import console, control_socket, systemd, words
 from fieldrec.status.board import Board
 
 log = logging.getLogger(__name__)
 
+RECOVERY_PATIENCE_S = 5.0
+"""A start waits this long for interrupted recordings to be completed."""
 PUBLISH_PAUSE_S = 0.1
 """At most ten snapshots a second."""
 PUBLISH_IDLE_S = 5.0
 """A snapshot at least this often while nothing changes (one a second while something runs)."""
-BEAT_S = 1.0
 DISK_BEATS = 5
 """A process without cameras looks at its disk at every fifth beat; with cameras the session does.
 An idle box sleeps: every look is three wake-ups (loop, thread, loop)."""
-LAG_REPORTED_MS = 100.0
-"""A loop that was late by this much is reported (design: who runs where)."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Which parts a process runs."""
-
-    cameras: bool
-    drives: bool
-    consoles: bool
-    power: bool
-    automatic_jobs: bool
-    """Whether it gives itself exports and copies, as configured."""
-
-
-DAEMON = Parts(cameras=True, drives=True, consoles=True, power=True, automatic_jobs=True)
-ONE_RECORDING = Parts(cameras=True, drives=False, consoles=False, power=False,
-                      automatic_jobs=False)
-FOLDER_ONLY = Parts(cameras=False, drives=False, consoles=False, power=True,
-                    automatic_jobs=False)
-"""A command on a folder where no daemon runs."""
 
 
 class App:
@@ -95,7 +77,6 @@ class App:
         self.config = config
         self.parts = parts
         self.clock = clock or SystemClock()
-        self.folder = config.storage.directory
         self.board = Board()
         self.events = Events(self.clock)
         self.stop_requested = asyncio.Event()
@@ -105,23 +86,27 @@ class App:
         self._problems: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._exit = contextlib.AsyncExitStack()
-        self._power = PowerState(PowerLevel.UNKNOWN if parts.power else PowerLevel.MAINS)
-        self._held_back: Asked | None = None
-        """The recording that CRITICAL power cut, to go on when power is back."""
-        self._following_power = asyncio.Lock()
         self._storage = StorageStatus()
-        self._lag_ms = 0.0
         self._version = 0
-        self._progress = Progress()
-        self._alive = Alive()
+        self._beat = Beat(lambda: () if self._session is None else self._session.status(),
+                          lambda: words.describe_briefly(self.board.latest),
+                          lambda stuck: self._part_changed("storing", stuck))
         self._stopping = False
         self._under_way: tuple[tuple[str, CameraState], ...] = ()
         self._session: Session | None = None
         self._drives: DriveWatcher | None = None
-        self._guard = StorageGuard(self.folder, config.storage)
-        self._catalogue = Catalogue(self.folder)
+        self._own = OwnFolders()
+        self._worth_keeping = False
+        """Whether something was done that the next start may want to know of."""
+        self._folders = Folders((config.storage.directory, *config.storage.directories),
+                                config.storage, on_event=self._say_from_anywhere,
+                                claim=self._own.claim)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._recovered = asyncio.Event()
+        self._catalogue = Catalogues(self._folders.paths)
         self._catalogue_worker = Worker("catalogue")
         self._storage_worker = Worker("storage")
+        self._recovery_worker = Worker("recovery")
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -137,50 +122,78 @@ class App:
         await self._shutdown()
 
     async def _start(self) -> None:
-        lock = await self._storage_worker.run(lambda _stop: self._take_folder())
-        self._exit.callback(lock.release)
-        say = self._say_later()
-        await self._storage_worker.run(lambda _stop: recover_folder(self.folder, say))
-        self._queue = JobQueue(lock.private / "jobs.sqlite", on_change=lambda _job: self.changed(),
+        self._loop = asyncio.get_running_loop()
+        private = await self._take_folders()
+        self._queue = JobQueue(private / "jobs.sqlite", on_change=lambda _job: self.changed(),
                                on_event=self.say, clock=self.clock)
         self._queue.subscribe(self._job_changed)
         await self._queue.open()
         self._build()
         self.publish()
+        self._spawn("recovery", self._recover)
         if self._session is not None:
             self._tasks.append(asyncio.create_task(self._session.open_all(), name="opening"))
         await self._exit.enter_async_context(
-            control_socket.serve(lock.private, self.control, self.board))
-        self._storage = await self._storage_worker.run(lambda _stop: self._guard.status())
+            control_socket.serve(private, self.control, self.board))
+        self._storage = await self._storage_worker.run(lambda _stop: self._folders.refresh())
+        await self._have_patience_with_recovery()
         if self._session is not None:
             await self._session.opened()
         self._supervise_all()
         self.publish()
         if self._session is not None and self.config.record.autostart:
-            await self._start_recording(Asked())
+            await self._start_recording(AS_CONFIGURED)
         systemd.ready()
 
-    def _take_folder(self) -> FolderLock:
-        self._guard.check_usable()
-        return FolderLock(self.folder)
+    async def _take_folders(self) -> Path:
+        """Lock the folders, list what is to be recovered; the private folder of the first."""
+        self._exit.callback(lambda: self._own.release(leave_trace=self._worth_keeping))
+        home = await self._storage_worker.run(lambda _stop: self._folders.take())
+        self._recovery = Recovery(self._own.paths, self._say_from_anywhere, self._changed_anywhere)
+        await self._storage_worker.run(lambda _stop: self._recovery.look())
+        return self._own.private(home)
+
+    async def _recover(self) -> None:
+        """Complete what was interrupted, however long it takes; jobs wait for it."""
+        await self._recovery_worker.run(self._recovery.complete)
+        self._recovered.set()
+        self._replan.set()
+        self._runner.wake()
+        self.changed()
+
+    async def _have_patience_with_recovery(self) -> None:
+        """A short recovery comes before recording; a long one goes on beside it."""
+        try:
+            async with asyncio.timeout(RECOVERY_PATIENCE_S):
+                await self._recovered.wait()
+        except TimeoutError:
+            self.say(f"{words.plural(self._recovery.left, 'interrupted recording')} left to "
+                     "complete; recording does not wait for that, jobs do", "warning")
 
     def _build(self) -> None:
         config = self.config
         if self.parts.cameras:
             self._session = Session(
-                {key: self._recorder(key) for key in config.cameras}, directory=self.folder,
-                storage=config.storage, record=config.record, timezone=config.system.timezone,
-                clock=self.clock, on_event=self.say)
+                {key: self._recorder(key) for key in config.cameras}, folders=self._folders,
+                record=config.record, timezone=config.system.timezone, clock=self.clock,
+                on_event=self.say)
         if self.parts.drives and config.drives.enabled:
             self._drives = DriveWatcher(config.drives, on_change=self._drives_changed,
-                                        on_event=self.say, in_use=self.folder)
+                                        on_event=self.say, in_use=self._own.paths)
         self.control = Control(
-            recordings=self.folder, session=self._session, queue=self._queue, drives=self._drives,
-            scan=self.recordings, snapshot=lambda: self.board.latest,
+            recordings=self._folders.paths, session=self._session, queue=self._queue,
+            drives=self._drives, scan=self.recordings, snapshot=lambda: self.board.latest,
             destinations=tuple(config.destinations), default_preset=config.export.preset,
-            changed=self.changed, stopped=self._forget_held_back)
+            changed=self.changed, started=self._keep_trace,
+            stopped=lambda: self._power.forget_held_back())
+        self._power = PowerFollowing(
+            config.power,
+            PowerState(PowerLevel.UNKNOWN if self.parts.power else PowerLevel.MAINS),
+            session=self._session, say=self.say,
+            refuse_recording=self.control.refuse_recording, start=self._start_recording,
+            power_off=self._power_off)
         self._runner = JobRunner(
-            self._queue, catalogue=self.recordings, recordings=(self.folder,),
+            self._queue, catalogue=self.recordings, recordings=self._folders.paths,
             destinations=self._destinations, make_encoder=Encoder, conditions=self.conditions,
             on_event=self.say)
         self._offload = Offload(config, self._queue, say=self.say, eject=self._eject,
@@ -188,13 +201,14 @@ class App:
 
     def _recorder(self, key: str) -> Recorder:
         camera = self.config.cameras[key]
-        return Recorder(key, configured_camera(key, camera), serial=camera.serial or key,
+        return Recorder(key, prepared(configured_camera(key, camera), camera.prepare),
+                        serial=camera.serial or key,
                         store=self.config.store, record=self.config.record,
                         timezone=self.config.system.timezone, clock=self.clock,
                         on_change=self.changed, metadata=camera.metadata)
 
     def _supervise_all(self) -> None:
-        self._spawn("beat", self._beat)
+        self._spawn("beat", lambda: self._beat.run(self._look_at_disk))
         self._spawn("status", self._publish_on_change)
         self._spawn("jobs", self._runner.run)
         if self._session is not None:
@@ -222,7 +236,9 @@ class App:
 
     async def _start_recording(self, asked: Asked) -> None:
         try:
-            await self.control.start(asked.name, asked.metadata, asked.duration_s, asked.cameras)
+            await self.control.start(
+                asked.name, asked.metadata, asked.duration_s, asked.cameras,
+                preroll_s=asked.preroll_s, split_after=asked.split_after, trigger=asked.trigger)
         except FieldrecError as error:
             self.say(f"recording not started: {error}", "error")
 
@@ -248,7 +264,7 @@ class App:
             await self._session.stop("fieldrec stopped")
             await self._cancel("opening", "recording")
             await self._session.close()
-        await self._cancel("jobs", "automatic jobs")
+        await self._cancel("recovery", "jobs", "automatic jobs")
         if self._drives is not None:
             await self._cancel("drives")
             await self._drives.close()
@@ -260,6 +276,7 @@ class App:
             await self._queue.close()
         self._catalogue_worker.close()
         self._storage_worker.close()
+        self._recovery_worker.close()
 
     async def _cancel(self, *names: str) -> None:
         ending = [task for task in self._tasks if task.get_name() in names]
@@ -285,8 +302,9 @@ class App:
 
     def conditions(self) -> Conditions:
         """What admission may look at, now."""
-        return conditions_of(self.config, self._session, self._power, self.drives(),
-                             self._queue.jobs(), self._storage, stopping=self._stopping)
+        return conditions_of(self.config, self._session, self._power.state, self.drives(),
+                             self._queue.jobs(), self._storage, stopping=self._stopping,
+                             recovering=not self._recovered.is_set())
 
     def drives(self) -> tuple[Drive, ...]:
         """All drives known now."""
@@ -311,9 +329,17 @@ class App:
     def _destinations(self) -> Mapping[str, DestinationFactory]:
         return destinations_of(self.config, self._drives, self._queue.jobs())
 
-    def _say_later(self) -> Callable[[str, str], None]:
-        loop = asyncio.get_running_loop()
-        return lambda text, severity: void(loop.call_soon_threadsafe(self.say, text, severity))
+    def _say_from_anywhere(self, text: str, severity: str) -> None:
+        """As :meth:`say`, from any thread; nobody hears it once the loop is closed."""
+        self._post(lambda: self.say(text, severity))
+
+    def _changed_anywhere(self) -> None:
+        self._post(self.changed)
+
+    def _post(self, call: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(call)
 
     # -- what other parts report -----------------------------------------------------------------
 
@@ -325,6 +351,7 @@ class App:
 
     def _job_changed(self, job: Job) -> None:
         """Only an end makes another job wanted or ends a visit; planning reads the whole folder."""
+        self._worth_keeping = True
         if job.state.finished:
             self._replan.set()
 
@@ -337,64 +364,25 @@ class App:
         if self._drives is not None:
             await self._drives.eject(device, note=note)
 
-    def _forget_held_back(self) -> None:
-        """The operator stopped: what power had cut does not come back by itself."""
-        self._held_back = None
+    def _keep_trace(self) -> None:
+        self._worth_keeping = True
 
     def _power_changed(self, power: PowerState) -> None:
-        before, self._power = self._power, power
         self._runner.wake()
-        if power.level is not before.level:
-            severity = "warning" if power.level in (PowerLevel.LOW, PowerLevel.CRITICAL) else "info"
-            self.say(f"power {power.level.value}: {power.reason}", severity)
-            self.control.refuse_recording(
-                f"battery critical: {power.reason}" if power.level is PowerLevel.CRITICAL else "")
-            self._spawn("power change", self._follow_power)
+        if self._power.take(power):
+            self._spawn("power change", self._power.follow)
         self.changed()
 
-    async def _follow_power(self) -> None:
-        """CRITICAL: close recordings in order, then stop the box if so configured; a recording
-        that was cut by it goes on, as a new one, when power is back."""
-        if self._session is None:
-            return
-        async with self._following_power:
-            await self._follow_power_now(self._session)
-
-    async def _follow_power_now(self, session: Session) -> None:
-        if self._power.level is PowerLevel.CRITICAL:
-            self._held_back = await session.suspend("battery critical") or self._held_back
-            still = self._power.level is PowerLevel.CRITICAL
-            if still and self.config.power.poweroff_command:
-                self.poweroff_wanted = True
-                self.stop_requested.set()
-        elif self._held_back is not None:
-            held_back, self._held_back = self._held_back, None
-            await self._start_recording(held_back)
+    def _power_off(self) -> None:
+        self.poweroff_wanted = True
+        self.stop_requested.set()
 
     # -- supervised parts ------------------------------------------------------------------------
 
-    async def _beat(self) -> None:
-        """Measure the loop's lag; feed the watchdog; look at the disk where no session does."""
-        loop = asyncio.get_running_loop()
-        for beat in itertools.count(1):
-            due = loop.time() + BEAT_S
-            await asyncio.sleep(BEAT_S)
-            self._lag_ms = max(0.0, (loop.time() - due) * 1000)
-            if self._lag_ms >= LAG_REPORTED_MS:
-                log.warning("event loop was %.0f ms late", self._lag_ms)
-            self._tell_systemd(loop.time())
-            if self._session is None and beat % DISK_BEATS == 0:
-                self._storage = await self._storage_worker.run(lambda _stop: self._guard.status())
-
-    def _tell_systemd(self, now_s: float) -> None:
-        """Feed the watchdog only while frames reach the disk; keep the line of `systemctl status`
-        up to date."""
-        stuck = self._progress.problem(
-            () if self._session is None else self._session.status(), now_s)
-        if stuck != self._problems.get("storing", ""):
-            self._part_changed("storing", stuck)
-        if not stuck:
-            self._alive.tell(words.describe_briefly(self.board.latest), now_s)
+    async def _look_at_disk(self, beat: int) -> None:
+        """Where no session does."""
+        if self._session is None and beat % DISK_BEATS == 0:
+            self._storage = await self._storage_worker.run(lambda _stop: self._folders.refresh())
 
     async def _publish_on_change(self) -> None:
         while True:
@@ -439,9 +427,11 @@ class App:
             recording=session is not None and session.recording,
             recording_since_ns=None if session is None else session.recording_since_ns,
             recorders=recorders,
-            jobs=self._queue.jobs()[:50], drives=self.drives(), power=self._power,
+            jobs=self._queue.jobs()[:50], drives=self.drives(), power=self._power.state,
             storage=self._storage, parts=tuple(self._problems.items()),
-            events=self.events.latest(), loop_lag_ms=self._lag_ms, stopping=self._stopping))
+            events=self.events.latest(), loop_lag_ms=self._beat.lag_ms, stopping=self._stopping,
+            skew_ms=None if session is None else session.skew_ms,
+            recovery=self._recovery.progress))
 
 
 def void(_: object) -> None:

@@ -21,7 +21,7 @@ from fieldrec.record.session import Session
 
 def conditions_of(config: Config, session: Session | None, power: PowerState,
                   drives: Sequence[Drive], jobs: Sequence[Job], storage: StorageStatus, *,
-                  stopping: bool) -> Conditions:
+                  stopping: bool, recovering: bool = False) -> Conditions:
     """Folders count as present (a missing one is a transient error of the job); drives when they
     are READY."""
     ready = {drive_destination(d) for d in drives if d.state is DriveState.READY}
@@ -31,7 +31,8 @@ def conditions_of(config: Config, session: Session | None, power: PowerState,
         recording=session is not None and session.recording,
         recording_since_ns=None if session is None else session.recording_since_ns,
         power=power, present_destinations=frozenset(ready | folders | set(config.destinations)),
-        free_bytes=storage.free_bytes, shutting_down=stopping)
+        free_bytes=storage.free_bytes, shutting_down=stopping,
+        recovering=recovering)
 
 
 def destinations_of(config: Config, drives: DriveWatcher | None, jobs: Sequence[Job]

@@ -1,9 +1,11 @@
-"""What a person at a serial console may order: three verbs of the control, one line each. On the
-event loop."""
+"""What a person at a serial console may order: verbs of the control, one line each. On the event
+loop."""
 
 from __future__ import annotations
 
+from fieldrec.camera.parameter_values import parse_values
 from fieldrec.control import Control
+from fieldrec.core.errors import UsageError
 
 
 class ConsoleVerbs:
@@ -21,3 +23,29 @@ class ConsoleVerbs:
 
     async def eject(self, name: str | None) -> str:
         return await self._control.eject(name)
+
+    async def pause(self) -> str:
+        return "paused " + " ".join(await self._control.pause())
+
+    async def resume(self) -> str:
+        return "recording again " + " ".join(await self._control.resume())
+
+    async def step(self, frames: str | None) -> str:
+        if frames is not None and not frames.isdecimal():
+            raise UsageError(f"step {frames}: use a number of frames")
+        count = 1 if frames is None else int(frames)
+        return f"{count} of " + " ".join(await self._control.step(count))
+
+    async def split(self) -> str:
+        return "split " + " ".join(await self._control.split())
+
+    async def configure(self, text: str | None) -> str:
+        camera, *pairs = (text or "").split() or [""]
+        if not pairs:
+            raise UsageError("send configure CAMERA NAME=VALUE")
+        values = parse_values(pairs)
+        changed = await self._control.configure(camera, values)
+        return "; ".join(
+            f"{key} " + " ".join(f"{p.name}={p.value}" for p in parameters
+                                 if p.name in values or p.alias in values)
+            for key, parameters in changed.items())

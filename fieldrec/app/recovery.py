@@ -1,16 +1,19 @@
-"""What is done before anything new begins: sweep unfinished work, complete interrupted stores.
+"""Completing what a kill or a power cut left: unfinished work swept, interrupted stores made whole.
 
-Blocking; runs once at start in a Worker, under the folder's lock. Keeps I1, I2 and I7 after a kill
-or a power cut.
+Blocking; in a worker of its own (`recovery`), under the folders' locks. Keeps I1, I2 and I7.
+:meth:`Recovery.look` is quick and comes before anything new begins: what it does not list is not
+touched afterwards, so that the rest may go on beside recording.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from fieldrec.catalogue.scan import scan
+from fieldrec.catalogue.scan import locked_state, scan
 from fieldrec.core import durable
 from fieldrec.core.errors import FieldrecError, LockedError
 from fieldrec.core.model import RecordingState
@@ -24,44 +27,126 @@ Say = Callable[[str, str], None]
 
 def recover_folder(recordings: Path, say: Say) -> None:
     """Make every store complete that can be; one that cannot is left as it is and named."""
-    for path in (*durable.sweep_unfinished(recordings), *_sweep_unborn(recordings),
-                 *_sweep_uncommitted_exports(recordings)):
-        say(f"removed unfinished {path.name}", "info")
-    for recording in scan(recordings):
-        if recording.state is RecordingState.DAMAGED:
-            say(f"{recording.name} is damaged and left as it is; `fieldrec check` says why",
-                "error")
-        if recording.state is not RecordingState.INTERRUPTED:
-            continue
+    recovery = Recovery([recordings], say)
+    recovery.look()
+    recovery.complete(threading.Event())
+
+
+class Recovery:
+    """What is to be done in some folders, and how far it is. One thread at a time, but for
+    :attr:`progress`, which any thread may read."""
+
+    def __init__(self, folders: Sequence[Path], say: Say,
+                 on_progress: Callable[[], None] = lambda: None) -> None:
+        """`on_progress` is called from the thread whenever :attr:`progress` is another one."""
+        self._folders = tuple(folders)
+        self._say = say
+        self._on_progress = on_progress
+        self._unfinished: deque[Path] = deque()
+        self._interrupted: deque[Path] = deque()
+        self._total = 0
+        self._looked = False
+        self.progress = ""
+        """The store in hand and how many there are, for people; "" when nothing is in hand."""
+
+    @property
+    def left(self) -> int:
+        """Interrupted stores that are not completed yet."""
+        return len(self._interrupted)
+
+    def look(self) -> None:
+        """List what is unfinished and interrupted; a folder that cannot be read is left out."""
+        for folder in self._folders:
+            try:
+                self._unfinished += _unfinished(folder)
+                self._interrupted += _interrupted(folder)
+            except OSError as error:
+                self._say(f"{folder}: not recovered: {error.strerror}", "error")
+        self._total = len(self._interrupted)
+
+    def complete(self, stop: threading.Event) -> None:
+        """Do it, until `stop` is set (seen between two stores); called again, it goes on."""
+        while self._unfinished and not stop.is_set():
+            self._sweep(self._unfinished.popleft())
+        while self._interrupted and not stop.is_set():
+            path = self._interrupted[0]
+            self._show(f"completing {path.name} "
+                       f"({self._total - len(self._interrupted) + 1} of {self._total})")
+            try:
+                self._recover(path)
+            finally:
+                self._interrupted.popleft()
+        self._show("")
+        if not stop.is_set() and not self._looked:
+            self._looked = True
+            self._name_damaged()
+
+    def _show(self, progress: str) -> None:
+        if progress != self.progress:
+            self.progress = progress
+            self._on_progress()
+
+    def _sweep(self, path: Path) -> None:
         try:
-            recovered = recover(recording.path)
+            if path.is_dir() and not path.is_symlink():
+                durable.rmtree(path)
+            else:
+                durable.unlink(path, missing_ok=True)
+        except OSError as error:
+            self._say(f"{path.name} cannot be removed: {error.strerror}", "warning")
+        else:
+            self._say(f"removed unfinished {path.name}", "info")
+
+    def _recover(self, path: Path) -> None:
+        try:
+            recovered = recover(path)
         except LockedError as error:  # another program's, and perhaps still alive
-            say(f"{recording.name}: not recovered: {error}", "warning")
-            continue
+            self._say(f"{path.name}: not recovered: {error}", "warning")
+            return
         except (FieldrecError, OSError) as error:
-            say(f"{recording.name}: cannot be recovered: {error}", "error")
-            continue
-        text = f"{recording.name}: recovered, {recovered.frames_kept} frames kept"
+            self._say(f"{path.name}: cannot be recovered: {error}", "error")
+            return
+        text = f"{path.name}: recovered, {recovered.frames_kept} frames kept"
         if recovered.frames_damaged:
             text += f", {recovered.frames_damaged} damaged"
         if estimated := sum(one.frames for one in recovered.estimated):
             text += f", numbers or times of {estimated} estimated"
-        say(text, "warning")
+        self._say(text, "warning")
+
+    def _name_damaged(self) -> None:
+        for recording in scan(*self._folders):
+            if recording.state is RecordingState.DAMAGED:
+                self._say(f"{recording.name} is damaged and left as it is; `fieldrec check` says "
+                          "why", "error")
 
 
-def _sweep_unborn(recordings: Path) -> list[Path]:
-    """Remove the empty folders of recordings that were cut before anything was in them. Only
-    names that we give are touched: an empty folder of somebody else's stays."""
-    unborn = [path for path in sorted(recordings.iterdir())
-              if _OUR_NAME.search(path.name) and path.is_dir() and not any(path.iterdir())]
-    for path in unborn:
-        durable.rmtree(path)
-    return unborn
+def _unfinished(folder: Path) -> Iterable[Path]:
+    """What our prefixes, empty folders and half exports tell to be nobody's any more."""
+    paths = sorted(folder.iterdir())
+    yield from (path for path in paths
+                if path.name.startswith((durable.PART_PREFIX, durable.TRASH_PREFIX)))
+    # Cut before anything was in them. Only names that we give: somebody's empty folder stays.
+    yield from (path for path in paths if _OUR_NAME.search(path.name) and path.is_dir()
+                and not path.name.startswith(".") and not any(path.iterdir()))
+    yield from _uncommitted_exports(folder)
 
 
-def _sweep_uncommitted_exports(recordings: Path) -> list[Path]:
-    """Remove halves of exports (I4): a video without its sidecar whose raw is there to make it
-    again from, and a sidecar whose video is gone."""
+def _interrupted(folder: Path) -> list[Path]:
+    """Stores that have a lock which nobody holds."""
+    return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")
+            and path.is_dir() and _is_interrupted(path)]
+
+
+def _is_interrupted(path: Path) -> bool:
+    try:
+        return locked_state(path) is RecordingState.INTERRUPTED
+    except OSError:
+        return False  # the catalogue names it DAMAGED
+
+
+def _uncommitted_exports(recordings: Path) -> list[Path]:
+    """Halves of exports (I4): a video without its sidecar whose raw is there to make it again
+    from, and a sidecar whose video is gone."""
     videos = [
         path for path in sorted(recordings.glob("*.*.mp4"))
         if not path.with_name(f"{path.name}.json").exists()
@@ -69,6 +154,4 @@ def _sweep_uncommitted_exports(recordings: Path) -> list[Path]:
     ]
     sidecars = [path for path in sorted(recordings.glob("*.*.mp4.json"))
                 if not path.with_suffix("").exists()]
-    for path in (*videos, *sidecars):
-        durable.unlink(path)
     return [*videos, *sidecars]

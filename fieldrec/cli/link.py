@@ -114,10 +114,22 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, verb:
     return reply["result"]
 
 
-async def find_owner(recordings: Path) -> RemoteLink | None:
-    """The process that works on this folder, if one answers."""
+async def find_owner(*folders: Path) -> RemoteLink | None:
+    """The process that works on these recordings folders, if one answers: its socket is in the
+    first that it could use when it began."""
+    for folder in folders:
+        owner = await _owner_of(folder)
+        if owner is not None:
+            return owner
+    return None
+
+
+async def _owner_of(recordings: Path) -> RemoteLink | None:
     path = recordings / PRIVATE_NAME / SOCKET_NAME
-    if not path.exists():
+    try:
+        if not path.exists():
+            return None
+    except OSError:  # a disk that has died: its owner, if any, answers in another folder
         return None
     link = RemoteLink(path)
     try:
@@ -132,7 +144,7 @@ async def find_owner(recordings: Path) -> RemoteLink | None:
 @contextlib.asynccontextmanager
 async def open_link(config: Config) -> AsyncIterator[Link]:
     """A link to the owner of the configured folder, else a local one under the folder's lock."""
-    owner = await find_owner(config.storage.directory)
+    owner = await find_owner(config.storage.directory, *config.storage.directories)
     if owner is None:
         from fieldrec.app import FOLDER_ONLY, App  # slow to load, and not needed beside a daemon
 

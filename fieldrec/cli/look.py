@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,10 @@ def status_command(where: Where, as_json: bool, watch: bool) -> None:
     from fieldrec.cli.link import find_owner, run
 
     config = where.load()
-    folder = where.folder()
+    folders = where.folders()
 
     async def look() -> None:
-        owner = await find_owner(folder)
+        owner = await find_owner(*folders)
         if owner is None:
             _status_without_daemon(config, as_json)
         elif watch:
@@ -51,17 +52,21 @@ def _print_status(values: dict[str, Any], as_json: bool) -> None:
 def _status_without_daemon(config: Any, as_json: bool) -> None:
     from fieldrec.catalogue.scan import scan
     from fieldrec.cli.tables import print_json
-    from fieldrec.record.storage import StorageGuard
+    from fieldrec.cli.where import recordings_folders
+    from fieldrec.record.folders import Folders
     from fieldrec.status import words
 
-    storage = StorageGuard(config.storage.directory, config.storage).status()
-    recordings = scan(config.storage.directory)
+    folders = recordings_folders(config)
+    storage = Folders(folders, config.storage, on_event=lambda _text, _severity: None).refresh()
+    recordings = scan(*folders)
     if as_json:
         print_json({"running": False, "recordings": len(recordings),
                     "storage": dataclasses.asdict(storage)})
         return
     echo(f"no fieldrec runs on {config.storage.directory}")
     echo(f"{words.plural(len(recordings), 'recording')}, {words.describe_storage(storage)}")
+    for folder in storage.folders if len(storage.folders) > 1 else ():
+        echo(words.describe_folder(folder))
 
 
 async def _watch(owner: Any) -> None:
@@ -81,12 +86,12 @@ async def _watch(owner: Any) -> None:
 @where_options
 @json_option
 def list_command(where: Where, as_json: bool) -> None:
-    """List the recordings in the folder."""
+    """List the recordings in the recordings folders."""
     from fieldrec.catalogue.scan import scan
     from fieldrec.cli.tables import RECORDING_COLUMNS, print_json, print_table, recording_rows
 
-    folder = where.folder()
-    recordings = tuple(scan(folder))
+    folders = where.folders()
+    recordings = tuple(scan(*folders))
     if as_json:
         from fieldrec.status.control_socket import RECORDINGS
 
@@ -94,7 +99,7 @@ def list_command(where: Where, as_json: bool) -> None:
     elif recordings:
         print_table("", RECORDING_COLUMNS, recording_rows(recordings))
     else:
-        echo(f"no recordings in {folder}")
+        echo(f"no recordings in {', '.join(str(folder) for folder in folders)}")
 
 
 @click.command("jobs")
@@ -106,12 +111,12 @@ def jobs_command(where: Where, as_json: bool) -> None:
     from fieldrec.cli.tables import JOB_COLUMNS, job_rows, print_json, print_table
     from fieldrec.status.control_socket import JOBS
 
-    folder = where.folder()
+    folders = where.folders()
 
     async def look() -> Any:
-        owner = await find_owner(folder)
+        owner = await find_owner(*folders)
         if owner is None:
-            return await _jobs_in(folder)
+            return await _jobs_in(folders[0])
         return JOBS.validate_python(await owner.call("jobs"))
 
     jobs = run(look)
@@ -135,6 +140,7 @@ async def _jobs_in(folder: Path) -> Any:
         await queue.close()
         return queue.jobs()
     finally:
+        lock.remove_if_made()
         lock.release()
 
 
@@ -149,16 +155,18 @@ async def _jobs_in(folder: Path) -> Any:
               help="Repair although it looks as if another program writes the store.")
 def check_command(where: Where, store: str | None, as_json: bool, deep: bool, repair: bool,
                   force: bool) -> None:
-    """Check that everything in the folder, or in STORE (a recording's name or any store's path),
-    is as promised; exit code 22 when it is not."""
+    """Check that everything in the recordings folders, or in STORE (a recording's name or any
+    store's path), is as promised; exit code 22 when it is not."""
     from fieldrec.catalogue.check import check, check_store
     from fieldrec.cli.tables import print_json
     from fieldrec.core.errors import StoreDamaged
     from fieldrec.status import words
 
-    path = where.folder() if store is None else where.store(store)
-    said = _repaired(path, store is None, force) if repair else []
-    problems = check(path, deep=deep) if store is None else check_store(path, deep)
+    paths = where.folders() if store is None else (where.store(store),)
+    said = [line for path in paths for line in _repaired(path, store is None, force)] \
+        if repair else []
+    problems = [problem for path in paths for problem in (
+        check(path, deep=deep) if store is None else check_store(path, deep))]
     if as_json:
         print_json([{"path": str(p.path), "invariant": p.invariant, "text": p.text}
                     for p in problems])
@@ -169,12 +177,13 @@ def check_command(where: Where, store: str | None, as_json: bool, deep: bool, re
             echo(f"{problem.invariant} {words.safe_text(str(problem.path), 500)}: "
                  f"{words.safe_text(problem.text, 500)}")
     if problems:
-        what = str(path) if store is None else store
+        what = ", ".join(str(path) for path in paths) if store is None else store
         raise StoreDamaged(f"{words.plural(len(problems), 'problem')} in {what}"
                            + ("" if repair else "; `fieldrec check --repair` puts right what can "
                                                 "be, `fieldrec run` what is interrupted"))
     if not as_json:
-        echo(f"{path}: {_all_right(path, store is None, deep)}")
+        for path in paths:
+            echo(f"{path}: {_all_right(path, store is None, deep)}")
 
 
 def _all_right(path: Path, is_folder: bool, deep: bool) -> str:
@@ -213,6 +222,7 @@ def _repaired(path: Path, is_folder: bool, force: bool) -> list[str]:
             except FieldrecError as error:
                 said.append(f"{recording.name}: left as it is: {error}")
     finally:
+        lock.remove_if_made()
         lock.release()
     return said
 
@@ -232,13 +242,15 @@ def recover_command(where: Where, store: str | None, force: bool) -> None:
     if store is not None:
         _recover_store(where.store(store), force)
         return
-    folder = where.folder()
-    lock = FolderLock(folder)
+    folders = where.folders()
     said: list[str] = []
-    try:
-        recover_folder(folder, lambda text, _severity: said.append(text))
-    finally:
-        lock.release()
+    with contextlib.ExitStack() as held:
+        for folder in folders:  # all of them first: somebody may work on one
+            lock = FolderLock(folder)
+            held.callback(lock.release)
+            held.callback(lock.remove_if_made)
+        for folder in folders:
+            recover_folder(folder, lambda text, _severity: said.append(text))
     for line in said or ["nothing to recover"]:
         echo(words.safe_text(line, 500))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from fieldrec.cli.recording_verbs import how_options, parse_split
 from fieldrec.cli.verbs import parse_metadata
 from fieldrec.cli.where import Where, where_options
 from fieldrec.core.errors import CameraError
@@ -21,10 +22,14 @@ from fieldrec.core.errors import CameraError
 @click.option("--output", type=click.Path(path_type=Path), help="Existing folder to record into.")
 @click.option("--name", help="First part of the recording's name.")
 @click.option("--meta", "meta", multiple=True, metavar="K=V", help="User metadata.")
+@click.option("--preroll", "preroll_s", type=click.FloatRange(min=0, max=60),
+              help="Seconds before each motion event that are kept too.")
+@how_options
 @where_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def record_command(where: Where, specs: tuple[str, ...], duration_s: float, output: Path | None,
-                   name: str | None, meta: tuple[str, ...], as_json: bool) -> None:
+                   name: str | None, meta: tuple[str, ...], preroll_s: float | None,
+                   split_after: str | None, trigger: str | None, as_json: bool) -> None:
     """Record from cameras for some seconds into imgstore directory stores."""
     from fieldrec.cli.link import run
     from fieldrec.cli.tables import RECORDING_COLUMNS, print_json, print_table, recording_rows
@@ -36,7 +41,7 @@ def record_command(where: Where, specs: tuple[str, ...], duration_s: float, outp
     metadata = parse_metadata(meta)
     if output is not None:
         where = Where(where.config_file, None) if where.config_file else Where(None, output)
-    config = with_cameras(where.load(), specs, output)
+    config = _as_asked(with_cameras(where.load(), specs, output), preroll_s, split_after, trigger)
     recordings, silent = run(lambda: _record(config, name, metadata, duration_s))
     if as_json:
         print_json(RECORDINGS.dump_python(recordings, mode="json"))
@@ -58,9 +63,21 @@ def with_cameras(config: Any, specs: tuple[str, ...], output: Path | None) -> An
                                          options=dict(spec.options))
     storage = config.storage
     if output is not None:
-        storage = storage.model_copy(update={"directory": output.expanduser().resolve()})
+        storage = storage.model_copy(update={"directory": output.expanduser().resolve(),
+                                             "directories": ()})
     record = config.record.model_copy(update={"autostart": False})
     return config.model_copy(update={"cameras": cameras, "storage": storage, "record": record})
+
+
+def _as_asked(config: Any, preroll_s: float | None, split_after: str | None, trigger: str | None
+              ) -> Any:
+    """The configuration with what the command line asks for."""
+    from fieldrec.config.models import SplitConfig
+    from fieldrec.record.asked import Asked
+
+    split = None if split_after is None else SplitConfig.model_validate(parse_split(split_after))
+    asked = Asked(preroll_s=preroll_s, split_after=split, trigger=trigger)  # type: ignore[arg-type]
+    return config.model_copy(update={"record": asked.over(config.record)})
 
 
 async def _record(config: Any, name: str | None, metadata: dict[str, str], duration_s: float
@@ -75,5 +92,6 @@ async def _record(config: Any, name: str | None, metadata: dict[str, str], durat
             names = await app.recording_ended()
         found = {recording.name: recording for recording in await app.recordings()}
         silent = [f"camera {status.key} did not record: {status.problem}"
-                  for status in app.board.latest.recorders if status.recording not in found]
+                  for status in app.board.latest.recorders
+                  if status.recording not in found and config.record.trigger == "none"]
         return tuple(found[n] for n in names if n in found), silent

@@ -59,11 +59,11 @@ def _recording(where: Where, store: str) -> Recording:
     """What the catalogue knows, with the exports beside it and the copies at configured places."""
     import dataclasses
 
-    from fieldrec.catalogue.scan import find, look_at
+    from fieldrec.catalogue.scan import find_in, look_at
     from fieldrec.jobs.copies import find_copies
 
     path = where.store_path(store)
-    known = look_at(path) if path is not None else find(where.folder(), store)
+    known = look_at(path) if path is not None else find_in(where.folders(), store)
     try:
         places = {name: place.path for name, place in where.load().destinations.items()}
     except FieldrecError:  # a store elsewhere is shown whatever is wrong with the configuration

@@ -123,17 +123,17 @@ def delete_command(where: Where, names: tuple[str, ...], yes: bool, as_json: boo
     _jobs_of(where, "delete", as_json, no_wait, names=list(names))
 
 
-def _with_daemon(where: Where, act: Callable[[Any], Any]) -> Any:
+def with_daemon(where: Where, act: Callable[[Any], Any]) -> Any:
     """Run `act(link)` on the daemon; StateError when none runs."""
     from fieldrec.cli.link import find_owner, run
     from fieldrec.core.errors import StateError
 
-    folder = where.folder()
+    folders = where.folders()
 
     async def asked() -> Any:
-        owner = await find_owner(folder)
+        owner = await find_owner(*folders)
         if owner is None:
-            raise StateError(f"no fieldrec runs on {folder}; start it with `fieldrec run`")
+            raise StateError(f"no fieldrec runs on {folders[0]}; start it with `fieldrec run`")
         return await act(owner)
 
     return run(asked)
@@ -152,45 +152,12 @@ def parse_metadata(pairs: tuple[str, ...]) -> dict[str, str]:
     return metadata
 
 
-@click.command("start")
-@click.option("--name", help="First part of the recordings' names.")
-@click.option("--duration", "duration_s", type=click.FloatRange(min=0, min_open=True),
-              help="Seconds; default: as configured.")
-@click.option("--camera", "cameras", multiple=True, help="Only these cameras (keys).")
-@click.option("--meta", "meta", multiple=True, metavar="K=V", help="User metadata.")
-@where_options
-@json_option
-def start_command(where: Where, name: str | None, duration_s: float | None,
-                  cameras: tuple[str, ...], meta: tuple[str, ...], as_json: bool) -> None:
-    """Start recording on the daemon."""
-    from fieldrec.cli.tables import print_json
-
-    names = _with_daemon(where, lambda link: link.call(
-        "start", name=name, duration_s=duration_s, cameras=list(cameras) or None,
-        metadata=parse_metadata(meta)))
-    print_json(names) if as_json else echo("recording " + " ".join(names))
-
-
-@click.command("stop")
-@where_options
-@json_option
-def stop_command(where: Where, as_json: bool) -> None:
-    """Stop recording on the daemon; stores are complete when this returns."""
-    from fieldrec.cli.tables import print_json
-
-    names = _with_daemon(where, lambda link: link.call("stop"))
-    if as_json:
-        print_json(names)
-    else:
-        echo("stopped " + " ".join(names) if names else "nothing was recording")
-
-
 @click.command("eject")
 @click.argument("drive", required=False)
 @where_options
 def eject_command(where: Where, drive: str | None) -> None:
     """Make a drive (label, UUID or device) safe to remove."""
-    echo(_with_daemon(where, lambda link: link.call("eject", drive=drive)))
+    echo(with_daemon(where, lambda link: link.call("eject", drive=drive)))
 
 
 @click.command("cancel")
@@ -221,5 +188,3 @@ def _job_verb(where: Where, verb: str, job_id: int) -> None:
             return JOB.validate_python(await link.call(verb, job_id=job_id))
 
     echo(words.describe_job(run(act)))
-
-

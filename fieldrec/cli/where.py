@@ -46,20 +46,27 @@ class Where:
         return Config(storage=StorageConfig(directory=Path("recordings").resolve()))
 
     def folder(self) -> Path:
-        """The recordings folder; StoreError when it is not there."""
-        directory: Path = self.load().storage.directory
-        if not directory.is_dir():
-            raise StoreError(f"no recordings folder {directory}; make it, or name another with "
+        """The first recordings folder that is there; StoreError when none is."""
+        return self.folders()[0]
+
+    def folders(self) -> tuple[Path, ...]:
+        """Those of the recordings folders that are there, in their order; StoreError when none
+        is."""
+        wanted = recordings_folders(self.load())
+        there = tuple(folder for folder in wanted if folder.is_dir())
+        if not there:
+            names = ", ".join(str(folder) for folder in wanted)
+            raise StoreError(f"no recordings folder {names}; make it, or name another with "
                              "--recordings or --config")
-        return directory
+        return there
 
     def store(self, text: str) -> Path:
         """The folder of the store that `text` means: a recording of the folder by its name, or
         the path of a store or of its metadata.yaml. NotFoundError, with the nearest name."""
-        from fieldrec.catalogue.scan import find
+        from fieldrec.catalogue.scan import find_in
 
         path = self.store_path(text)
-        return find(self.folder(), text).path if path is None else path
+        return find_in(self.folders(), text).path if path is None else path
 
     def store_path(self, text: str) -> Path | None:
         """The same; None for a name under which there is neither a store nor a folder."""
@@ -71,12 +78,17 @@ class Where:
         if "/" in text or path.name in ("", ".."):
             # its name is shown, and is a movie's title
             return _existing_folder(path if path.name not in ("", "..") else path.resolve())
-        directory: Path = self.load().storage.directory
+        places = [directory / text for directory in recordings_folders(self.load())]
         with contextlib.suppress(OSError):  # no name that any file could have
-            for folder in (directory / text, path):
+            for folder in (*places, path):
                 if folder.is_dir():
                     return folder
         return None
+
+
+def recordings_folders(config: Any) -> tuple[Path, ...]:
+    """All recordings folders of a configuration, best first, there or not."""
+    return (config.storage.directory, *config.storage.directories)
 
 
 def expanded(path: Path) -> Path:

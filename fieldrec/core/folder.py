@@ -23,24 +23,39 @@ class FolderLock:
         """Take the lock, making the private folder if needed. LockedError names the holder;
         StoreError when the folder is missing or cannot be written."""
         self.private = recordings / PRIVATE_NAME
+        self._made = not self.private.exists()
         try:
-            durable.make_directories(self.private)
-            path = self.private / LOCK_NAME
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except StoreFull:
+            self._descriptor = self._locked(self.private / LOCK_NAME)
+        except (StoreFull, LockedError):
             raise
         except OSError as error:
             raise StoreError(f"cannot write to the recordings folder {recordings}: "
                              f"{error.strerror}; make it writable or choose another") from error
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
-            os.close(self._descriptor)
-            raise LockedError(f"another fieldrec (process {holder or 'unknown'}) works on "
-                              f"{recordings}; wait for it or stop it first") from error
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def _locked(self, path: Path) -> int:
+        """A descriptor of the lock file, with the lock. Again when the holder removed the file
+        between opening and locking it: that lock would keep nobody out."""
+        while True:
+            durable.make_directories(self.private)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+                os.close(descriptor)
+                raise LockedError(f"another fieldrec (process {holder or 'unknown'}) works on "
+                                  f"{self.private.parent}; wait for it or stop it first"
+                                  ) from error
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+            os.close(descriptor)
+
+    def remove_if_made(self) -> None:
+        """Remove the private folder, if this process made it; the lock is held meanwhile."""
+        if self._made:
+            durable.rmtree(self.private)
 
     def release(self) -> None:
         """Let the next process in."""

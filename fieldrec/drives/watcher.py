@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +40,17 @@ FAST_MBPS = 5000
 class DriveWatcher:
     """Every removable drive: noticed, mounted, leased, ejected.
 
-    `in_use` is the recordings folder: its disk and the root's are never touched. `on_change` says
-    that :meth:`drives` differs, `on_event(text, severity)` what happened, in a line for people;
-    both are called on the loop.
+    `in_use` are the recordings folders, which are there: their disks and the root's are never
+    touched. `on_change` says that :meth:`drives` differs, `on_event(text, severity)` what happened,
+    in a line for people; both are called on the loop.
     """
 
     def __init__(self, config: DrivesConfig, *, on_change: Callable[[], None],
-                 on_event: Callable[[str, str], None], in_use: Path) -> None:
+                 on_event: Callable[[str, str], None], in_use: Sequence[Path]) -> None:
         self._config = config
         self._on_change = on_change
         self._on_event = on_event
-        self._in_use = in_use
+        self._in_use = tuple(in_use)
         self._table = DriveTable(self._changed)
         self._events = BlockEvents(config.match, self._take)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -88,7 +88,7 @@ class DriveWatcher:
         scout = Worker("drives")
         try:
             disks = await scout.run(
-                lambda _stop: mounts.system_disks((Path("/"), self._in_use)))
+                lambda _stop: mounts.system_disks((Path("/"), *self._in_use)))
         finally:
             scout.close()
         failed = self._events.start(disks)

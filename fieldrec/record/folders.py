@@ -159,16 +159,21 @@ class Folders:
                 one.status.total_bytes, one.status.free_bytes, one.status.used_percent)
                 for one in self._folders))
 
+    @property
+    def usable(self) -> bool:
+        """Whether a folder is left, as of the last look."""
+        return any(not one.problem for one in self._folders)
+
     def refusal(self) -> str | None:
-        """Why nothing more can be recorded, as of the last look; None while a folder is left."""
-        if any(not one.problem for one in self._folders):
+        """Why recording must end, as of the last look: no folder is left and there is a full one.
+        None otherwise: where all have failed, one that comes back is recorded into again."""
+        if self.usable or all(one.failed for one in self._folders):
             return None
         return self._problems()
 
     def to_leave(self, folder: Path) -> bool:
         """Whether recordings in `folder` must go on in another one, and there is one."""
-        return any(one.problem for one in self._folders if one.path == folder) \
-            and any(not one.problem for one in self._folders)
+        return self.usable and any(one.problem for one in self._folders if one.path == folder)
 
     # -- one folder --------------------------------------------------------------------------------
 

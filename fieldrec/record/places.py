@@ -13,20 +13,32 @@ from fieldrec.core.errors import FieldrecError
 from fieldrec.record.folders import Folders
 from fieldrec.record.naming import recording_name
 
+TOGETHER_NS = 2_000_000_000
+"""Recordings that begin this soon after the session bear its time: one start, one time."""
+
 
 class CameraPlace:
     """One camera's recordings in one session: NAME_YYYYMMDD_HHMMSS[_SERIAL]."""
 
-    def __init__(self, folders: Folders, base: str, timezone: str, serial: str | None) -> None:
+    def __init__(self, folders: Folders, base: str, timezone: str, serial: str | None,
+                 since_ns: int) -> None:
+        """`since_ns`: epoch of the session's start."""
         self._folders = folders
         self._base = base
         self._timezone = timezone
         self._serial = serial
+        self._since_ns = since_ns
+        self.folder: Path | None = None
+        """Where the latest recording went; None before the first."""
 
     def next_path(self, epoch_ns: int) -> Path:
         """Where a recording that begins at `epoch_ns` goes. StoreFull, StoreError: nowhere."""
-        return self._folders.take_path(
+        if abs(epoch_ns - self._since_ns) < TOGETHER_NS:
+            epoch_ns = self._since_ns
+        path = self._folders.take_path(
             recording_name(self._base, epoch_ns, self._timezone, self._serial))
+        self.folder = path.parent
+        return path
 
     def failed(self, path: Path, error: FieldrecError) -> bool:
         """Writing to `path` failed: its folder is out until it has been looked at; whether there

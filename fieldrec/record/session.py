@@ -1,121 +1,88 @@
 """The session: cameras that record together, when they may, and for how long. On the event loop.
 
 :meth:`Session.run` is supervised by the app: once a second while recording (and when something
-ended) it looks at the disk and the clock, and per camera it mends what failed: opens the camera
-again with growing delays and, while the session still records, begins a new recording. Commands do
-not wait for it.
-One camera's failure never stops another (I9); a full disk stops all of them in order.
+ended) it looks at the folders and the clock; what failed is mended (mending.py). Commands do not
+wait for it. One camera's failure never stops another (I9); a full disk sends all to the next
+folder, and stops all of them in order when there is none.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import math
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
-from fieldrec.config import RecordConfig, StorageConfig
+from fieldrec.camera.parameters import Parameter, Value
+from fieldrec.config import RecordConfig
 from fieldrec.core.clock import Clock
-from fieldrec.core.errors import (
-    CameraError,
-    ConfigError,
-    FieldrecError,
-    NotFoundError,
-    StateError,
-    StoreFull,
-    UsageError,
-)
+from fieldrec.core.errors import ConfigError, FieldrecError, StateError, UsageError
 from fieldrec.core.model import CameraState
 from fieldrec.core.snapshot import RecorderStatus, StorageStatus
 from fieldrec.core.workers import Worker
-from fieldrec.record.naming import check_name, recording_name, unused_name
-from fieldrec.record.place import GivenPath
+from fieldrec.record.asked import (
+    AS_CONFIGURED,
+    Active,
+    Asked,
+    check_metadata,
+    checked_duration,
+    chosen_cameras,
+)
+from fieldrec.record.folders import Folders
+from fieldrec.record.mending import MEND_DELAYS_S, Mending
 from fieldrec.record.recorder import Recorder
-from fieldrec.record.storage import StorageGuard
+from fieldrec.record.ring_budget import slot_bytes
+from fieldrec.record.starting import Starting
 from fieldrec.record.storing import Cause, Outcome
-
-log = logging.getLogger(__name__)
+from fieldrec.record.upkeep import leave_full_folders, note_skew
 
 LOOK_S = 1.0
 """Between two looks at disk and clock while recording."""
 IDLE_LOOK_S = 5.0
 """The same while nothing is recorded: each look wakes the box from its sleep three times."""
+FIRST_LOOKS_S = 0.1
+"""The same while the cameras that were started together have not all given their first frame…"""
+FIRST_LOOKS_NS = 5_000_000_000
+"""…for this long after the start."""
 OPEN_PATIENCE_S = 10.0
 """A start waits this long for cameras that are being opened just now; later ones join then."""
-MEND_DELAYS_S = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Before each try to bring a camera back; the last one for ever."""
-GOOD_NS = 60_000_000_000
-"""A camera that ran this long since the last try begins with the shortest delay again."""
+ALL = "all"
+"""In place of a camera's name: every camera."""
 _NOT_YET_OPEN = (CameraState.CLOSED, CameraState.OPENING)
-RESERVED = {"timezone", "acquisitionframerate", "acquisitionframerateenable", "fieldrec", "__store"}
-"""Metadata keys that fieldrec or the format writes itself."""
-
-
-@dataclass(slots=True)
-class _Active:
-    """What was asked for, from start to stop."""
-
-    base: str
-    metadata: Mapping[str, Any]
-    with_serial: bool
-    since_ns: int
-    wanted: set[str]
-    """Cameras that shall record; one that has played out leaves."""
-    deadline_ns: int | None = None
-    """By the monotonic clock."""
-    over: str = ""
-    """Why the session shall end, once something inside it ended it."""
-    current: dict[str, str] = field(default_factory=dict)
-    """Name of each camera's recording under way."""
-    done: list[str] = field(default_factory=list)
-    """Recordings that were closed, with at least one frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What :meth:`Session.start` was asked for: enough to ask again."""
-
-    name: str | None = None
-    metadata: Mapping[str, Any] | None = None
-    duration_s: float | None = None
-    cameras: Sequence[str] | None = None
 
 
 class Session:
     """All cameras of the box. Every method is called on the event loop."""
 
-    def __init__(self, recorders: Mapping[str, Recorder], *, directory: Path,
-                 storage: StorageConfig, record: RecordConfig, timezone: str, clock: Clock,
+    def __init__(self, recorders: Mapping[str, Recorder], *, folders: Folders,
+                 record: RecordConfig, timezone: str, clock: Clock,
                  on_event: Callable[[str, str], None],
-                 mend_delays_s: Sequence[float] = MEND_DELAYS_S,
-                 guard: StorageGuard | None = None) -> None:
+                 mend_delays_s: Sequence[float] = MEND_DELAYS_S) -> None:
         self._recorders = dict(recorders)
-        self._directory = directory
-        self._guard = guard or StorageGuard(directory, storage)
+        self._folders = folders
         self._record = record
-        self._timezone = timezone
         self._clock = clock
         self._event = on_event
-        self._mend_delays_s = tuple(mend_delays_s)
         self._worker = Worker("session")
+        self._folder_worker = Worker("folders")  # a dead disk may hold it up
         self._control = asyncio.Lock()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._opened = asyncio.Event()
         self._opened.set()
-        self._faults = {key: asyncio.Event() for key in recorders}
-        self._active: _Active | None = None
+        self._folder_failed = asyncio.Event()
+        self._mending = Mending(recorders, clock=clock, on_event=on_event, join=self._join,
+                                delays_s=mend_delays_s)
+        self._starting = Starting(
+            self._recorders, folders=folders, record=record, timezone=timezone, clock=clock,
+            on_event=on_event, on_fault=self._mending.fault)
+        self._active: Active | None = None
         self._last_names: tuple[str, ...] = ()
-        self._storage = StorageStatus(stop_percent=storage.stop_percent)
+        self._storage = folders.status()
         for key, recorder in self._recorders.items():
-            _check_metadata({**record.metadata, **recorder.metadata}, ConfigError, f"camera {key}")
-            recorder.listen(on_event, self._on_ended)
+            check_metadata({**record.metadata, **recorder.metadata}, ConfigError, f"camera {key}")
+            recorder.listen(on_event, self._on_ended, self._on_closed)
 
     @property
     def recording(self) -> bool:
@@ -127,9 +94,15 @@ class Session:
         """Epoch of the start; None when not recording."""
         return None if self._active is None else self._active.since_ns
 
+    @property
+    def skew_ms(self) -> float | None:
+        """Between the first frames of the cameras started together; None while not known."""
+        active = self._active
+        return None if active is None or active.skew is None else active.skew.spread_ns / 1e6
+
     def status(self) -> tuple[RecorderStatus, ...]:
         """Every camera, in the order of the configuration. Cheap."""
-        return tuple(recorder.status() for recorder in self._recorders.values())
+        return tuple(self._status(recorder) for recorder in self._recorders.values())
 
     @property
     def last_names(self) -> tuple[str, ...]:
@@ -151,7 +124,7 @@ class Session:
             await self._look_at_disk()
             async with asyncio.TaskGroup() as group:
                 for recorder in self._recorders.values():
-                    group.create_task(self._open_and_join(recorder))
+                    group.create_task(self._mending.open(recorder))
         finally:
             self._opened.set()
 
@@ -161,32 +134,30 @@ class Session:
             async with asyncio.timeout(OPEN_PATIENCE_S):
                 await self._opened.wait()
 
-    async def start(self, name: str | None = None, metadata: Mapping[str, Any] | None = None,
-                    duration_s: float | None = None, cameras: Sequence[str] | None = None
-                    ) -> list[str]:
-        """Begin recording with all (or the named) cameras; returns the recordings' names.
+    async def start(self, asked: Asked = AS_CONFIGURED) -> list[str]:
+        """Begin recording with all (or the named) cameras; returns the names of the recordings
+        that have begun (none yet where a trigger decides).
 
         A camera that is not ready or fails to start does not stop the others and joins when it is
         back. StateError when already recording, StoreFull with the numbers, StoreError for the
         folder, CameraError when no camera is ready, NotFoundError, UsageError. Cancelled, it stops
         what it began.
         """
-        chosen = self._choose(cameras)
+        chosen = chosen_cameras(self._recorders, asked.cameras)
         if any(self._recorders[key].state in _NOT_YET_OPEN for key in chosen):
             await self.opened()
         async with self._control:
             if self._active is not None:
                 raise StateError("already recording; stop it first")
-            active = self._plan(name, metadata, chosen)
-            length_s = _checked_duration(
-                self._record.duration_s if duration_s is None else duration_s)
-            await self._worker.run(lambda _: self._check_room())
-            ready = self._ready(active)
-            active.current = dict.fromkeys((recorder.key for recorder in ready), "")
+            active = self._starting.plan(asked, chosen)
+            length_s = checked_duration(
+                self._record.duration_s if asked.duration_s is None else asked.duration_s)
+            await self._worker.run(lambda _: self._folders.check_room())
+            ready = self._starting.ready(active)
             self._active = active
             self._idle.clear()
             try:
-                failures = await self._start_together(active, ready)
+                failures = await self._starting.together(active, ready)
             except BaseException:
                 await self._end("start cancelled")
                 raise
@@ -195,8 +166,9 @@ class Session:
                 raise failures[0]
             if length_s is not None:
                 active.deadline_ns = self._clock.monotonic_ns() + int(length_s * 1e9)
-            names = sorted([*active.current.values(), *active.done])
-            self._event(f"recording {', '.join(names)}", "info")
+            names = self._names_now(active)
+            self._event(f"recording {', '.join(names)}" if names
+                        else "armed: motion begins a recording", "info")
             self._wake.set()
             return names
 
@@ -216,7 +188,51 @@ class Session:
                 return None
             left_s = None if active.deadline_ns is None else max(
                 0.1, (active.deadline_ns - self._clock.monotonic_ns()) / 1e9)
-            return Asked(active.base, active.metadata, left_s, wanted)
+            return replace(active.asked, duration_s=left_s, cameras=wanted)
+
+    async def pause(self) -> list[str]:
+        """Keep no more frames until :meth:`resume`; the recordings stay open. The cameras."""
+        keys = await self._each(Recorder.pause)
+        if self._active is not None:
+            self._active.paused = True
+        return keys
+
+    async def resume(self) -> list[str]:
+        """Go on after :meth:`pause`; cameras that came back meanwhile join."""
+        keys = await self._each(Recorder.resume)
+        active = self._active
+        if active is not None:
+            active.paused = False
+            for key in active.wanted - active.running:
+                self._mending.fault(key)
+        return keys
+
+    async def step(self, frames: int) -> list[str]:
+        """While paused: keep the next `frames` frames of each camera."""
+        if frames < 1:
+            raise UsageError(f"step {frames}: use a number of frames above 0")
+        return await self._each(lambda recorder: recorder.step(frames))
+
+    async def split(self) -> list[str]:
+        """Go on in new recordings without losing a frame; the cameras."""
+        return await self._each(Recorder.split)
+
+    async def configure(self, camera: str, values: Mapping[str, Value]
+                        ) -> dict[str, tuple[Parameter, ...]]:
+        """Set parameters of a camera, or of ALL cameras; all of its parameters then, by camera.
+        With no `values` it only looks. UsageError, StateError, CameraError name the camera and
+        those that were set already; NotFoundError."""
+        keys = list(self._recorders) if camera == ALL else chosen_cameras(self._recorders, [camera])
+        found: dict[str, tuple[Parameter, ...]] = {}
+        for key in keys:
+            recorder = self._recorders[key]
+            try:
+                found[key] = await (recorder.configure(values) if values
+                                    else recorder.parameters())
+            except FieldrecError as error:
+                done = f"; set already on {', '.join(found)}" if found and values else ""
+                raise type(error)(f"camera {key}: {error}{done}") from error
+        return found
 
     async def wait_stopped(self) -> None:
         """Until no session is under way (at once when none is); needs :meth:`run`."""
@@ -226,8 +242,9 @@ class Session:
         """Watch disk, duration and cameras until cancelled; the app supervises it."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch())
+            group.create_task(self._try_failed_folders())
             for recorder in self._recorders.values():
-                group.create_task(self._keep_going(recorder))
+                group.create_task(self._mending.keep_going(recorder))
 
     async def close(self) -> None:
         """Stop, close every camera, end the workers. :meth:`run` must have ended."""
@@ -238,70 +255,15 @@ class Session:
                     group.create_task(recorder.close())
         finally:
             self._worker.close()
+            self._folder_worker.close()
 
     # -- start and stop ----------------------------------------------------------------------------
 
-    def _choose(self, cameras: Sequence[str] | None) -> list[str]:
-        known = ", ".join(self._recorders) or "none configured"
-        for key in cameras or ():
-            if key not in self._recorders:
-                raise NotFoundError(f"no camera {key!r}; known: {known}")
-        chosen = list(self._recorders) if cameras is None else list(dict.fromkeys(cameras))
-        if not chosen:
-            raise CameraError(f"no camera to record from; known: {known}")
-        return chosen
-
-    def _plan(self, name: str | None, metadata: Mapping[str, Any] | None, chosen: Sequence[str]
-              ) -> _Active:
-        base = self._record.name if name is None else check_name(name)
-        _check_metadata(metadata or {}, UsageError, "metadata")
-        return _Active(base=base, metadata=dict(metadata or {}), with_serial=len(chosen) > 1,
-                       since_ns=self._clock.epoch_ns(), wanted=set(chosen))
-
-    def _check_room(self) -> None:
-        """In the worker: whether a recording can begin at all."""
-        self._guard.check_usable()
-        refusal = self._guard.refusal()
-        if refusal is not None:
-            raise StoreFull(f"no room to record in {self._directory}: {refusal}; delete or move "
-                            "recordings first")
-
-    def _ready(self, active: _Active) -> list[Recorder]:
-        chosen = [self._recorders[key] for key in self._recorders if key in active.wanted]
-        ready = [recorder for recorder in chosen if recorder.state is CameraState.READY]
-        if not ready:
-            raise CameraError("no camera is ready: " + "; ".join(
-                f"{r.key} is {r.state.value}" + (f" ({r.problem})" if r.problem else "")
-                for r in chosen))
-        return ready
-
-    async def _start_together(self, active: _Active, ready: Sequence[Recorder]
-                              ) -> list[FieldrecError]:
-        """Start all; the failures, each already said and to be mended."""
-        barrier = threading.Barrier(len(ready))
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._start_one(active, recorder, active.since_ns, barrier))
-                     for recorder in ready]
-        return [failure for task in tasks if (failure := task.result()) is not None]
-
-    async def _start_one(self, active: _Active, recorder: Recorder, epoch_ns: int,
-                         barrier: threading.Barrier | None = None) -> FieldrecError | None:
-        serial = recorder.serial if active.with_serial else None
-        name = recording_name(active.base, epoch_ns, self._timezone, serial)
-        metadata = {**self._record.metadata, **recorder.metadata, **active.metadata}
-        try:
-            name = await self._worker.run(lambda _: unused_name(self._directory, name))
-            active.current[recorder.key] = name
-            await recorder.start(GivenPath(self._directory / name), metadata, barrier)
-        except (FieldrecError, OSError) as error:
-            if barrier is not None:
-                barrier.abort()
-            active.current.pop(recorder.key, None)
-            failure = error if isinstance(error, FieldrecError) else CameraError(str(error))
-            self._event(f"camera {recorder.key} does not record: {failure}", "error")
-            self._faults[recorder.key].set()
-            return failure
-        return None
+    def _names_now(self, active: Active) -> list[str]:
+        """Recordings that this session has made or is making."""
+        now = [status.recording for status in self.status()
+               if status.key in active.running and status.recording and not status.armed]
+        return sorted({*now, *active.done})
 
     async def _end(self, reason: str) -> list[str]:
         """Stop every camera and forget the session; holds the lock."""
@@ -322,17 +284,20 @@ class Session:
         self._event(f"recording ended ({reason}): {', '.join(names) or 'nothing recorded'}", "info")
         return names
 
+    def _on_closed(self, _recorder: Recorder, name: str, _frame_count: int) -> None:
+        """A recording with frames in it was closed."""
+        if self._active is not None:
+            self._active.done.append(name)
+
     def _on_ended(self, recorder: Recorder, outcome: Outcome) -> None:
-        """A recording was closed, by whatever cause."""
+        """A camera's recordings are over, by whatever cause."""
         active = self._active
         if outcome.cause in (Cause.CAMERA, Cause.STORE):
             self._event(f"camera {recorder.key}: {outcome.reason}", "error")
-            self._faults[recorder.key].set()
+            self._mending.fault(recorder.key)
         if active is None:
             return
-        name = active.current.pop(recorder.key, None)
-        if name is not None and recorder.status().frame_count:
-            active.done.append(name)
+        active.forget(recorder.key)
         if outcome.cause is Cause.ENDED:
             active.wanted.discard(recorder.key)
             self._event(f"camera {recorder.key}: {outcome.reason}", "info")
@@ -341,7 +306,37 @@ class Session:
             active.over = active.over or outcome.reason
         self._wake.set()
 
+    async def _each(self, act: Callable[[Recorder], Awaitable[None]]) -> list[str]:
+        """Do it with every camera that records; those for which it went well. The failures of the
+        others are said; raised when all failed."""
+        async with self._control:
+            active = self._active
+            if active is None:
+                raise StateError("nothing is being recorded; start it first")
+            failures: list[FieldrecError] = []
+            done = []
+            for key in [key for key in self._recorders if key in active.running]:
+                try:
+                    await act(self._recorders[key])
+                except FieldrecError as error:
+                    failures.append(error)
+                    self._event(f"camera {key}: {error}", "error")
+                else:
+                    done.append(key)
+            if failures and not done:
+                raise failures[0]
+            return done
+
     # -- watching ----------------------------------------------------------------------------------
+
+    def _status(self, recorder: Recorder) -> RecorderStatus:
+        status, active = recorder.status(), self._active
+        place = None if active is None else active.places.get(recorder.key)
+        if status.spec is not None and status.ring_slots:
+            status = replace(status, ring_bytes=(status.ring_slots + 1) * slot_bytes(status.spec))
+        if place is None or place.folder is None or place.folder == self._folders.paths[0]:
+            return replace(status, folder="") if status.folder else status
+        return replace(status, folder=str(place.folder))
 
     async def _watch(self) -> None:
         while True:
@@ -352,19 +347,24 @@ class Session:
                     await self._wake.wait()
 
     def _pause_s(self) -> float:
-        if self._active is None:
+        active = self._active
+        if active is None:
             return IDLE_LOOK_S
-        deadline_ns = self._active.deadline_ns
-        if deadline_ns is None:
-            return LOOK_S
-        return max(0.0, min(LOOK_S, (deadline_ns - self._clock.monotonic_ns()) / 1e9))
+        look_s = LOOK_S
+        if active.skew is None and len(active.together) > 1 \
+                and self._clock.epoch_ns() - active.since_ns < FIRST_LOOKS_NS:
+            look_s = FIRST_LOOKS_S
+        if active.deadline_ns is None:
+            return look_s
+        return max(0.0, min(look_s, (active.deadline_ns - self._clock.monotonic_ns()) / 1e9))
 
     async def _look(self) -> None:
-        """End the session when its time is over, something ended it, or the disk is full."""
+        """End the session when its time is over, something ended it, or every disk is full."""
         refusal = await self._look_at_disk()
         active = self._active
         if active is None:
             return
+        note_skew(active, self._recorders, self._event)
         over = active.over
         if not over and refusal is not None:
             over = refusal
@@ -376,75 +376,36 @@ class Session:
             async with self._control:
                 if self._active is active:
                     await self._end(over)
+        else:
+            await leave_full_folders(active, self._recorders, self._folders)
 
     async def _look_at_disk(self) -> str | None:
         """Refresh the storage status; while recording, why to stop, else None."""
         rate = sum(s.measured_hz * s.spec.frame_bytes for s in self.status() if s.spec is not None)
         self._storage, refusal = await self._worker.run(
-            lambda _: (self._guard.status(rate), self._guard.refusal()))
+            lambda _: (self._folders.refresh(rate), self._folders.refusal()))
+        if self._folders.some_failed:
+            self._folder_failed.set()
         return refusal
 
-    # -- mending -----------------------------------------------------------------------------------
-
-    async def _open(self, recorder: Recorder) -> None:
-        """Open a camera; said when it fails in a new way, and when it is back."""
-        before = recorder.problem
-        await recorder.open()
-        if recorder.state is CameraState.FAILED:
-            self._faults[recorder.key].set()
-            if recorder.problem != before:
-                self._event(f"camera {recorder.key} does not open: {recorder.problem}", "error")
-        elif before:
-            self._event(f"camera {recorder.key} is back", "info")
-
-    async def _keep_going(self, recorder: Recorder) -> None:
-        """One camera's mending, for ever: after each fault one try, later and later."""
-        fault = self._faults[recorder.key]
-        if recorder.state is CameraState.FAILED:
-            fault.set()
-        tries, last_ns = 0, self._clock.monotonic_ns()
+    async def _try_failed_folders(self) -> None:
+        """A folder that has failed is tried after each look, in a worker of its own."""
         while True:
-            await fault.wait()
-            if self._clock.monotonic_ns() - last_ns > GOOD_NS:
-                tries = 0
-            await asyncio.sleep(self._mend_delays_s[min(tries, len(self._mend_delays_s) - 1)])
-            fault.clear()
-            tries += 1
-            await self._mend(recorder)
-            last_ns = self._clock.monotonic_ns()
-
-    async def _mend(self, recorder: Recorder) -> None:
-        """Open a failed camera; record again if the session still wants it to."""
-        if recorder.state is CameraState.FAILED:
-            await self._open(recorder)
-        await self._join(recorder)
-
-    async def _open_and_join(self, recorder: Recorder) -> None:
-        await self._open(recorder)
-        await self._join(recorder)
+            await self._folder_failed.wait()
+            self._folder_failed.clear()
+            await self._folder_worker.run(lambda _: self._folders.look())
 
     async def _join(self, recorder: Recorder) -> None:
         """Record with a camera that is ready, if the session wants it to and it does not yet."""
-        active = self._active
-        if active is None or recorder.key not in active.wanted - active.current.keys() \
+        active, key = self._active, recorder.key
+        if active is None or key not in active.wanted - active.running or active.paused \
                 or recorder.state is not CameraState.READY:
             return
-        if await self._start_one(active, recorder, self._clock.epoch_ns()) is not None:
+        if not self._folders.usable:
+            await self._folder_worker.run(lambda _: self._folders.look())
+        if await self._starting.late(active, recorder) is not None:
             return
-        if recorder.key in active.wanted and active is self._active:
+        if key in active.wanted and active is self._active:
             self._event(f"recording {recorder.status().recording}", "info")
         else:  # the session ended meanwhile
             await recorder.stop("session ended")
-
-
-def _checked_duration(duration_s: float | None) -> float | None:
-    if duration_s is not None and not (math.isfinite(duration_s) and duration_s > 0):
-        raise UsageError(f"duration {duration_s:g} s: use a number of seconds above 0")
-    return duration_s
-
-
-def _check_metadata(metadata: Mapping[str, Any], kind: type[FieldrecError], where: str) -> None:
-    """Keys that would be overwritten are refused rather than lost."""
-    for key in metadata:
-        if not isinstance(key, str) or not key or key in RESERVED:
-            raise kind(f"{where}: metadata key {key!r} is reserved or no text; use another name")

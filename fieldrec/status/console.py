@@ -35,7 +35,7 @@ BITS_PER_BYTE = 10
 """On the line: start bit, eight bits, stop bit."""
 MOST_COMMANDS = 4
 """Commands that wait for the one in hand; more are answered with ERR."""
-_VERBS = ("start", "stop", "eject")
+_VERBS = ("start", "stop", "pause", "resume", "step", "split", "configure", "eject")
 
 
 class ConsoleCommands(Protocol):
@@ -47,6 +47,26 @@ class ConsoleCommands(Protocol):
 
     async def stop(self) -> str:
         """Stop recording."""
+        ...
+
+    async def pause(self) -> str:
+        """Keep no more frames until resume."""
+        ...
+
+    async def resume(self) -> str:
+        """Go on."""
+        ...
+
+    async def step(self, frames: str | None) -> str:
+        """While paused: keep so many frames; None: one."""
+        ...
+
+    async def split(self) -> str:
+        """Go on in new recordings."""
+        ...
+
+    async def configure(self, text: str | None) -> str:
+        """Set parameters: "CAMERA NAME=VALUE…"."""
         ...
 
     async def eject(self, name: str | None) -> str:
@@ -192,7 +212,8 @@ class _Executor:
         """The reply to `help`."""
         if self._commands is None:
             return "OK commands: status, help (console.commands is off)"
-        return "OK commands: status, start [name], stop, eject [drive], help"
+        return ("OK commands: status, start [name], stop, pause, resume, step [frames], split, "
+                "configure camera name=value, eject [drive], help")
 
     def take(self, verb: str, argument: str, port: Port) -> None:
         """Queue one command, or answer at once why not."""
@@ -220,11 +241,23 @@ class _Executor:
     async def _do(self, verb: str, argument: str) -> str:
         if self._commands is None:
             return ""
-        if verb == "start":
-            return await self._commands.start(argument or None)
-        if verb == "eject":
-            return await self._commands.eject(argument or None)
-        return await self._commands.stop()
+        commands, given = self._commands, argument or None
+        match verb:
+            case "start":
+                return await commands.start(given)
+            case "step":
+                return await commands.step(given)
+            case "configure":
+                return await commands.configure(given)
+            case "eject":
+                return await commands.eject(given)
+            case "pause":
+                return await commands.pause()
+            case "resume":
+                return await commands.resume()
+            case "split":
+                return await commands.split()
+        return await commands.stop()
 
 
 def _ignore(_problem: str) -> None:

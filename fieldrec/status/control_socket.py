@@ -19,10 +19,12 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from fieldrec.camera.parameters import Parameter
+from fieldrec.config.models import SplitConfig
 from fieldrec.core import durable, errors
 from fieldrec.core.errors import FieldrecError, UsageError
 from fieldrec.core.model import Job, Recording
@@ -47,6 +49,7 @@ RECORDINGS = TypeAdapter(tuple[Recording, ...])
 RECORDING = TypeAdapter(Recording)
 JOBS = TypeAdapter(tuple[Job, ...])
 JOB = TypeAdapter(Job)
+PARAMETERS = TypeAdapter(dict[str, tuple[Parameter, ...]])
 
 
 class _Arguments(BaseModel):
@@ -64,6 +67,18 @@ class _Start(_Arguments):
     metadata: dict[str, Any] | None = None
     duration_s: float | None = None
     cameras: list[str] | None = None
+    preroll_s: Annotated[float, Field(ge=0, le=60)] | None = None
+    split_after: SplitConfig | None = None
+    trigger: Literal["none", "motion"] | None = None
+
+
+class _Step(_Arguments):
+    frames: int = 1
+
+
+class _Configure(_Arguments):
+    camera: str
+    values: dict[str, bool | int | float | str] | None = None
 
 
 class _Stop(_Arguments):
@@ -108,6 +123,11 @@ VERBS: Mapping[str, _Verb] = {
     "jobs": _Verb(result=JOBS),
     "start": _Verb(_Start),
     "stop": _Verb(_Stop),
+    "pause": _Verb(),
+    "resume": _Verb(),
+    "step": _Verb(_Step),
+    "split": _Verb(),
+    "configure": _Verb(_Configure, PARAMETERS),
     "eject": _Verb(_Eject),
     "export": _Verb(_Export, JOBS),
     "copy": _Verb(_Offload, JOBS),
@@ -175,7 +195,8 @@ async def serve(folder: Path, control: Control, board: Board) -> AsyncIterator[N
             task.cancel()
         if clients:
             await asyncio.wait(clients)
-        await worker.run(lambda _stop: durable.unlink(path, missing_ok=True))
+        with contextlib.suppress(OSError):  # on a disk that has turned read-only
+            await worker.run(lambda _stop: durable.unlink(path, missing_ok=True))
         worker.close()
 
 

@@ -31,6 +31,8 @@ NARROW = 66
 MOST_JOBS = 6
 MOST_FAILED = 3
 MOST_EVENTS = 3
+MOST_LOST_RUNS = 2
+"""Of each camera, the latest."""
 
 _POWER_STYLE = {PowerLevel.MAINS: "green", PowerLevel.BATTERY: "yellow", PowerLevel.LOW: "bold red",
                 PowerLevel.CRITICAL: "bold white on red", PowerLevel.UNKNOWN: "yellow"}
@@ -113,8 +115,8 @@ class _Picture:
         if snapshot.recorders:
             yield Text()
             yield _cameras_narrow(snapshot) if narrow else _cameras(snapshot)
-        for section in (_jobs(snapshot, narrow), _drives(snapshot), _problems(snapshot),
-                        _events(snapshot)):
+        for section in (_notes(snapshot), _jobs(snapshot, narrow), _drives(snapshot),
+                        _problems(snapshot), _events(snapshot)):
             lines = list(section)
             if lines:
                 yield Text()
@@ -124,7 +126,7 @@ class _Picture:
 def _header(snapshot: Snapshot, narrow: bool) -> RenderableType:
     title = Text.assemble((words.safe_text(snapshot.name, 60) or "fieldrec", "bold"), "  ")
     if snapshot.recording:
-        title.append("● RECORDING", style="bold red")
+        title.append(f"● {words.recording_state(snapshot).upper()}", style="bold red")
         if snapshot.recording_since_ns is not None:
             seconds = (snapshot.time_ns - snapshot.recording_since_ns) / 1e9
             title.append(f" {words.duration(seconds)}", style="bold")
@@ -182,6 +184,10 @@ def _cameras_narrow(snapshot: Snapshot) -> Group:
 
 
 def _state(status: RecorderStatus) -> Text:
+    if status.paused:
+        return Text("PAUSED", style="bold yellow")
+    if status.armed:
+        return Text("ARMED", style="bold yellow")
     return Text(status.state.value, style=_STATE_STYLE[status.state])
 
 
@@ -191,6 +197,27 @@ def _bad(number: int, style: str) -> Text:
 
 def _heat(status: RecorderStatus) -> Text:
     return Text(status.heat.value, style=_HEAT_STYLE[status.heat])
+
+
+def _notes(snapshot: Snapshot) -> Iterator[RenderableType]:
+    """What is seldom there: skew, pre-roll, lost frames, other folders, recovery."""
+    if snapshot.skew_ms is not None:
+        yield Text.assemble(("skew  ", "dim"), f"first frames within {snapshot.skew_ms:.1f} ms")
+    for r in snapshot.recorders:
+        key = words.safe_text(r.key, 60)
+        if r.preroll_frames:
+            yield Text.assemble((f"{key}  ", "dim"),
+                                f"{words.plural(r.preroll_frames, 'frame')} of pre-roll")
+        if r.folder:
+            yield Text.assemble((f"{key}  ", "dim"), ("in ", "yellow"), words.safe_text(r.folder))
+        for run in r.lost_runs[-MOST_LOST_RUNS:]:
+            yield Text.assemble((f"{key}  ", "dim"), (words.describe_lost(run), "bold red"))
+    if len(snapshot.storage.folders) > 1:
+        for folder in snapshot.storage.folders:
+            yield Text.assemble(("folder  ", "dim"), (words.describe_folder(folder),
+                                                      "red" if folder.problem else ""))
+    if snapshot.recovery:
+        yield Text.assemble(("recovery  ", "dim"), (words.safe_text(snapshot.recovery), "yellow"))
 
 
 def _jobs(snapshot: Snapshot, narrow: bool) -> Iterator[RenderableType]:

@@ -31,11 +31,21 @@ Status::
 | age    | seconds since the values were collected: more than a few means the box is stuck      |
 | t      | UTC of the box when the line was made                                                |
 
+Only while they say something, and as far as there is room (``err`` is shorter then)::
+
+| pause  | 1: the cameras run and nothing is kept                                               |
+| arm    | cameras that wait for their trigger                                                  |
+| pre    | frames held back from before a start                                                 |
+| lrun   | first-last number of the latest run of lost frames                                   |
+| dir    | which recordings folder is in use, 2 for the second                                  |
+| skew   | ms between the first frames of cameras started together                              |
+
 A reader must ignore keys it does not know: more may follow. Lines that are not a status are replies
 (``OK ...``, ``ERR ...``) or announcements (``SAFE TO REMOVE <label>``).
 
 Commands, one per line, upper or lower case, ended by CR, LF or both: ``status``, ``start [name]``,
-``stop``, ``eject [drive]``, ``help``. Backspace works; there is no echo. A line that begins as one
+``stop``, ``pause``, ``resume``, ``step [frames]``, ``split``, ``configure camera name=value``,
+``eject [drive]``, ``help``. Backspace works; there is no echo. A line that begins as one
 of ours does (``$``, ``OK``, ``ERR``, ``SAFE``) is not answered: two boxes on one cable, or a peer
 that echoes, would otherwise talk for ever.
 """
@@ -56,6 +66,8 @@ MOST_LINE = 400
 """Longest line we send, in bytes, with its end."""
 MOST_COMMAND = 256
 """Longest line we take, in bytes."""
+MOST_PROBLEM = 60
+"""Longest `err`, with the fields that are seldom there."""
 MOST_SEQ = 100_000
 _MOST_NUMBER = 999_999_999_999
 _END = re.compile(rb"[\r\n]")
@@ -81,6 +93,7 @@ def status_fields(snapshot: Snapshot) -> str:
     recorders, storage = snapshot.recorders, snapshot.storage
     well = sum(r.state in (CameraState.READY, CameraState.RECORDING) for r in recorders)
     hottest = max((_HEAT_ORDER.index(r.heat) for r in recorders), default=0)
+    more = _more(snapshot)
     return ",".join((
         f"rec={int(snapshot.recording)}",
         f"cam={well}/{len(recorders)}",
@@ -95,10 +108,32 @@ def status_fields(snapshot: Snapshot) -> str:
         f"jobs={_number(sum(not job.state.finished for job in snapshot.jobs))}",
         f"drv={_drive(snapshot)}",
         f"heat={_HEAT_ORDER[hottest].name}",
-        f"err={_problem(snapshot)}",
+        f"err={_problem(snapshot)[:MOST_PROBLEM - sum(len(field) + 1 for field in more)]}",
         f"stop={int(snapshot.stopping)}",
         f"name={_clean(snapshot.name, 24)}",
+        *more,
     ))
+
+
+def _more(snapshot: Snapshot) -> list[str]:
+    """Fields that are seldom there; they take the room of the problem in words."""
+    recorders, folders = snapshot.recorders, snapshot.storage.folders
+    lost = max((run for r in recorders for run in r.lost_runs),
+               key=lambda run: run.last_time_ns, default=None)
+    in_use = next((number for number, one in enumerate(folders, 1) if one.in_use), 1)
+    fields = [
+        "pause=1" if any(r.paused for r in recorders) else "",
+        f"arm={armed}" if (armed := sum(r.armed for r in recorders)) else "",
+        f"pre={_number(held)}" if (held := sum(r.preroll_frames for r in recorders)) else "",
+        f"dir={in_use}" if in_use > 1 else "",
+        "" if snapshot.skew_ms is None else f"skew={_decimal(snapshot.skew_ms, 1)}",
+        "" if lost is None else f"lrun={_number(lost.first_number)}-{_number(lost.last_number)}",
+    ]
+    kept: list[str] = []
+    for field in fields:
+        if field and sum(len(one) + 1 for one in kept) + len(field) < MOST_PROBLEM:
+            kept.append(field)
+    return kept
 
 
 def status_line(seq: int, fields: str, age_s: float, epoch_ns: int) -> bytes:
@@ -206,8 +241,11 @@ def _drive(snapshot: Snapshot) -> str:
 def _problem(snapshot: Snapshot) -> str:
     for recorder in snapshot.recorders:
         if recorder.problem:
-            return _clean(f"{recorder.key}: {recorder.problem}", 60)
+            return _clean(f"{recorder.key}: {recorder.problem}", MOST_PROBLEM)
+    for folder in snapshot.storage.folders:
+        if folder.problem:
+            return _clean(folder.problem, MOST_PROBLEM)
     for part, problem in snapshot.parts:
         if problem:
-            return _clean(f"{part}: {problem}", 60)
+            return _clean(f"{part}: {problem}", MOST_PROBLEM)
     return ""

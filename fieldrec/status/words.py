@@ -10,8 +10,17 @@ import math
 import unicodedata
 from datetime import UTC, datetime
 
-from fieldrec.core.model import CameraState, Drive, DriveState, Job, JobKind, JobState, PowerState
-from fieldrec.core.snapshot import RecorderStatus, Snapshot, StorageStatus
+from fieldrec.core.model import (
+    CameraState,
+    Drive,
+    DriveState,
+    Job,
+    JobKind,
+    JobState,
+    LostFrames,
+    PowerState,
+)
+from fieldrec.core.snapshot import FolderStatus, RecorderStatus, Snapshot, StorageStatus
 
 REPLACEMENT = "�"
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
@@ -134,14 +143,39 @@ def describe_recorder(status: RecorderStatus) -> str:
     name = safe_text(status.key, 60)
     if status.state is CameraState.FAILED:
         return f"{name}: FAILED: {safe_text(status.problem) or 'no reason known'}"
+    if status.armed:
+        held = f", {plural(status.preroll_frames, 'frame')} of pre-roll" \
+            if status.preroll_frames else ""
+        return f"{name}: ARMED, the next motion is recorded{held}"
     if status.state is not CameraState.RECORDING:
         ended = f", last recording ended: {safe_text(status.stop_reason)}" \
             if status.stop_reason else ""
         return f"{name}: {status.state.value}{ended}"
-    return (f"{name}: recording {safe_text(status.recording)}, "
+    where = f" in {safe_text(status.folder)}" if status.folder else ""
+    return (f"{name}: {'PAUSED' if status.paused else 'recording'} "
+            f"{safe_text(status.recording)}{where}, "
             f"{plural(status.frame_count, 'frame')}, {status.measured_hz:.1f} fps, "
             f"{count(status.dropped)} dropped, {count(status.lost)} lost, "
             f"heat {status.heat.value}, {size(status.written_bytes)}")
+
+
+def describe_lost(run: LostFrames) -> str:
+    """"frames 5120 to 5133 lost, 06:00:12Z to 06:00:13Z"."""
+    first, last = utc(run.first_time_ns)[11:], utc(run.last_time_ns)[11:]
+    times = first if first == last else f"{first} to {last}"
+    if run.count == 1:
+        return f"frame {run.first_number} lost, {times}"
+    return f"frames {run.first_number} to {run.last_number} lost ({count(run.count)}), {times}"
+
+
+def describe_folder(folder: FolderStatus) -> str:
+    """"/mnt/usb: in use, 412 GB free (41.2 % used)"."""
+    name = safe_text(folder.path)
+    if folder.problem:
+        problem = safe_text(folder.problem)
+        return problem if name in problem else f"{name}: {problem}"
+    return (f"{name}: {'in use, ' if folder.in_use else ''}{size(folder.free_bytes)} free "
+            f"({folder.used_percent:.1f} % used)")
 
 
 def describe_drive(drive: Drive) -> str:
@@ -188,7 +222,7 @@ def describe_snapshot(snapshot: Snapshot) -> str:
     working = [r for r in snapshot.recorders
                if r.state in (CameraState.READY, CameraState.RECORDING)]
     frames = sum(r.frame_count for r in snapshot.recorders)
-    state = "recording" if snapshot.recording else "not recording"
+    state = recording_state(snapshot)
     if snapshot.recording and snapshot.recording_since_ns is not None:
         state += f" for {duration((snapshot.time_ns - snapshot.recording_since_ns) / 1e9)}"
     return (f"{'stopping, ' if snapshot.stopping else ''}{state}, "
@@ -199,11 +233,20 @@ def describe_snapshot(snapshot: Snapshot) -> str:
             f"disk {describe_storage(snapshot.storage)}, {describe_power(snapshot.power)}")
 
 
+def recording_state(snapshot: Snapshot) -> str:
+    """"recording", "paused", "armed" or "not recording"."""
+    if not snapshot.recording:
+        return "not recording"
+    if any(r.paused for r in snapshot.recorders):
+        return "paused"
+    return "armed" if any(r.armed for r in snapshot.recorders) else "recording"
+
+
 def describe_briefly(snapshot: Snapshot) -> str:
     """The box in a few words that change seldom: "recording, 2 of 2 cameras well, 3 jobs"."""
     working = [r for r in snapshot.recorders
                if r.state in (CameraState.READY, CameraState.RECORDING)]
     jobs = sum(not job.state.finished for job in snapshot.jobs)
     return (f"{'stopping, ' if snapshot.stopping else ''}"
-            f"{'recording' if snapshot.recording else 'not recording'}, {len(working)} of "
+            f"{recording_state(snapshot)}, {len(working)} of "
             f"{plural(len(snapshot.recorders), 'camera')} well, {plural(jobs, 'job')}")

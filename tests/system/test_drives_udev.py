@@ -71,7 +71,7 @@ async def watching(udevd: Udevd, root: Path, **options: object) -> AsyncIterator
         box[0].events.append(f"{severity}: {text}")
         box[0].changed.set()
 
-    watcher = DriveWatcher(config, on_change=on_change, on_event=on_event, in_use=recordings)
+    watcher = DriveWatcher(config, on_change=on_change, on_event=on_event, in_use=[recordings])
     box.append(Watched(watcher, asyncio.create_task(watcher.run())))
     try:
         yield box[0]
@@ -204,7 +204,7 @@ async def test_other_devices_are_not_touched(udevd: Udevd, tmp_path: Path) -> No
     device = udevd.insert(udevd.image())
     async with watching(udevd, tmp_path, match=udevd.match | {"ID_MODEL": "other"}) as watched:
         other = DriveWatcher(DrivesConfig(match=udevd.match), on_change=lambda: None,
-                             on_event=lambda _text, _severity: None, in_use=tmp_path)
+                             on_event=lambda _text, _severity: None, in_use=[tmp_path])
         assert watched.watcher.drives() == other.drives() == ()
     seen: list[BlockDevice] = []
     events = BlockEvents(udevd.match, lambda _change, block: seen.append(block))

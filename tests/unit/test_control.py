@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from fieldrec.catalogue.scan import scan
+from fieldrec.config.models import SplitConfig
 from fieldrec.control import Control
 from fieldrec.core.errors import FieldrecError, NotFoundError, StateError, UsageError
 from fieldrec.core.model import (
@@ -23,6 +24,7 @@ from fieldrec.core.model import (
     RecordingState,
 )
 from fieldrec.jobs.job_queue import JobQueue
+from fieldrec.record.asked import Asked
 from fieldrec.status.board import NOTHING
 from tests.fakes.small_stores import make_export, make_store
 
@@ -35,10 +37,29 @@ class StandInSession:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
 
-    async def start(self, name: str | None, metadata: Mapping[str, Any] | None,
-                    duration_s: float | None, cameras: Sequence[str] | None) -> list[str]:
-        self.calls.append(("start", name, metadata, duration_s, cameras))
-        return [f"{name}_1"]
+    async def start(self, asked: Asked) -> list[str]:
+        self.calls.append(("start", asked))
+        return [f"{asked.name}_1"]
+
+    async def pause(self) -> list[str]:
+        self.calls.append(("pause",))
+        return ["left"]
+
+    async def resume(self) -> list[str]:
+        self.calls.append(("resume",))
+        return ["left"]
+
+    async def step(self, frames: int) -> list[str]:
+        self.calls.append(("step", frames))
+        return ["left"]
+
+    async def split(self) -> list[str]:
+        self.calls.append(("split",))
+        return ["left"]
+
+    async def configure(self, camera: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        self.calls.append(("configure", camera, values))
+        return {camera: ()}
 
     async def stop(self, reason: str) -> list[str]:
         self.calls.append(("stop", reason))
@@ -79,7 +100,7 @@ class Rig:
 
     def make(self, session: Any) -> Control:
         return Control(
-            recordings=self.folder, session=session, queue=self.queue,
+            recordings=[self.folder], session=session, queue=self.queue,
             drives=None if session is None else self.drives, scan=self.scan,
             snapshot=lambda: NOTHING, destinations=("usb",), default_preset="High",
             changed=self.changed)
@@ -120,14 +141,33 @@ async def test_looking(rig: Rig) -> None:
 async def test_start_and_stop_go_to_the_session(rig: Rig) -> None:
     assert await rig.control.start("bees", {"a": 1}, 5.0, ["left"]) == ["bees_1"]
     assert await rig.control.stop("enough") == ["bees_1"]
-    assert rig.session.calls == [("start", "bees", {"a": 1}, 5.0, ["left"]), ("stop", "enough")]
+    assert rig.session.calls == [("start", Asked("bees", {"a": 1}, 5.0, ["left"])),
+                                 ("stop", "enough")]
     assert rig.changes == 2
     with pytest.raises(UsageError, match="cannot be a recording's name"):
         await rig.control.start("a/b")
 
 
+async def test_verbs_of_a_recording_go_to_the_session(rig: Rig) -> None:
+    split = SplitConfig(frames=10)
+    await rig.control.start("bees", preroll_s=1.0, split_after=split, trigger="motion")
+    assert await rig.control.pause() == ["left"]
+    assert await rig.control.step(3) == ["left"]
+    assert await rig.control.resume() == ["left"]
+    assert await rig.control.split() == ["left"]
+    assert await rig.control.configure("left") == {"left": ()}
+    await rig.control.configure("left", {"Gain": 2})
+    assert rig.session.calls == [
+        ("start", Asked("bees", preroll_s=1.0, split_after=split, trigger="motion")), ("pause",),
+        ("step", 3), ("resume",), ("split",), ("configure", "left", {}),
+        ("configure", "left", {"Gain": 2})]
+    assert rig.changes == 7
+
+
 async def test_without_cameras_start_and_stop_say_what_to_do(rig: Rig) -> None:
-    for verb in (rig.make(None).start, rig.make(None).stop):
+    bare = rig.make(None)
+    for verb in (bare.start, bare.stop, bare.pause, bare.resume, bare.step, bare.split,
+                 lambda: bare.configure("left")):
         with pytest.raises(StateError, match="no cameras here"):
             await verb()
     with pytest.raises(StateError, match="no drives are watched here"):
@@ -148,7 +188,7 @@ async def test_at_the_end_nothing_new_begins_but_stop_and_cancel_go(rig: Rig) ->
     rig.control.refuse_from_now("fieldrec is stopping")
     for verb in (rig.control.start("x"), rig.control.export(None), rig.control.copy(None, "usb"),
                  rig.control.move(None, "usb"), rig.control.delete(["bees"]),
-                 rig.control.retry(job.id)):
+                 rig.control.retry(job.id), rig.control.pause(), rig.control.split()):
         with pytest.raises(StateError, match="fieldrec is stopping"):
             await verb
     assert (await rig.control.cancel(job.id)).state is JobState.CANCELLED

@@ -46,7 +46,7 @@ class Box:
         self.claimed.append(path)
 
     def place(self, serial: str | None = None) -> CameraPlace:
-        return CameraPlace(self.folders, "bees", "UTC", serial)
+        return CameraPlace(self.folders, "bees", "UTC", serial, EPOCH_NS)
 
     def fill(self, folder: Path) -> None:
         self.disks[folder].free_bytes = 2 * 10**9
@@ -66,6 +66,13 @@ def box(tmp_path: Path) -> Box:
 def test_the_first_that_can_be_written_is_given(box: Box) -> None:
     assert box.place().next_path(EPOCH_NS) == box.a / NAME
     assert box.place("SN1").next_path(EPOCH_NS) == box.a / f"{NAME}_SN1"
+
+
+def test_one_start_has_one_time_and_what_comes_later_its_own(box: Box) -> None:
+    place = box.place("SN1")
+    assert place.next_path(EPOCH_NS + 1_900_000_000).name == f"{NAME}_SN1"
+    assert place.next_path(EPOCH_NS + 2_000_000_000).name == "bees_20261118_110642_SN1"
+    assert place.next_path(EPOCH_NS - 3_600_000_000_000).name == "bees_20261118_100640_SN1"
 
 
 @pytest.mark.parametrize("taken", [
@@ -114,9 +121,10 @@ def test_a_failed_folder_is_out_until_a_look_finds_it_good(box: Box) -> None:
 
 def test_no_folder_left(box: Box) -> None:
     assert box.folders.failed(box.a / "x", StoreError("one"))
-    assert box.folders.refusal() is None
+    assert box.folders.usable
     assert not box.folders.failed(box.b / "x", StoreError("two"))
-    assert box.folders.refusal() == f"{box.a}: one; {box.b}: two"
+    assert not box.folders.usable
+    assert box.folders.refusal() is None  # not full: one may come back
     with pytest.raises(StoreError, match=f"no recordings folder can be used: {box.a}: one; "):
         box.given()
 
@@ -131,6 +139,14 @@ def test_a_full_folder_is_left_and_comes_back_when_it_has_room(box: Box) -> None
     box.disks[box.a].free_bytes = 5 * 10**11
     assert box.given() == box.a
     assert box.said[1:] == [f"info: recordings folder {box.a} has room again"]
+
+
+def test_one_failed_and_the_other_full_ends_it(box: Box) -> None:
+    assert box.folders.failed(box.a / "x", StoreError("one"))
+    box.fill(box.b)
+    box.folders.refresh()
+    assert box.folders.refusal() == (
+        f"{box.a}: one; {box.b}: disk 99.8 % used (stop at 94 %), 2.0 GB free")
 
 
 def test_when_all_are_full_the_refusal_has_the_numbers_of_each(box: Box) -> None:

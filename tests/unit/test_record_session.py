@@ -25,9 +25,10 @@ from fieldrec.core.errors import (
     UsageError,
 )
 from fieldrec.core.model import CameraState
+from fieldrec.record.asked import Asked
+from fieldrec.record.folders import Folders
 from fieldrec.record.recorder import Recorder
 from fieldrec.record.session import Session
-from fieldrec.record.storage import StorageGuard
 from tests.fakes.cameras import ManualClock, ScriptedCamera, Watching
 from tests.fakes.disks import FakeDisk
 from tests.fakes.rigs import Disk, RecorderRig, check_complete, names_in
@@ -42,19 +43,24 @@ class SessionRig:
 
     def __init__(self, folder: Path, *, keys: Sequence[str] = ("left", "right"),
                  record: RecordConfig | None = None, mend_delays_s: Sequence[float] = (0.0,),
-                 metadata: dict[str, Any] | None = None) -> None:
+                 metadata: dict[str, Any] | None = None, further: Sequence[Path] = ()) -> None:
         self.folder = folder
         self.clock = ManualClock()
         self.watching = Watching()
         self.disk = FakeDisk(10**12, 5 * 10**11)
+        self.disks = {folder: self.disk,
+                      **{path: FakeDisk(10**12, 5 * 10**11) for path in further}}
         self.rigs = {key: RecorderRig(key, clock=self.clock, watching=self.watching,
                                       metadata=metadata) for key in keys}
-        storage = StorageConfig(directory=folder)
+        loop = asyncio.get_running_loop()
+        self.folders = Folders(
+            (folder, *further), StorageConfig(), statvfs=lambda path: self.disks[path](path),
+            on_event=lambda text, severity: void(
+                loop.call_soon_threadsafe(self.watching.on_event, text, severity)))
         self.session = Session(
-            {key: rig.recorder for key, rig in self.rigs.items()}, directory=folder,
-            storage=storage, record=record or RecordConfig(name="bees"), timezone="UTC",
-            clock=self.clock, on_event=self.watching.on_event, mend_delays_s=mend_delays_s,
-            guard=StorageGuard(folder, storage, statvfs=self.disk))
+            {key: rig.recorder for key, rig in self.rigs.items()}, folders=self.folders,
+            record=record or RecordConfig(name="bees"), timezone="UTC",
+            clock=self.clock, on_event=self.watching.on_event, mend_delays_s=mend_delays_s)
         self.running: asyncio.Task[None] | None = None
 
     def camera(self, key: str) -> ScriptedCamera:
@@ -71,6 +77,10 @@ class SessionRig:
 
     def stores(self) -> list[str]:
         return names_in(self.folder)
+
+
+def void(_: object) -> None:
+    """Drop a result."""
 
 
 @asynccontextmanager
@@ -101,7 +111,7 @@ def disk() -> Iterator[Disk]:
 async def test_two_cameras_record_together_with_their_serials(tmp_path: Path) -> None:
     async with session_rig(tmp_path, metadata={"nest": 1, "site": "a"}) as rig:
         await rig.session.open_all()
-        names = await rig.session.start("ants", {"site": "b"})
+        names = await rig.session.start(Asked("ants", {"site": "b"}))
         assert [re.sub(STAMP, "", name) for name in names] == ["ants_SN-left", "ants_SN-right"]
         assert rig.session.recording_since_ns == rig.clock.epoch_ns()
         times = {key: await rig.rigs[key].give(0, 1, 2) for key in ("left", "right")}
@@ -117,13 +127,13 @@ async def test_two_cameras_record_together_with_their_serials(tmp_path: Path) ->
 async def test_one_camera_bears_no_serial_and_the_configured_name(tmp_path: Path) -> None:
     async with session_rig(tmp_path) as rig:
         await rig.session.open_all()
-        names = await rig.session.start(cameras=["right"])
+        names = await rig.session.start(Asked(cameras=["right"]))
         assert len(names) == 1
         assert re.fullmatch("bees" + STAMP, names[0])
         assert rig.recorder("left").state is CameraState.READY
         await rig.rigs["right"].give(0)
         await rig.session.stop()
-        again = await rig.session.start(cameras=["right"])  # the clock went back
+        again = await rig.session.start(Asked(cameras=["right"]))  # the clock went back
         assert again != names
 
 
@@ -144,16 +154,16 @@ async def test_refusals_say_why_and_make_nothing(tmp_path: Path) -> None:
             await rig.session.start()
         await rig.session.open_all()
         with pytest.raises(NotFoundError, match="no camera 'top'; known: left, right"):
-            await rig.session.start(cameras=["top"])
+            await rig.session.start(Asked(cameras=["top"]))
         with pytest.raises(CameraError, match="no camera to record from"):
-            await rig.session.start(cameras=[])
+            await rig.session.start(Asked(cameras=[]))
         with pytest.raises(UsageError, match="'/' is not allowed"):
-            await rig.session.start("a/b")
+            await rig.session.start(Asked("a/b"))
         for wrong in (0.0, -1.0, float("nan"), float("inf")):
             with pytest.raises(UsageError, match="above 0"):
-                await rig.session.start(duration_s=wrong)
+                await rig.session.start(Asked(duration_s=wrong))
         with pytest.raises(UsageError, match="'timezone' is reserved"):
-            await rig.session.start(metadata={"timezone": "UTC"})
+            await rig.session.start(Asked(metadata={"timezone": "UTC"}))
         rig.disk.free_bytes = 10**10
         with pytest.raises(StoreFull, match=r"99\.0 % used \(stop at 94 %\), 10\.0 GB free"):
             await rig.session.start()
@@ -357,7 +367,7 @@ async def test_all_sources_played_out_end_the_session(tmp_path: Path) -> None:
 async def test_duration_ends_the_session(tmp_path: Path) -> None:
     async with session_rig(tmp_path, keys=["left"]) as rig:
         await rig.session.open_all()
-        names = await rig.session.start(duration_s=2.5)
+        names = await rig.session.start(Asked(duration_s=2.5))
         await rig.rigs["left"].give(0, 1)
         assert rig.session.recording
         rig.camera("left").give(2)

@@ -1,0 +1,25 @@
+"""Which parts a process runs: the daemon all of them, a command what it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which parts a process runs."""
+
+    cameras: bool
+    drives: bool
+    consoles: bool
+    power: bool
+    automatic_jobs: bool
+    """Whether it gives itself exports and copies, as configured."""
+
+
+DAEMON = Parts(cameras=True, drives=True, consoles=True, power=True, automatic_jobs=True)
+ONE_RECORDING = Parts(cameras=True, drives=False, consoles=False, power=False,
+                      automatic_jobs=False)
+FOLDER_ONLY = Parts(cameras=False, drives=False, consoles=False, power=True,
+                    automatic_jobs=False)
+"""A command on a folder where no daemon runs."""
