@@ -16,16 +16,16 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from fieldrec.camera import Camera
 from fieldrec.camera.parameters import Parameter, Value
 from fieldrec.config import RecordConfig, StoreConfig
 from fieldrec.core.clock import Clock
 from fieldrec.core.errors import CameraLost, FieldrecError, StateError
-from fieldrec.core.model import CameraState, ClockQuality, FrameSpec, Heat
+from fieldrec.core.model import CameraState, ClockQuality, Heat
 from fieldrec.core.snapshot import RecorderStatus
 from fieldrec.core.states import CAMERA, step
 from fieldrec.core.workers import Worker
@@ -35,16 +35,12 @@ from fieldrec.record.listener import Listener
 from fieldrec.record.making import Making
 from fieldrec.record.outcome import Cause, Outcome
 from fieldrec.record.place import Place
+from fieldrec.record.runs import Runs
 from fieldrec.record.series import Series
-from fieldrec.record.settings import Settings
 from fieldrec.record.storing import Storing
 from fieldrec.record.trigger import NewTrigger
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
-
-STARTING_POLL_S = 0.1
-"""How often a start that waits for the camera looks whether it was cancelled."""
 
 
 class Recorder:
@@ -62,23 +58,13 @@ class Recorder:
         self.serial = serial
         self.metadata = dict(metadata or {})
         """User metadata of every recording of this camera."""
-        self.ring_max_bytes = record.ring_max_bytes
-        """This camera's share of the memory where :meth:`start` gives none, and before a start,
-        while the camera runs for its pre-roll."""
-        self._camera = camera
         self._record = record
         self._on_change = on_change
-        self._patience = patience or Patience()
-        self._making = Making(key, serial, camera, store, timezone, clock, self._patience, quality,
-                              trigger)
-        self._clock = clock
-        self._settings = Settings(camera)
+        making = Making(key, serial, camera, store, timezone, clock, patience or Patience(),
+                        quality, trigger)
         self._worker = Worker(f"recorder-{key}")
         self._control = asyncio.Lock()
-        self._spec: FrameSpec | None = None
-        self._run: Storing | None = None
-        self._series: Series | None = None
-        self._ended: Storing | None = None
+        self._runs = Runs(making, record)
         self._on_event: Callable[[str, str], None] = _ignore
         self._on_ended: Callable[[Recorder, Outcome], None] = _ignore
         self._on_closed: Callable[[Recorder, str, int], None] = _ignore
@@ -94,6 +80,11 @@ class Recorder:
         """Why the camera is FAILED; "" otherwise."""
         return self._last.problem
 
+    def share_memory(self, ring_max_bytes: int) -> None:
+        """This camera's share of the memory for rings, for one that begins without being given
+        another: by :meth:`start`, or, for the pre-roll, when the camera opens."""
+        self._runs.ring_max_bytes = ring_max_bytes
+
     def listen(self, on_event: Callable[[str, str], None],
                on_ended: Callable[[Recorder, Outcome], None],
                on_closed: Callable[[Recorder, str, int], None] | None = None) -> None:
@@ -107,11 +98,11 @@ class Recorder:
 
     def status(self) -> RecorderStatus:
         """The camera and its recording now; after a recording, its last figures. Cheap."""
-        run = self._run
+        run = self._runs.now
         if run is None:
             return self._last
-        if self._series is not None:
-            return self._picture(run, self._series)
+        if self._runs.series is not None:
+            return self._picture(run, self._runs.series)
         ring = run.ring_statistics()
         return replace(self._last, preroll_frames=run.held_count, ring_slots=ring.slots)
 
@@ -128,11 +119,11 @@ class Recorder:
             self._step(CameraState.OPENING)
             listener = self._listener()
             try:
-                await self._worker.run(lambda stop: self._open_camera(stop, listener))
+                await self._worker.run(lambda stop: self._runs.open(stop, listener))
             except asyncio.CancelledError:
                 await self._end_run()
                 self._step(CameraState.CLOSED)
-                await self._worker.run(lambda _: self._camera.close())
+                await self._worker.run(lambda _: self._runs.close_camera())
                 raise
             except Exception as error:
                 if not isinstance(error, FieldrecError):
@@ -140,6 +131,7 @@ class Recorder:
                 await self._end_run()
                 self._step(CameraState.FAILED, str(error) or type(error).__name__)
             else:
+                self._last = replace(self._last, spec=self._runs.spec)
                 self._step(CameraState.READY)
 
     async def start(self, place: Place, user_metadata: Mapping[str, Any],
@@ -151,14 +143,14 @@ class Recorder:
         StateError unless READY; StoreError, CameraError when store or camera do not start: then
         nothing is left of it. Cancelled, it stops what it began and leaves nothing running.
         `barrier`: shared by the cameras that shall start together; broken when this one fails.
-        `ring_max_bytes`: of a ring that is not there yet; None: :attr:`ring_max_bytes`. `record`:
+        `ring_max_bytes`: of a ring that is not there yet; None: as :meth:`share_memory`
+        said. `record`:
         split_after, trigger and pre-roll where they are not as configured; a camera that runs
         already has the pre-roll that it has.
         """
-        begin = partial(self._begin, place=place, user_metadata=dict(user_metadata),
+        begin = partial(self._runs.begin, place=place, user_metadata=dict(user_metadata),
                         barrier=barrier, record=record or self._record,
-                        ring_max_bytes=self.ring_max_bytes if ring_max_bytes is None
-                        else ring_max_bytes)
+                        ring_max_bytes=ring_max_bytes)
         try:
             async with self._control:
                 await self._start(begin)
@@ -173,26 +165,26 @@ class Recorder:
 
         Returns when all stores are closed, also when cancelled (then with the cancellation).
         """
-        if self._run is not None and self._series is not None:
-            self._series.stop_reason = self._series.stop_reason or reason
-            self._run.request_stop(reason)
+        if self._runs.now is not None and self._runs.series is not None:
+            self._runs.series.stop_reason = self._runs.series.stop_reason or reason
+            self._runs.now.request_stop(reason)
         async with self._control:
             await self._finish(reason)
 
     async def close(self) -> None:
         """Stop, close the camera and end the worker. Idempotent; the recorder is done for."""
         async with self._control:
-            if self.state is CameraState.CLOSED and self._ended is None:
+            if self.state is CameraState.CLOSED and self._runs.ended is None:
                 self._worker.close()
                 return
             await self._finish("stopped")
             await self._end_run()
             try:
-                await self._worker.run(lambda _: self._close_camera())
+                await self._worker.run(lambda _: self._runs.close_camera())
             except CameraLost as error:
                 log.error("camera %s left as it is: %s", self.key, error)
             finally:
-                self._ended = None
+                self._runs.ended = None
                 if self.state is not CameraState.CLOSED:
                     self._step(CameraState.CLOSED)
                 self._worker.close()
@@ -221,8 +213,8 @@ class Recorder:
 
     def add_extra_data(self, **values: Any) -> None:
         """Keep a record beside the newest frame of the recording; without one it goes nowhere."""
-        if self._run is not None and self._series is not None:
-            self._run.ask(partial(self._run.note, values))
+        if self._runs.now is not None and self._runs.series is not None:
+            self._runs.now.ask(partial(self._runs.now.note, values))
 
     # -- verbs: parameters -------------------------------------------------------------------------
 
@@ -231,7 +223,7 @@ class Recorder:
         is open, CameraError."""
         async with self._control:
             self._check_open()
-            return await self._worker.run(lambda _: self._in_its_thread(self._settings.parameters))
+            return await self._worker.run(lambda _: self._runs.parameters())
 
     async def configure(self, values: Mapping[str, Value]) -> tuple[Parameter, ...]:
         """Set parameters, all or, if one is wrong, none; they are set again whenever the camera is
@@ -242,7 +234,9 @@ class Recorder:
         async with self._control:
             self._check_open()
             listener = self._listener()
-            found = await self._worker.run(lambda stop: self._configure(stop, values, listener))
+            found = await self._worker.run(lambda stop: self._runs.configure(
+                stop, values, listener))
+            self._last = replace(self._last, spec=self._runs.spec)
             self._on_change()
             return found
 
@@ -258,11 +252,11 @@ class Recorder:
         except BaseException:
             await self._finish("start failed or was cancelled")
             raise
-        if self._series is not None:  # a short file may have ended already
+        if self._runs.series is not None:  # a short file may have ended already
             self._step(CameraState.RECORDING)
 
     async def _finish(self, reason: str) -> None:
-        run, series = self._run, self._series
+        run, series = self._runs.now, self._runs.series
         if run is None or series is None:
             return
         series.stop_reason = series.stop_reason or reason
@@ -275,7 +269,7 @@ class Recorder:
 
     async def _end_run(self) -> None:
         """Stop a camera that runs for its pre-roll."""
-        run = self._run
+        run = self._runs.now
         if run is not None:
             run.end()
             try:
@@ -286,27 +280,27 @@ class Recorder:
     def _settle_run(self, run: Storing) -> None:
         """The camera has stopped, by whatever cause: give its ring back."""
         outcome = run.outcome
-        if self._run is not run or outcome is None:
+        if self._runs.now is not run or outcome is None:
             return
-        if self._series is not None:
-            self._settle_series(self._series)
-        self._run, self._ended = None, run
+        if self._runs.series is not None:
+            self._settle_series(self._runs.series)
+        self._runs.over(run)
         if outcome.cause is Cause.CAMERA and self.state is CameraState.READY:
             self._step(CameraState.FAILED, outcome.problem)
             self._on_ended(self, outcome)
 
     def _settle_series(self, series: Series) -> None:
         """The recording has ended, by whatever cause, and is closed: keep its figures."""
-        run, outcome = self._run, series.outcome
-        if self._series is not series or outcome is None or run is None:
+        run, outcome = self._runs.now, series.outcome
+        if self._runs.series is not series or outcome is None or run is None:
             return
         self._last = replace(
             self._picture(run, series), recording=series.name if series.last_frame_ns else "",
             stop_reason=outcome.reason, ring_used=0, heat=Heat.NONE, measured_hz=0.0, paused=False,
             armed=False, preroll_frames=0)
-        self._series = None
+        self._runs.series = None
         if not run.stays:
-            self._run, self._ended = None, run
+            self._runs.over(run)
         after = CameraState.FAILED if outcome.cause is Cause.CAMERA else CameraState.READY
         if self.state is not after:
             self._step(after, outcome.problem)
@@ -331,8 +325,8 @@ class Recorder:
         self._on_change()
 
     async def _ask(self, call: Callable[[Storing], None]) -> None:
-        run = self._run
-        if run is None or self._series is None:
+        run = self._runs.now
+        if run is None or self._runs.series is None:
             raise StateError(f"camera {self.key} is not recording")
         await asyncio.wrap_future(run.ask(lambda: call(run)))
 
@@ -357,131 +351,11 @@ class Recorder:
 
     def _look_at_ends(self) -> None:
         """Something has ended."""
-        run, series = self._run, self._series
+        run, series = self._runs.now, self._runs.series
         if run is not None and series is not None and (run.stays or run.outcome is not None):
             self._settle_series(series)
         if run is not None:
             self._settle_run(run)
-
-    # -- in the worker -----------------------------------------------------------------------------
-
-    def _open_camera(self, stop: threading.Event, listener: Listener) -> None:
-        self._close_camera()
-        try:
-            self._take_spec(self._camera.open())
-            spec, wrong = self._settings.set_again(self._opened())
-            self._take_spec(spec)
-        except BaseException:
-            self._camera.close()
-            raise
-        if wrong:
-            listener.event(f"camera {self.key}: {wrong}", "warning")
-        self._stand_by(stop, listener)
-
-    def _take_spec(self, spec: FrameSpec) -> None:
-        self._spec = spec
-        self._last = replace(self._last, spec=spec)
-        if self._run is not None:
-            self._run.capture.expect(spec.nominal_hz)
-
-    def _opened(self) -> FrameSpec:
-        if self._spec is None:
-            raise StateError(f"camera {self.key} is not open")
-        return self._spec
-
-    def _close_camera(self) -> None:
-        """Close the camera, unless a thread still hangs in its driver: calls must not meet."""
-        if self._ended is not None:
-            self._ended.join()
-            if not self._ended.capture.join(self._patience.grab_s):
-                raise CameraLost("the camera's driver does not answer; unplug the camera and plug "
-                                 "it in again")
-        self._camera.close()
-
-    def _stand_by(self, stop: threading.Event, listener: Listener) -> None:
-        """With a pre-roll: have the camera run. CameraError, StoreError when it does not."""
-        if self._record.preroll_s > 0:
-            run = self._making.run(self._opened(), self._record, listener, stays=True,
-                                   ring_max_bytes=self.ring_max_bytes, barrier=None)
-            self._run = run
-            self._go(stop, run)
-
-    def _go(self, stop: threading.Event, run: Storing) -> None:
-        """Start a run's threads and wait until the camera runs."""
-        run.start()
-        while not run.capture.ready.wait(STARTING_POLL_S) and not stop.is_set():
-            pass
-        if not stop.is_set() and not run.capture.started:
-            run.join()
-            raise run.capture.error or CameraLost(f"camera {self.key} did not start")
-
-    def _begin(self, stop: threading.Event, listener: Listener, *, place: Place,
-               user_metadata: dict[str, Any], barrier: threading.Barrier | None,
-               record: RecordConfig, ring_max_bytes: int) -> None:
-        """Begin a series, in the run there is or in one of its own.
-
-        What it has made is in `_run` and `_series` before it can be cancelled: the caller ends it.
-        """
-        now_ns = self._clock.monotonic_ns()
-        if self._ended is not None:
-            self._ended.join()
-        run = self._run
-        own = run is None
-        if run is None:
-            run = self._making.run(self._opened(), record, listener, stays=False, barrier=barrier,
-                                   ring_max_bytes=ring_max_bytes)
-        run.keep_from(now_ns)
-        try:
-            series = self._making.series(run, self._opened, record, place, user_metadata)
-            series.begin()
-        except BaseException:
-            run.keep_from(None)
-            raise
-        self._run, self._series = run, series
-        begun = run.begin(series)
-        if own:
-            self._go(stop, run)
-            return
-        if barrier is not None:  # the other cameras wait for all
-            with contextlib.suppress(threading.BrokenBarrierError):
-                barrier.wait(self._patience.together_s)
-        try:
-            begun.result()
-        except CameraLost as error:
-            series.finish(Outcome(Cause.CAMERA, f"camera lost: {error}", str(error)))
-            raise
-
-    def _in_its_thread(self, call: Callable[[], T]) -> T:
-        """Do something with the camera that nobody else may meanwhile."""
-        run = self._run
-        if run is None:
-            return call()
-        return run.capture.ask(call, self._patience.ask_s)
-
-    def _configure(self, stop: threading.Event, values: Mapping[str, Value], listener: Listener
-                   ) -> tuple[Parameter, ...]:
-        run = self._run
-        try:
-            return self._in_its_thread(lambda: self._change(values, run))
-        except StateError:
-            if run is None or self._series is not None:
-                raise
-        run.end()  # it only ran for its pre-roll: what came before would not fit what comes
-        run.join()
-        self._run, self._ended = None, run
-        try:
-            return self._change(values, None)
-        finally:
-            self._stand_by(stop, listener)
-
-    def _change(self, values: Mapping[str, Value], run: Storing | None) -> tuple[Parameter, ...]:
-        """Between two frames of `run`, if there is one."""
-        spec, changes = self._settings.change(values, running=run is not None)
-        self._take_spec(spec)
-        if run is not None:
-            for change in changes:
-                run.ask(partial(run.note, asdict(change)))
-        return self._settings.parameters()
 
 
 def _ignore(*_: Any) -> None:

@@ -335,7 +335,10 @@ class Storing:
     def _take_on(self, series: Series) -> None:
         """It begins at once; writing what is held back is not what who asked waits for."""
         self.series = series
-        self._ring.send(lambda: self._begin_with_held(series))
+        if self._held:
+            self._ring.send(lambda: self._begin_with_held(series))
+        else:
+            self._begin_with_held(series)
 
     def _begin_with_held(self, series: Series) -> None:
         if self.series is not series:  # it has been stopped meanwhile
