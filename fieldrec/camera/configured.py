@@ -5,25 +5,34 @@ Called at start and by `fieldrec config check`; touches no hardware.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fieldrec.camera import Camera
 from fieldrec.camera.discovery import make_camera, options_model
+from fieldrec.camera.serial_files import SerialFile
 from fieldrec.config import CameraConfig, Config, Document
 from fieldrec.config.loading import resolve
 from fieldrec.core.errors import ConfigError
 
 
-def check_cameras(document: Document, config: Config) -> None:
-    """Validate each camera's backend and options; ConfigError names file, line and key."""
+def check_cameras(document: Document, config: Config,
+                  files: Mapping[str, SerialFile] | None = None) -> None:
+    """Validate each camera's backend and options, some of which may be in `files`; ConfigError
+    names file, line and key."""
     for key, camera in config.cameras.items():
         try:
             model = options_model(camera.backend)
         except ConfigError as error:
             raise document.error(("cameras", key, "backend"), str(error)) from error
-        if "options" in document.values["cameras"][key]:
-            document.validate(model, ("cameras", key, "options"))
+        file = (files or {}).get(key)
+        if file is not None:
+            document.validate_layered(model, camera.options, ("cameras", key, "options"),
+                                      file.document, file.places)
+        elif camera.options or "options" in document.values["cameras"][key]:
+            document.validate_layered(model, camera.options, ("cameras", key, "options"),
+                                      document, {})
 
 
 def with_absolute_paths(config: Config, base: Path) -> Config:
@@ -37,7 +46,7 @@ def with_absolute_paths(config: Config, base: Path) -> Config:
 
 def _absolute(camera: CameraConfig, base: Path) -> dict[str, Any]:
     paths = {name for name, field in options_model(camera.backend).model_fields.items()
-             if field.annotation is Path}
+             if field.annotation in (Path, Path | None)}
     return {name: str(resolve(base, Path(value))) if name in paths else value
             for name, value in camera.options.items()}
 

@@ -17,7 +17,7 @@ import pytest
 from fieldrec.camera import Camera, blank, opencv
 from fieldrec.camera.discovery import backend_names, make_camera, options_model
 from fieldrec.core.errors import CameraError, CameraTimeout, ConfigError
-from tests.fakes import gige
+from tests.fakes import gige, network_cameras
 from tests.fakes.clips import write_clip
 from tests.fakes.v4l2_device import RecordedDevice
 
@@ -85,6 +85,11 @@ CASES = {
         slow=lambda _: {"address": "127.0.0.1", "hz": 1, "width": 320, "height": 240},
         broken=lambda _: {},
         broken_serial="no-such-camera", skip=gige.why_not, world=_gige),
+    "network": Case(
+        options=lambda _: {"url": network_cameras.rtsp_url("h264")},
+        slow=lambda _: {"url": network_cameras.rtsp_url("mjpeg-slow")},
+        broken=lambda _: {"url": "rtsp://127.0.0.1:1/nobody"},
+        skip=network_cameras.no_rtsp),
 }
 
 

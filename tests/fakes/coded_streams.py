@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -34,11 +36,7 @@ def h264_packets(count: int, first: int = 0, *, width: int = 320, height: int = 
     context.time_base = Fraction(1, 25)
     if not sets_in_band:
         context.flags |= 1 << 22  # global header
-    context.options = {
-        "preset": "ultrafast", "crf": "28",
-        "x264-params": f"bframes=0:rc-lookahead=0:sync-lookahead=0:sliced-threads=0:threads=1:"
-                       f"keyint={key_every}:min-keyint={key_every}:scenecut=0:"
-                       f"annexb={int(start_codes)}:{params}"}
+    context.options = _x264(key_every, f"annexb={int(start_codes)}:{params}")
     return _encoded(context, count, first, "yuv420p")
 
 
@@ -53,18 +51,42 @@ def jpeg_packets(count: int, first: int = 0, *, width: int = 320, height: int = 
     return _encoded(context, count, first, "yuvj420p")
 
 
+def write_stream(path: Path, codec: str, *, frames: int, hz: int, width: int = 160,
+                 height: int = 120, key_every: int = KEY_EVERY, params: str = "") -> None:
+    """A Matroska file of pictures 0 …, for servers."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264" if codec == "h264" else codec, rate=hz)
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "yuv420p" if codec == "h264" else "yuvj420p"
+        if codec == "h264":
+            stream.options = _x264(key_every, params)
+        for frame in _frames(width, height, range(frames), stream.pix_fmt):
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _x264(key_every: int, params: str) -> dict[str, str]:
+    return {"preset": "ultrafast", "crf": "28",
+            "x264-params": f"bframes=0:rc-lookahead=0:sync-lookahead=0:sliced-threads=0:threads=1:"
+                           f"keyint={key_every}:min-keyint={key_every}:scenecut=0:{params}"}
+
+
 def _encoded(context: av.VideoCodecContext, count: int, first: int, pixels: str
              ) -> tuple[Packet, ...]:
-    camera = SyntheticCamera("coded", Options(width=context.width, height=context.height,
-                                              pixel_format="MONO8"))
-    camera.open()
-    grey = np.zeros((context.height, context.width), np.uint8)
     packets = []
-    for number in range(first, first + count):
-        camera.render(number, grey)
-        frame = av.VideoFrame.from_ndarray(grey, "gray").reformat(format=pixels)
-        frame.pts = number - first
+    for frame in _frames(context.width, context.height, range(first, first + count), pixels):
         packets += context.encode(frame)
     packets += context.encode(None)
-    camera.close()
     return tuple(Packet(bytes(packet), packet.is_keyframe) for packet in packets)
+
+
+def _frames(width: int, height: int, numbers: range, pixels: str) -> Iterator[av.VideoFrame]:
+    camera = SyntheticCamera("coded", Options(width=width, height=height, pixel_format="MONO8"))
+    camera.open()
+    grey = np.zeros((height, width), np.uint8)
+    for number in numbers:
+        camera.render(number, grey)
+        frame = av.VideoFrame.from_ndarray(grey, "gray").reformat(format=pixels)
+        frame.pts = number - numbers.start
+        yield frame
+    camera.close()

@@ -1,0 +1,77 @@
+"""Numbers for the pictures of a stream that has none: what was lost on the way is a gap in them.
+
+Pure; one thread. Where from, in this order:
+
+- H.264: `frame_num`, which the encoder counts up with every picture that others are made from; it
+  is taken modulo 16 or more, and begins anew at key pictures. It tells exactly whether a picture is
+  missing that later ones need.
+- The times that the camera gives (RTP): where they come in an even rhythm, a step of several
+  periods means that pictures between are missing. A camera that changes its rhythm by itself (to
+  save light or bits) counts as dropping until the new one is known, for about half of
+  :data:`_WINDOW` pictures; with `frame_num` it does not.
+- HTTP streams tell neither: pictures are counted as they come; only damaged ones leave a gap.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+
+from fieldrec.core.h264 import SequenceSet, SliceHead
+
+_WINDOW = 32
+_LEAST_KNOWN = 8
+_EVEN_SHARE = 0.75
+_TOLERANCE = 0.2
+_MOST_MISSING = 100_000
+"""A step that would mean more is a clock that was set."""
+
+
+class Numbers:
+    """Numbers of one stream, from 0."""
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._last_ns: int | None = None
+        self._steps: deque[int] = deque(maxlen=_WINDOW)
+        self._head: SliceHead | None = None
+
+    def next(self, at_ns: int | None, head: SliceHead | None = None,
+             told: SequenceSet | None = None) -> int:
+        """The number of the picture that came now. `at_ns`: its time by the camera, where it has
+        any; `head`, `told`: of H.264."""
+        missing = self._by_time(at_ns)
+        if head is not None and told is not None:
+            missing = self._by_count(missing, head, told)
+            self._head = head
+        number = self._next + missing
+        self._next = number + 1
+        return number
+
+    def _by_time(self, at_ns: int | None) -> int:
+        """How many pictures there is room for between this one and the last."""
+        last, self._last_ns = self._last_ns, at_ns
+        if at_ns is None or last is None or at_ns <= last:
+            return 0
+        step, missing = at_ns - last, 0
+        if len(self._steps) >= _LEAST_KNOWN:
+            period = statistics.median(self._steps)
+            even = sum(abs(known - period) <= period * _TOLERANCE for known in self._steps)
+            if even >= _EVEN_SHARE * len(self._steps):
+                missing = round(step / period) - 1
+        self._steps.append(step)
+        return missing if 0 < missing <= _MOST_MISSING else 0
+
+    def _by_count(self, by_time: int, head: SliceHead, told: SequenceSet) -> int:
+        """The same by `frame_num`; the times tell how often it may have gone round."""
+        before = self._head
+        if before is None or head.key or told.may_skip_numbers:
+            return by_time
+        values = 1 << told.frame_num_bits
+        missing = (head.frame_num - before.frame_num - before.reference) % values
+        missing += values * max(0, round((by_time - missing) / values))
+        # A key picture that was lost began the count anew: it may be right by chance only where at
+        # least as many pictures are missing as had been counted.
+        if not missing and by_time > before.frame_num:
+            return by_time
+        return missing
