@@ -14,7 +14,6 @@ import ctypes
 import difflib
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import AliasChoices, Field
@@ -23,6 +22,7 @@ from fieldrec.camera import CameraOptions, Pixels
 from fieldrec.camera.aravis import AravisError, Seen, discover
 from fieldrec.camera.aravis_device import SUCCESS, Device, Stream
 from fieldrec.camera.block_ids import BlockCounter
+from fieldrec.camera.feature_rules import OFTEN_CHANGED
 from fieldrec.camera.found import FoundCamera
 from fieldrec.camera.genicam_features import convenient_names, parameter_of, write_feature
 from fieldrec.camera.parameters import Parameter, Value, check_value
@@ -34,20 +34,15 @@ from fieldrec.camera.pixel_formats import (
     recordable,
     shape_of,
 )
+from fieldrec.camera.usb_link import usb_link
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout, UsageError
 from fieldrec.core.model import FrameHeader, FrameSpec
 
 _CLOCK = SystemClock()
-_USB_DEVICES = Path("/sys/bus/usb/devices")
 _LINKS = {"GigEVision": "GigE", "USB3Vision": "USB"}
 _UNKNOWN_HZ = 30.0
 """Nominal rate of a camera that does not tell one."""
-_LOOKED_AT_WHILE_RUNNING = frozenset({
-    "AcquisitionFrameRate", "ExposureTime", "Gain", "BlackLevel", "Gamma", "ExposureAuto",
-    "GainAuto", "OffsetX", "OffsetY"})
-"""What is read anew while frames come; the rest as it was last read. Asking a camera for all it
-has takes up to seconds, and its frames do not wait."""
 
 
 class Options(CameraOptions):
@@ -177,7 +172,7 @@ class GenicamCamera:
             if self._stream is None or not self._seen:
                 self._seen = self._all(device)
             else:
-                self._seen |= {name: found for name in _LOOKED_AT_WHILE_RUNNING & self._seen.keys()
+                self._seen |= {name: found for name in OFTEN_CHANGED & self._seen.keys()
                                if (found := parameter_of(device, name)) is not None}
         except AravisError as error:
             raise CameraError(f"{self._who}: {error}") from error
@@ -340,17 +335,6 @@ def _found(camera: Seen) -> FoundCamera:
     speed = f"GigE {camera.address}" if link == "GigE" else usb_link(camera.serial)
     return FoundCamera("genicam", camera.serial, model=f"{camera.vendor} {camera.model}",
                        spec=f"genicam:{camera.serial}", link=speed)
-
-
-def usb_link(serial: str, devices: Path = _USB_DEVICES) -> str:
-    """"USB 5000 Mbit/s" of the USB device with this serial number; "USB" when it is not known."""
-    for told in sorted(devices.glob("*/serial")):
-        try:
-            if told.read_text().strip() == serial:
-                return f"USB {(told.parent / 'speed').read_text().strip()} Mbit/s"
-        except OSError:
-            continue
-    return "USB"
 
 
 BACKEND: Any = GenicamCamera

@@ -7,20 +7,15 @@ each maker has them; the rest is taken as the camera describes it.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from fieldrec.camera.aravis import AravisError
 from fieldrec.camera.aravis_device import Device
+from fieldrec.camera.feature_rules import bound, is_live, step
 from fieldrec.camera.parameters import Parameter, Value
 from fieldrec.camera.pixel_formats import recordable
 
-_BEYOND = 1e18
-"""Bounds greater than this, and steps smaller than its inverse, stand for none."""
 _NO_LIMITS = (None, None, None)
-_NOT_LIVE = frozenset({"Width", "Height", "PixelFormat", "AcquisitionMode", "ChunkModeActive",
-                       "GevSCPSPacketSize", "PayloadSize", "SensorTaps", "TestPattern"})
-_NOT_LIVE_GROUPS = ("Binning", "Decimation", "Reverse", "UserSet", "ChunkEnable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +65,12 @@ def parameter_of(device: Device, name: str) -> Parameter | None:
         if error.device_gone:
             raise
         return None  # one that can only be written, or whose description is broken
-    low, high, step = _limits(device, name) if kind in ("integer", "float") else _NO_LIMITS
+    low, high, by = _limits(device, name) if kind in ("integer", "float") else _NO_LIMITS
     choices = device.choices(name) if kind == "enumeration" else ()
     return Parameter(
-        name, value, _bound(low), _bound(high), _step(step, whole=kind == "integer"),
+        name, value, bound(low), bound(high), step(by, whole=kind == "integer"),
         recordable(choices) if name == "PixelFormat" else choices, device.unit(name),
-        live=_is_live(name), writable=device.is_writable(name))
+        live=is_live(name), writable=device.is_writable(name))
 
 
 def write_feature(device: Device, name: str, value: Value) -> None:
@@ -98,7 +93,7 @@ def _convenient(device: Device, name: str, feature: _Convenient) -> Parameter:
     low, high = device.camera_bounds(feature.function)
     alias = next((maker for maker in feature.makers if device.is_available(maker)), "")
     return Parameter(
-        name, float(device.camera(f"get_{feature.function}")), _bound(low), _bound(high),
+        name, float(device.camera(f"get_{feature.function}")), bound(low), bound(high),
         unit=feature.unit or device.unit(name), alias=alias)
 
 
@@ -114,17 +109,3 @@ def _limits(device: Device, name: str) -> tuple[float | None, float | None, floa
 
 def _is_triggered(device: Device) -> bool:
     return device.is_available("TriggerMode") and device.read("TriggerMode") == "On"
-
-
-def _is_live(name: str) -> bool:
-    return name not in _NOT_LIVE and not name.startswith(_NOT_LIVE_GROUPS)
-
-
-def _bound(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) or abs(value) > _BEYOND else value
-
-
-def _step(value: float | None, *, whole: bool) -> float | None:
-    if value is None or value <= 1 / _BEYOND or (whole and value == 1):
-        return None
-    return value
