@@ -67,7 +67,7 @@ class Making:
         return Series(self.key, place=place, new_writer=new_writer, capture=run.capture,
                       ring=run.ring, anchor=Anchor.take(self.clock), clock=self.clock,
                       listener=run.listener, sync_interval_s=self.store.durability_s / 2,
-                      split=record.split_after,
+                      write=self.store.write, split=record.split_after,
                       trigger=None if new_trigger is None else new_trigger(spec()))
 
     def _writer(self, path: Path, epoch_ns: int, spec: FrameSpec, user_metadata: dict[str, Any]

@@ -48,6 +48,7 @@ class Part:
         """In its series, or in its event, from 1."""
         self.path = writer.path
         self.uuid = writer.uuid
+        self.frame_bytes = writer.spec.frame_bytes
         self.state = RecordingState.OPENING
         self.first_monotonic_ns: int | None = None
         self.dropped = 0

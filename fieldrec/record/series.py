@@ -37,7 +37,7 @@ from fieldrec.record.stores import Stores
 from fieldrec.record.syncer import Syncer
 from fieldrec.record.trigger import Trigger
 from fieldrec.record.turning import Turning
-from fieldrec.record.write_mode import WriteMode
+from fieldrec.record.write_mode import Policy, WriteMode
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Series:
 
     def __init__(self, key: str, *, place: Place, new_writer: NewWriter, capture: Capture,
                  ring: Ring, anchor: Anchor, clock: Clock, listener: Listener,
-                 sync_interval_s: float, split: SplitConfig | None = None,
+                 sync_interval_s: float, write: Policy = "auto", split: SplitConfig | None = None,
                  trigger: Trigger | None = None) -> None:
         self._key = key
         self._ring = ring
@@ -62,7 +62,7 @@ class Series:
         self._parts = Parts(anchor, listener, self._turning)
         self._stores = Stores(place, new_writer, self._turning)
         self._rate = Rate(clock)
-        self._write_mode = WriteMode()
+        self._write_mode = WriteMode(write)
         self._next_look_ns = 0
         self._last_monotonic_ns = 0
         self._missing = Missing(capture, ring, anchor)
@@ -143,9 +143,8 @@ class Series:
         """Something begins at this time: make a store for it, and write to it from now on. Errors
         as of :meth:`begin`."""
         part = self._stores.make(self._anchor.time_ns(monotonic_ns), None, self._said())
-        part.write_past_cache(self._write_mode.past_cache)
         self._needs_key = True
-        self._parts.go_on_in(part)
+        self._use(part)
 
     def ignore_before(self, monotonic_ns: int) -> None:
         """What is missing before this moment is not this series'."""
@@ -342,8 +341,12 @@ class Series:
     def _swap(self, new: Part) -> None:
         """The frames to come go into `new`. What was missing until now belongs to the old one."""
         self._missing.take(self._last_monotonic_ns, self._parts.now)
-        new.write_past_cache(self._write_mode.past_cache)
-        self._parts.go_on_in(new)
+        self._use(new)
+
+    def _use(self, part: Part) -> None:
+        self._write_mode.begin(part.path.parent, part.frame_bytes)
+        part.write_past_cache(self._write_mode.past_cache)
+        self._parts.go_on_in(part)
 
     # -- a disk that fails -------------------------------------------------------------------------
 

@@ -17,7 +17,9 @@ from fieldrec.config import RecordConfig, StoreConfig
 from fieldrec.core.model import CameraState, ClockQuality
 from fieldrec.core.snapshot import RecorderStatus
 from fieldrec.record.capture import Patience
+from fieldrec.record.outcome import Outcome
 from fieldrec.record.recorder import Recorder
+from fieldrec.record.trigger import NewTrigger
 from fieldrec.store.reader import StoreReader
 from tests.fakes.cameras import ManualClock, ScriptedCamera, Watching
 
@@ -30,17 +32,23 @@ class RecorderRig:
     def __init__(self, key: str = "left", *, clock: ManualClock | None = None,
                  watching: Watching | None = None, patience: Patience = QUICK,
                  chunksize: int = 4, durability_s: float = 60.0,
-                 metadata: dict[str, Any] | None = None) -> None:
+                 metadata: dict[str, Any] | None = None, camera: ScriptedCamera | None = None,
+                 record: RecordConfig | None = None, trigger: NewTrigger | None = None) -> None:
         self.clock = clock or ManualClock()
         self.watching = watching or Watching()
-        self.camera = ScriptedCamera(self.clock)
+        self.camera = camera or ScriptedCamera(self.clock)
         self.recorder = Recorder(
             key, self.camera, serial=f"SN-{key}",
             store=StoreConfig(chunksize=chunksize, durability_s=durability_s),
-            record=RecordConfig(ring_s=0.1), timezone="Europe/Vienna", clock=self.clock,
+            record=record or RecordConfig(ring_s=0.1), timezone="Europe/Vienna", clock=self.clock,
             on_change=self.watching.on_change, metadata=metadata, patience=patience,
-            quality=lambda: ClockQuality.RTC)
-        self.recorder.listen(self.watching.on_event, lambda *_: None)
+            quality=lambda: ClockQuality.RTC, trigger=trigger)
+        self.closed: list[tuple[str, int]] = []
+        """Stores that have ended, and how many frames they have."""
+        self.outcomes: list[Outcome] = []
+        self.recorder.listen(
+            self.watching.on_event, lambda _, outcome: self.outcomes.append(outcome),
+            lambda _, name, frames: self.closed.append((name, frames)))
 
     @property
     def status(self) -> RecorderStatus:
