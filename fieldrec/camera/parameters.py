@@ -181,7 +181,8 @@ def allowed(parameter: Parameter) -> str:
         text = f"up to {_figure(high)}{unit}"
     else:
         text = kind + unit
-    return text if not parameter.increment else f"{text}, in steps of {_figure(parameter.increment)}"
+    step = parameter.increment
+    return text if not step else f"{text}, in steps of {_figure(step)}"
 
 
 def _figure(number: float) -> str:

@@ -24,7 +24,13 @@ from fieldrec.camera.burnt_number import (
 from fieldrec.camera.found import FoundCamera
 from fieldrec.camera.pace import Pace
 from fieldrec.camera.parameters import Parameter, Value
-from fieldrec.camera.synthetic_parameters import Settings, as_parameters, changed
+from fieldrec.camera.synthetic_parameters import (
+    LEAST_EXPOSURE_US,
+    MOST_GAIN_DB,
+    Settings,
+    as_parameters,
+    changed,
+)
 from fieldrec.camera.synthetic_picture import Burn, Pattern, Pictures, PixelFormat, Scene
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import CameraEnded, CameraError, CameraLost
@@ -50,6 +56,11 @@ class Options(CameraOptions):
     """Frames handed out per start; then the camera has ended. Default: endless."""
     seed: int = Field(default=0, ge=0)
     """Chooses the pattern."""
+    ExposureTime: float | None = Field(default=None, ge=LEAST_EXPOSURE_US)
+    """Microseconds, at most a frame period. Default: that, or 10 ms; then the pattern is as bright
+    as it is."""
+    Gain: float = Field(default=0.0, ge=0, le=MOST_GAIN_DB)
+    """dB."""
     test_pattern: Pattern = "Moving"
     moves: tuple[tuple[int, int], ...] = ()
     """Frames (first, end) during which a blob moves. If there are any, nothing else moves but what
@@ -276,8 +287,12 @@ def find() -> list[FoundCamera]:
 
 
 def _settings_of(options: Options) -> Settings:
-    return Settings.of(width=options.width, height=options.height, hz=options.hz,
-                       pixel_format=options.pixel_format, pattern=options.test_pattern)
+    settings = Settings.of(width=options.width, height=options.height, hz=options.hz,
+                           pixel_format=options.pixel_format, pattern=options.test_pattern)
+    asked: dict[str, Value] = {"Gain": options.Gain}
+    if options.ExposureTime is not None:
+        asked["ExposureTime"] = options.ExposureTime
+    return changed(settings, asked)
 
 
 def _count(elapsed_ns: int, hz: float) -> int:

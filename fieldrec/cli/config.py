@@ -18,9 +18,13 @@ def config_command() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
     """Validate FILE; an error names the line, the key and what was expected."""
-    from fieldrec.cli.where import load_checked
+    from fieldrec.cli.where import checked_with_files
 
-    config = load_checked(file)
+    config, taken, unused = checked_with_files(file)
     echo(f"{file}: all right: {len(config.cameras)} cameras "
          f"({', '.join(config.cameras) or 'none'}), recordings in "
          f"{config.storage.directory}")
+    for key, source in taken.items():
+        echo(f"{source}: taken for camera {key}")
+    for path in unused:
+        echo(f"{path}: not used: no camera has the serial {path.stem}")

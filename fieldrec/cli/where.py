@@ -126,17 +126,25 @@ def new_path(path: Path) -> Path:
 def load_checked(path: Path) -> Any:
     """The :class:`Config` in `path`, also checked against the cameras' backends and the presets;
     ConfigError names file, line and key. Needs no hardware. Blocking."""
+    return checked_with_files(path)[0]
+
+
+def checked_with_files(path: Path) -> tuple[Any, dict[str, str], list[Path]]:
+    """The same, with the files of config.d that were taken, by camera, and those that were not."""
     from fieldrec.camera.configured import check_cameras
+    from fieldrec.camera.serial_files import unused_files, with_serial_files
     from fieldrec.config import load_document
     from fieldrec.export.presets import preset
 
     document, config = load_document(path)
-    check_cameras(document, config)
+    config, files = with_serial_files(document, config)
+    check_cameras(document, config, files)
     try:
         preset(config.export.preset)
     except UsageError as error:
         raise document.error(("export", "preset"), str(error)) from error
-    return config
+    taken = {key: file.document.source for key, file in files.items()}
+    return config, taken, unused_files(document, config)
 
 
 def where_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -75,6 +75,22 @@ class Document:
         except ValidationError as error:
             raise ConfigError("\n".join(self._explain(model, at, error))) from error
 
+    def validate_layered(self, model: type[M], values: Mapping[str, Any], at: KeyPath,
+                         over: Document, places: Mapping[str, KeyPath]) -> M:
+        """Build `model` from `values`, which stand under `at` here but for those that `places`
+        finds in the document `over` this one; ConfigError naming file, line and key in either."""
+        try:
+            return model.model_validate(dict(values))
+        except ValidationError as error:
+            lines = []
+            for problem in error.errors(include_url=False):
+                loc = problem["loc"]
+                place = places.get(dotted(loc[:2])) or places.get(dotted(loc[:1]))
+                document, path = (self, (*at, *loc)) if place is None else (over, place)
+                lines.append(f"{document.source}:{document.line_of(path)}: {dotted(path)}: "
+                             f"{_reason(model, problem)}")
+            raise ConfigError("\n".join(lines)) from error
+
     def line_of(self, path: KeyPath) -> int:
         """Line of a key, or of the nearest parent that is in the file."""
         while path and path not in self.lines:

@@ -26,7 +26,8 @@ KEYED = "this cannot be a name: use letters, digits, '.', '_', '-'"
      "4: cameras.a.sreial: unknown key; did you mean 'serial'?"),
     ("console:\n  - device: /dev/x\n    boud: 9600\n",
      "3: console.0.boud: unknown key; did you mean 'baud'?"),
-    ("store:\n  zzz: 1\n", "2: store.zzz: unknown key; known keys: chunksize, durability_s"),
+    ("store:\n  zzz: 1\n", "2: store.zzz: unknown key; known keys: chunksize, durability_s, "
+     "write"),
     ("cameras:\n  a: {}\n", "2: cameras.a.backend: this key is required"),
     ("store:\n  chunksize: many\n", "2: store.chunksize: input should be a valid integer, "
      "unable to parse string as an integer (got 'many')"),
