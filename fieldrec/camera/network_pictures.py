@@ -71,6 +71,10 @@ class Pictures:
             return None if size is None else _picture(piece, True, number)
         return _picture(piece, piece.key, self._numbers.next(piece.at_ns))
 
+    def leave_out(self) -> None:
+        """Something came that cannot be made out: as a damaged picture, it leaves a gap."""
+        self._numbers.next(None)
+
     def _add_h264(self, piece: Piece) -> Picture | None:
         front, self._front = self._front, None
         data = piece.data if front is None else front.data + piece.data

@@ -10,6 +10,7 @@ the source has failed and stays so. PyAV is imported by the first open.
 
 from __future__ import annotations
 
+import errno
 import struct
 import threading
 import time
@@ -37,6 +38,8 @@ _MOST_HZ = 500.0
 """A stream that claims more tells its time base, not its rate."""
 _HELD_BACK = ("h264", "hevc")
 """Codings whose pictures FFmpeg hands out when the next one begins to arrive."""
+_BROKEN_OFF = (errno.EIO, errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENETUNREACH,
+               errno.EHOSTUNREACH)
 _WALL_CLOCK = struct.Struct("=q")
 
 
@@ -195,7 +198,7 @@ class Source:
         failure: CameraError
         try:
             self._read_until_closed(facts)
-            failure = CameraLost(f"{shown}: the connection was closed")
+            failure = CameraLost(f"{shown}: the camera ended the connection")
         except CameraLost as error:
             failure = error
         except CameraError as error:
@@ -248,6 +251,7 @@ class Source:
                 raise CameraLost(self._silent()) from None
             except av.error.InvalidDataError:
                 damaged += 1
+                self._pictures.leave_out()
         raise CameraLost(f"{self._address.shown}: what comes is no video any more")
 
     def _silent(self) -> str:
@@ -314,8 +318,9 @@ def _why_not_opened(error: Exception, address: Address) -> str:
     for kind, text in known:
         if isinstance(error, kind):
             return text
-    if isinstance(error, OSError) and error.errno == 5:
-        return "cannot be reached; check the host's name, the cable and the network"
+    if isinstance(error, OSError) and error.errno == errno.EIO:
+        return ("cannot be reached, or what it sends is no video; check the host's name, the path, "
+                "the cable and the network")
     return f"cannot be opened ({_reason(error)}); check the address, the camera and the network"
 
 
@@ -326,4 +331,6 @@ def _no_answer(address: Address) -> str:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in _BROKEN_OFF:
+        return "the connection broke off; check the camera and its network"
     return str(getattr(error, "strerror", None) or type(error).__name__)

@@ -4,9 +4,13 @@ as it is told. Their pictures are the synthetic camera's, with the number burnt 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
+import socket
 import subprocess
 import tempfile
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.fakes import rtsp_server
@@ -86,3 +90,68 @@ def shared_rtsp() -> RtspServer:
 def rtsp_url(name: str) -> str:
     """Of a stream of the shared server; of nobody where there can be none."""
     return "rtsp://127.0.0.1:1/nobody" if no_rtsp() else shared_rtsp().url(name)
+
+
+def part(picture: bytes, *, told_bytes: int | None = None, length: bool = True,
+         boundary: str = HTTP_BOUNDARY) -> bytes:
+    """One part of an MJPEG stream. `told_bytes`: its length as the head says it, where that is
+    another; without `length` it says none."""
+    size = len(picture) if told_bytes is None else told_bytes
+    told = f"Content-Length: {size}\r\n" if length else ""
+    head = f"--{boundary}\r\nContent-Type: image/jpeg\r\n{told}\r\n"
+    return head.encode() + picture + b"\r\n"
+
+
+class MjpegServer:
+    """Serves, to each that connects, what `parts` gives for the n-th of them, at `hz`."""
+
+    def __init__(self, parts: Callable[[int], Iterable[bytes]], *, hz: float = 50,
+                 status: str = "200 OK", head: str = "") -> None:
+        self._parts = parts
+        self._hz = hz
+        self._status = status
+        self._head = head or f"Content-Type: multipart/x-mixed-replace; boundary={HTTP_BOUNDARY}"
+        self._closing = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.requests: list[str] = []
+        """What was asked, head by head."""
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Of the stream."""
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/stream"
+
+    def __enter__(self) -> MjpegServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while not self._closing.is_set():
+            with contextlib.suppress(OSError):  # whoever reads may go away at any moment
+                connection, _peer = self._listener.accept()
+                with connection:
+                    self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        connection.settimeout(5)
+        asked = b""
+        while b"\r\n\r\n" not in asked:
+            received = connection.recv(4096)
+            if not received:
+                return
+            asked += received
+        self.requests.append(asked.decode())
+        connection.sendall(f"HTTP/1.1 {self._status}\r\n{self._head}\r\nConnection: close\r\n\r\n"
+                           .encode())
+        for data in self._parts(len(self.requests) - 1):
+            connection.sendall(data)
+            if self._closing.wait(1 / self._hz):
+                return

@@ -54,10 +54,17 @@ def _server(rtsp: Any, gst: Any, folder: Path) -> Any:
         factory = rtsp.RTSPMediaFactory()
         payload = next(text for name, text in _PAYLOADS.items() if path.name.startswith(name))
         factory.set_launch(f"( filesrc location={path} ! matroskademux ! {payload} name=pay0 )")
+        factory.connect("media-configure", lambda _, media: media.connect("prepared", _report_soon))
         factory.add_role_from_structure(gst.Structure.from_string(
             "user, media.factory.access=(boolean)true, media.factory.construct=(boolean)true")[0])
         server.get_mount_points().add_factory(f"/{path.stem}", factory)
     return server
+
+
+def _report_soon(media: Any) -> None:
+    """Sender reports ten times a second: cameras take seconds for the first."""
+    for number in range(media.n_streams()):
+        media.get_stream(number).get_rtpsession().set_property("rtcp-min-interval", 100_000_000)
 
 
 if __name__ == "__main__":
