@@ -132,6 +132,13 @@ class Daemon:
                 r["frame_count"] >= frames and r["state"] == "recording" for r in recorders)
         self.wait(all_have, f"{frames} frames of each camera")
 
+    def recorded_by(self, camera: str, frames: int) -> None:
+        """Wait until this camera has handed so many frames to its store."""
+        def has() -> bool:
+            return any(r["key"] == camera and r["frame_count"] >= frames
+                       and r["state"] == "recording" for r in self.ask("snapshot")["recorders"])
+        self.wait(has, f"{frames} frames of {camera}")
+
     def wait_jobs(self, *ids: int, state: str = "done") -> None:
         """Wait until these jobs are in `state`."""
         def states() -> list[Any]:
