@@ -17,8 +17,9 @@ import pytest
 from fieldrec.camera import Camera, blank, opencv
 from fieldrec.camera.discovery import backend_names, make_camera, options_model
 from fieldrec.core.errors import CameraError, CameraTimeout, ConfigError
-from tests.fakes import gige, network_cameras
+from tests.fakes import arena_sdk, gige, network_cameras, pyspin, xiapi
 from tests.fakes.clips import write_clip
+from tests.fakes.genicam_camera import FakeCamera, camera_nodes
 from tests.fakes.v4l2_device import RecordedDevice
 
 V4L2 = Path("/dev/video0")
@@ -48,6 +49,18 @@ def _v4l2() -> Iterator[None]:
             patch.setattr(opencv, "_KERNEL", RecordedDevice(path=str(V4L2)))
             patch.setattr(opencv, "resolve", lambda device, *_: device)
         yield
+
+
+def _flir() -> AbstractContextManager[None]:
+    return pyspin.installed(FakeCamera("contract", camera_nodes("contract")))
+
+
+def _lucid() -> AbstractContextManager[None]:
+    return arena_sdk.installed(FakeCamera("contract", camera_nodes("contract")))
+
+
+def _ximea() -> AbstractContextManager[None]:
+    return xiapi.installed(xiapi.FakeXimea("contract"))
 
 
 def _no_pylon() -> str:
@@ -90,6 +103,15 @@ CASES = {
         slow=lambda _: {"url": network_cameras.rtsp_url("mjpeg-slow")},
         broken=lambda _: {"url": "rtsp://127.0.0.1:1/nobody"},
         skip=network_cameras.no_rtsp),
+    "spinnaker": Case(
+        options=lambda _: {"width": 320, "height": 240}, slow=lambda _: {"hz": 1},
+        broken=lambda _: {}, world=_flir),
+    "arena": Case(
+        options=lambda _: {"width": 320, "height": 240}, slow=lambda _: {"hz": 1},
+        broken=lambda _: {}, world=_lucid),
+    "ximea": Case(
+        options=lambda _: {"width": 320, "height": 240}, slow=lambda _: {"hz": 1},
+        broken=lambda _: {}, world=_ximea),
 }
 
 
