@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,16 +37,36 @@ IDLE_S = 0.5
 @where_options
 def view_command(where: Where, store: str, fps: float | None, begin: str, terminal: bool,
                  sheet: Path | None, count: int) -> None:
-    """Look at STORE: the name of a recording or the path of any store.
+    """Look at STORE: the name of a recording or the path of any store; or at a camera as it is now:
+    camera:KEY of the configuration, camera:SERIAL or camera:SPEC (camera:synthetic:640x480).
 
     Keys: space pauses, "." and "," step, arrows jump 1 and 10 s, Home and End, q or Esc quits.
     """
+    if store.startswith("camera:"):
+        _view_camera(where, store.removeprefix("camera:"), terminal, sheet, count)
+        return
     path = where.store(store)
     if sheet is not None:
         write_sheet(path, begin, sheet, count)
         echo(f"{sheet}: contact sheet of {path.name}")
     else:
         _play(path, begin, fps, terminal)
+
+
+def _view_camera(where: Where, name: str, terminal: bool, sheet: Path | None, count: int) -> None:
+    from fieldrec.cli import live
+
+    if sheet is None:
+        why = _why_no_window(name, terminal)
+        with live.Live(*live.camera_for(where, name)) as running:
+            _on_screen(why, running.name, running.spec.shape[:2],
+                       lambda screen: live.show(running, screen))
+        return
+    target = _new_sheet(sheet)
+    with live.Live(*live.camera_for(where, name)) as running:
+        found = live.cells(running, count)
+        _write_sheet(target, f"camera {running.name}", running.facts(), found)
+    echo(f"{sheet}: contact sheet of camera {name}, {len(found)} frames")
 
 
 class _Screen(Protocol):
@@ -61,43 +82,56 @@ class _Screen(Protocol):
 
 
 def _play(path: Path, begin: str, fps: float | None, terminal: bool) -> None:
+    why = _why_no_window(path.name, terminal)
+    with Shown(path, begin) as shown:
+        player = shown.player(fps)
+        _on_screen(why, path.name, shown.store.spec.shape[:2],
+                   lambda screen: _run(shown, player, screen))
+
+
+def _why_no_window(name: str, terminal: bool) -> str:
+    """Why it is shown in the terminal, "" for a window. StateError where there is neither."""
     from fieldrec.cli.window import why_no_window
 
     why = "--terminal was asked for" if terminal else why_no_window()
     if why and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise StateError(f"nothing to show {path.name} on: {why}, and this is no terminal; "
+        raise StateError(f"nothing to show {name} on: {why}, and this is no terminal; "
                          "--sheet OUT.png writes a contact sheet")
+    return why
+
+
+def _on_screen(why: str, title: str, shape: tuple[int, ...], run: Callable[[_Screen], None]
+               ) -> None:
+    """Run a viewer in a window, or in the terminal if there is a reason why not."""
     from fieldrec.cli.long_work import Interrupted
 
-    with Shown(path, begin) as shown:
-        player = shown.player(fps)
-        try:
-            if why:
-                _in_terminal(shown, player)
-            else:
-                _in_window(shown, player)
-        except KeyboardInterrupt as error:
-            raise Interrupted("interrupted") from error
+    try:
+        if why:
+            _in_terminal(run)
+        else:
+            _in_window(title, shape, run)
+    except KeyboardInterrupt as error:
+        raise Interrupted("interrupted") from error
 
 
-def _in_window(shown: Shown, player: Player) -> None:
+def _in_window(title: str, shape: tuple[int, ...], run: Callable[[_Screen], None]) -> None:
     import cv2
 
     from fieldrec.cli.window import Window
 
     try:
-        with Window(shown.path.name) as window:
-            _run(shown, player, _Blank(window, shown))
+        with Window(title) as window:
+            run(_Blank(window, shape))
     except cv2.error as error:
         raise StateError(f"no window can be opened ({' '.join(str(error).split())[:200]}); "
-                         "--terminal shows the store in the terminal") from error
+                         "--terminal shows it in the terminal") from error
 
 
 class _Blank:
     """A window that gets a black picture for a frame that cannot be read."""
 
-    def __init__(self, window: Any, shown: Shown) -> None:
-        self._window, self._shape = window, shown.store.spec.shape[:2]
+    def __init__(self, window: Any, shape: tuple[int, ...]) -> None:
+        self._window, self._shape = window, shape
         self.keys = window.keys
 
     def show(self, picture: Picture | None, status: str) -> None:
@@ -106,11 +140,11 @@ class _Blank:
         self._window.show(np.zeros(self._shape, np.uint8) if picture is None else picture, status)
 
 
-def _in_terminal(shown: Shown, player: Player) -> None:
+def _in_terminal(run: Callable[[_Screen], None]) -> None:
     from fieldrec.cli.pictures_in_terminal import Terminal
 
     with Terminal(sys.stdin.fileno(), sys.stdout.fileno()) as terminal:
-        _run(shown, player, _Drawn(terminal))
+        run(_Drawn(terminal))
 
 
 class _Drawn:
@@ -219,18 +253,28 @@ class Shown:
 
 def write_sheet(path: Path, begin: str, target: Path, count: int) -> None:
     """Put a contact sheet of the store into a new PNG file."""
+    from fieldrec.status import words
+
+    target = _new_sheet(target)
+    with Shown(path, begin) as shown:
+        _write_sheet(target, words.safe_text(path.absolute().name), shown.facts(),
+                     _cells(shown, count))
+
+
+def _new_sheet(target: Path) -> Path:
+    """Where a sheet can be written, checked before any work is done for it."""
+    if target.suffix.lower() != ".png":
+        raise UsageError(f"--sheet {target}: a contact sheet is a .png file")
+    return new_path(target)
+
+
+def _write_sheet(target: Path, title: str, facts: str, found: list[Any]) -> None:
     import cv2
 
     from fieldrec.cli.sheet import contact_sheet
     from fieldrec.core import durable
-    from fieldrec.status import words
 
-    if target.suffix.lower() != ".png":
-        raise UsageError(f"--sheet {target}: a contact sheet is a .png file")
-    target = new_path(target)
-    with Shown(path, begin) as shown:
-        sheet = contact_sheet(words.safe_text(path.absolute().name), shown.facts(),
-                              _cells(shown, count))
+    sheet = contact_sheet(title, facts, found)
     try:
         durable.write_atomic(target, cv2.imencode(".png", sheet)[1].tobytes())
     except OSError as error:
