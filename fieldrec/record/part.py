@@ -51,6 +51,8 @@ class Part:
         self.frame_bytes = writer.spec.frame_bytes
         self.state = RecordingState.OPENING
         self.first_monotonic_ns: int | None = None
+        self.clock_offset_ns = 0
+        """Wall clock minus frame times when it began, known steps alone."""
         self.dropped = 0
         self.paused_frames = 0
         self._lost = 0
@@ -190,6 +192,8 @@ class Part:
             told["lost_runs"] = self._runs
         if self._more_runs:
             told["more_lost_runs"] = self._more_runs
+        if self.clock_offset_ns:
+            told["clock_offset_ns"] = self.clock_offset_ns
         if self.paused_frames:
             told["paused_frames"] = self.paused_frames
         return told

@@ -142,7 +142,7 @@ class Series:
     def begin_part(self, monotonic_ns: int) -> None:
         """Something begins at this time: make a store for it, and write to it from now on. Errors
         as of :meth:`begin`."""
-        part = self._stores.make(self._anchor.time_ns(monotonic_ns), None, self._said())
+        part = self._stores.make(self._anchor.time_ns(monotonic_ns), None)
         self._needs_key = True
         self._use(part)
 
@@ -331,12 +331,7 @@ class Series:
         if now_ns >= self._retry_ns:
             left_s = 0.0 if self._split_asked else self._limits.left_s(part, now_ns)
             epoch_ns = self._anchor.time_ns(now_ns + int(left_s * 1e9))
-            self._stores.prepare(epoch_ns, part, self._said())
-
-    def _said(self) -> dict[str, Any]:
-        """What every store is told: that its times are off, once it is known."""
-        offset_ns = self._clock_steps.offset_ns
-        return {"clock_offset_ns": offset_ns} if offset_ns else {}
+            self._stores.prepare(epoch_ns, part)
 
     def _swap(self, new: Part) -> None:
         """The frames to come go into `new`. What was missing until now belongs to the old one."""
@@ -346,6 +341,7 @@ class Series:
     def _use(self, part: Part) -> None:
         self._write_mode.begin(part.path.parent, part.frame_bytes)
         part.write_past_cache(self._write_mode.past_cache)
+        part.clock_offset_ns = self._clock_steps.offset_ns
         self._parts.go_on_in(part)
 
     # -- a disk that fails -------------------------------------------------------------------------
@@ -378,7 +374,7 @@ class Series:
             raise error
         try:
             epoch_ns = self._anchor.time_ns(self._clock.monotonic_ns())
-            new = self._stores.make(epoch_ns, old, self._said())
+            new = self._stores.make(epoch_ns, old)
         except (FieldrecError, OSError) as none:
             raise error from none
         self._stores.forget()

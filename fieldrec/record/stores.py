@@ -8,7 +8,7 @@ the rest is for the store thread and returns at once: `turn-<camera>` does the w
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -31,12 +31,11 @@ class Stores:
         self._turning = turning
         self._next: Future[Part] | None = None
 
-    def make(self, epoch_ns: int, before: Part | None, said: Mapping[str, Any]) -> Part:
+    def make(self, epoch_ns: int, before: Part | None) -> Part:
         """A store in the first folder that can take one. StoreFull, StoreError, OSError: of the
-        last that could not. `before`: the part that it goes on from; `said`: what else fieldrec
-        has to say in its metadata."""
+        last that could not. `before`: the part that it goes on from."""
         number = 1 if before is None else before.number + 1
-        ours: dict[str, Any] = {"part": number, **said}
+        ours: dict[str, Any] = {"part": number}
         if before is not None:
             ours |= {"previous_name": before.name, "previous_uuid": before.uuid}
         while True:
@@ -66,12 +65,12 @@ class Stores:
         """Whether the one that was asked for is there, or why it cannot be."""
         return self._next is not None and self._next.done()
 
-    def prepare(self, epoch_ns: int, before: Part, said: Mapping[str, Any]) -> None:
+    def prepare(self, epoch_ns: int, before: Part) -> None:
         """Have one made ahead, as :meth:`make` would; no effect while there is one."""
         if self._next is None:
             made: Future[Part] = Future()
             self._next = made
-            self._turning.do(partial(_fulfil, made, partial(self.make, epoch_ns, before, said)))
+            self._turning.do(partial(_fulfil, made, partial(self.make, epoch_ns, before)))
 
     def take(self) -> Part:
         """The one that is ready; or its error, and there is none any more."""

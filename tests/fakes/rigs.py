@@ -151,6 +151,7 @@ def extra_data(path: Path) -> list[dict[str, Any]]:
     """All extra-data records, by the real imgstore."""
     store = imgstore.new_for_filename(str(path))
     try:
-        return store.get_extra_data(ignore_corrupt_chunks=False).to_dict("records")  # type: ignore[no-any-return]
+        found = store.get_extra_data(ignore_corrupt_chunks=False)
+        return [] if found is None else found.to_dict("records")
     finally:
         store.close()
