@@ -63,12 +63,11 @@ def _line(mode: str, found: list[dict[str, Any]]) -> str:
     if not found:
         return f"{mode}: nothing was cut"
     losses = [cut["lost_ms"] for cut in found]
-    share = max((cut["lost_ms"] / cut["promised_ms"] for cut in found if cut["promised_ms"]),
-                default=0.0)
+    share = max(cut["lost_share"] for cut in found)
     return (f"{mode}: {len(found)} cuts, {sum(cut['stores'] for cut in found)} stores, "
             f"{sum(cut['frames'] for cut in found)} frames read and compared; "
             f"{sum(cut['lost_frames'] for cut in found)} younger ones missing; oldest missing "
             f"frame before the cut: worst {max(losses):.0f} ms, median "
             f"{statistics.median(losses):.0f} ms ({100 * share:.0f} % of what durability_s "
-            f"allowed); longest sync {max(cut['sync_ms'] for cut in found):.0f} ms, sync thread "
-            f"late by {max(cut['late_ms'] for cut in found):.0f} ms at most")
+            f"allowed); longest sync {max(cut['sync_ms'] for cut in found):.0f} ms, sleeping "
+            f"threads woken late by {max(cut['late_ms'] for cut in found):.0f} ms at most")

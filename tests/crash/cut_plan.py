@@ -39,6 +39,9 @@ class Plan:
     split_frames: int | None
     verbs: tuple[tuple[float, str], ...]
     """What an operator does: seconds after the cameras began to run, verb."""
+    recover_beside: bool
+    """Whether what it leaves is recovered only by the next life, beside its recording, and cut
+    off there."""
     cut_starting: bool
     """Whether it is cut while it starts…"""
     cut_s: float
@@ -75,4 +78,4 @@ def plan(seed: int, number: int) -> Plan:
         chunksize=dice.choice([2, 5, 13, 40, 200]), durability_s=dice.choice([0.4, 0.6, 1.0]),
         write=dice.choice(["auto", "direct", "buffered"]),
         split_frames=dice.choice([None, None, 7, 20, 45]), verbs=tuple(verbs),
-        cut_starting=cut_starting, cut_s=cut_s)
+        recover_beside=dice.random() < 0.2, cut_starting=cut_starting, cut_s=cut_s)

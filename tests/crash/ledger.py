@@ -8,8 +8,12 @@ child is dead. Times are CLOCK_BOOTTIME, as the frames' own.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import mmap
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +23,14 @@ from numpy.typing import NDArray
 from fieldrec.store.writer import StoreWriter
 from tests.fakes.loop_devices import now_ns
 
-APPENDED, SYNC_BEGAN, SYNCED = 1, 2, 3
+APPENDED, SYNC_BEGAN, SYNCED, LATE = 1, 2, 3, 4
 ROW = np.dtype([("recording", "S80"), ("number", "i8"), ("time_ns", "i8"), ("done_ns", "i8"),
                 ("kind", "u1")])
-"""`done_ns`: when it was over (SYNC_BEGAN: when it began); `kind` is written last."""
+"""`done_ns`: when it was over (SYNC_BEGAN: when it began); `kind` is written last. LATE: `number`
+is how late the sleeping thread was, in ns."""
 ROWS = 60_000
+
+TICK_S, LATE_S = 0.02, 0.01
 
 Rows = NDArray[Any]
 """Of dtype ROW, in the order in which things happened."""
@@ -54,8 +61,10 @@ class Ledger:
         noted: Rows = self._rows[self._rows["kind"] != 0]
         return noted.copy()
 
-    def follow_writers(self) -> None:
-        """In the child: have every store writer of this process note what it does."""
+    @contextlib.contextmanager
+    def following(self) -> Iterator[None]:
+        """In the child: have every store writer of this process note what it does, and a thread
+        that does nothing but sleep how late it is woken."""
         append, sync, note = StoreWriter.append, StoreWriter.sync, self.note
 
         def noted_append(writer: StoreWriter, pixels: Any, number: int, time_ns: int,
@@ -70,3 +79,22 @@ class Ledger:
 
         StoreWriter.append = noted_append  # type: ignore
         StoreWriter.sync = noted_sync  # type: ignore
+        over = threading.Event()
+        sleeper = threading.Thread(target=self._sleep, args=(over,), name="sleeper")
+        sleeper.start()
+        try:
+            yield
+        finally:
+            over.set()
+            sleeper.join()
+            StoreWriter.append = append  # type: ignore[method-assign]
+            StoreWriter.sync = sync  # type: ignore[method-assign]
+
+    def _sleep(self, over: threading.Event) -> None:
+        while True:
+            began_s = time.monotonic()
+            if over.wait(TICK_S):
+                return
+            late_s = time.monotonic() - began_s - TICK_S
+            if late_s > LATE_S:
+                self.note(LATE, Path(), int(late_s * 1e9))

@@ -27,9 +27,10 @@ from typing import Any
 import fieldrec.camera.synthetic  # noqa: F401 - here, once, and not in every fork
 from fieldrec.app import ONE_RECORDING, App
 from fieldrec.app.recovery import recover_folder
+from fieldrec.catalogue.check import check
 from tests.crash.after_cut import Promise, Verdict, check_again, check_life, drawn, key_of
 from tests.crash.cut_plan import Plan, plan
-from tests.crash.ledger import APPENDED, Ledger
+from tests.crash.ledger import Ledger, Rows
 from tests.crash.sweep import child, drain
 from tests.fakes.loop_devices import LoopDisk, loop_disk, missing_for, now_ns
 
@@ -38,6 +39,15 @@ ROUND = 4
 """Cuts between which recordings accumulate."""
 STARTING, RUNNING = b"s", b"r"
 START_PATIENCE_S = 60.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Left:
+    """A life that was cut."""
+
+    rows: Rows
+    planned: Plan
+    promise: Promise
 
 
 class Series:
@@ -51,9 +61,11 @@ class Series:
         self.cameras: dict[str, dict[str, Any]] = {}
         self.counts: dict[str, int] = {}
         """Options of the camera, and frames, of every recording of this round, by its name."""
+        self.unchecked: list[Left] = []
 
-    def cut(self, number: int) -> dict[str, Any]:
-        """One life, cut; its verdict as a mapping."""
+    def cut(self, number: int, *, last: bool) -> dict[str, Any]:
+        """One life, cut; what was found, of lives before too that were left as they were. `last`:
+        of its round."""
         planned = plan(self.seed, number)
         for options in planned.cameras.values():
             drawn(options)  # here, once, and not in every fork
@@ -62,17 +74,27 @@ class Series:
         cut_ns, note = self._live(planned)
         if self.disk is not None:
             self.disk.come_back()
-        rows = self.ledger.rows()
         promise = Promise(cut_ns, 0.0 if self.disk is None else planned.durability_s)
-        text = _told_by(lambda: _recover_and_check(self.recordings, rows, planned, promise))
-        verdict = Verdict(**json.loads(text)) if text else Verdict(wrong=["the check died"])
+        self.unchecked.append(Left(self.ledger.rows(), planned, promise))
+        verdict = Verdict()
+        if last or not planned.recover_beside:
+            verdict = self._check()
         verdict.wrong += [note] if note else []
-        self.counts |= verdict.counts
-        self.cameras |= {name: planned.cameras[key_of(name)] for name in verdict.counts}
         found = dataclasses.asdict(verdict)
         del found["counts"]
-        return {"cut": number, "appended": int((rows["kind"] == APPENDED).sum()),
-                "promised_ms": promise.durability_s * 1e3, **found}
+        return {"cut": number, **found}
+
+    def _check(self) -> Verdict:
+        """Recover, look at what is left of the lives not looked at yet."""
+        text = _told_by(lambda: _recover_and_check(self.recordings, self.unchecked))
+        verdict = Verdict(**json.loads(text)) if text else Verdict(wrong=["the check died"])
+        for left in self.unchecked:
+            cameras = left.planned.cameras
+            self.cameras |= {name: cameras[key_of(name)] for name in verdict.counts
+                             if key_of(name) in cameras and name not in self.cameras}
+        self.unchecked.clear()
+        self.counts |= verdict.counts
+        return verdict
 
     def end_round(self) -> list[str]:
         """Read all recordings of the round once more, then make room; what is wrong."""
@@ -108,9 +130,9 @@ class Series:
 def _record(planned: Plan, recordings: Path, ledger: Ledger, telling: int) -> int:
     """The child: the program itself, until it is killed."""
     logging.disable(logging.CRITICAL)  # what it says when its disk is gone is of no interest here
-    ledger.follow_writers()
     try:
-        asyncio.run(_run_app(planned, recordings, telling))
+        with ledger.following():
+            asyncio.run(_run_app(planned, recordings, telling))
     except BaseException as error:  # noqa: BLE001 - a fork must not run the parent's clean-up
         os.write(2, f"recording failed: {error!r}\n".encode())
     return 1
@@ -128,13 +150,14 @@ async def _run_app(planned: Plan, recordings: Path, telling: int) -> None:
         await asyncio.sleep(START_PATIENCE_S)
 
 
-def _recover_and_check(recordings: Path, rows: Any, planned: Plan, promise: Promise
-                       ) -> dict[str, Any]:
+def _recover_and_check(recordings: Path, lives: list[Left]) -> dict[str, Any]:
     """What the daemon does at its start, then the checks."""
     said: list[str] = []
     recover_folder(recordings, lambda text, severity: said.append(f"{severity}: {text}"))
-    verdict = check_life(recordings, rows, planned.cameras, promise)
+    verdict = Verdict(wrong=[f"{p.invariant} {p.path.name}: {p.text}" for p in check(recordings)])
     verdict.wrong += [text for text in said if text.startswith("error")]
+    for left in lives:
+        verdict.add(check_life(recordings, left.rows, left.planned.cameras, left.promise))
     return dataclasses.asdict(verdict)
 
 
@@ -156,8 +179,9 @@ def cuts(mode: str, folder: Path, numbers: range, seed: int) -> Iterator[dict[st
         disk = None if mode == "kill" else stack.enter_context(loop_disk(folder, mode, DISK_BYTES))
         series = Series((folder if disk is None else disk.mount_point) / "recordings", seed, disk)
         for number in numbers:
-            found = series.cut(number)
-            if number % ROUND == ROUND - 1 or number == numbers[-1]:
+            last = number % ROUND == ROUND - 1 or number == numbers[-1]
+            found = series.cut(number, last=last)
+            if last:
                 found["wrong"] += series.end_round()
             yield found
 
