@@ -81,7 +81,7 @@ def _print(entries: Sequence[Entry], problems: Sequence[Any],
             echo(f"{key} ({camera.backend}, serial {camera.serial or key}): {state}")
     for problem in (*problems, *(camera for camera, _ in entries if camera.problem)):
         name = problem.spec or problem.backend
-        line = words.safe_text(f"{name}: {' '.join(problem.problem.split())}")
+        line = words.safe_text(f"{name}: {' '.join(problem.problem.split())}", 600)
         echo(click.style(line, dim=True) if sys.stdout.isatty() else line)
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 PREFIX = "camera:"
 GRAB_S = 0.5
 """One wait for a frame; also how late a silent camera sees that viewing ends."""
+SILENT_S = 2.0
+"""Without a frame for longer (and three periods) it is said."""
 DRAWN_HZ = 30.0
 QUIET_S = 60.0
 """A sheet waits so long for a frame."""
@@ -233,7 +235,7 @@ class _Eyes:
 
 def show(live: Live, screen: Any) -> None:
     """Draw the newest frame until a key ends it; what ends the camera is raised."""
-    held, silent, seen = False, False, 0
+    held, silent, seen, quiet_s = False, False, 0, 0.0
     header: FrameHeader | None = None
     picture: Picture | None = None
     while True:
@@ -243,7 +245,8 @@ def show(live: Live, screen: Any) -> None:
             if came is not None:
                 seen, header, pixels = came
                 picture = live.picture(pixels)
-            silent = came is None and header is not None
+            quiet_s = quiet_s + GRAB_S if came is None else 0.0
+            silent = quiet_s > max(SILENT_S, 3 / live.spec.nominal_hz)
         mode = "held" if held else "NO FRAMES" if silent else ""
         screen.show(picture, "   ".join(part for part in (
             live.status(header), mode, KEYS_HELP) if part))
