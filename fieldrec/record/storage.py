@@ -82,7 +82,8 @@ class StorageGuard:
         return None
 
     def check_usable(self) -> None:
-        """Really create and remove a file; StoreError or StoreFull says what to do."""
+        """Really create and remove a file; StoreError or StoreFull says what to do. A folder that
+        can be used has its recordings spread over the disk (durable.spread_directories)."""
         directory = self._directory
         if not directory.exists():
             raise StoreError(f"recordings folder {directory} does not exist; create it, or mount "
@@ -93,6 +94,7 @@ class StorageGuard:
         try:
             durable.write_atomic(directory / PROBE, b"fieldrec")
             durable.unlink(directory / PROBE)
+            durable.spread_directories(directory)
         except StoreFull as error:
             raise self._full() from error
         except OSError as error:
