@@ -70,8 +70,8 @@ class Active:
     together: set[str] = field(default_factory=set)
     """Cameras that were started by the same start and still run."""
     skew: Skew | None = None
-    leaving: set[str] = field(default_factory=set)
-    """Cameras told to go on in another folder that have not done so yet."""
+    leaving: dict[str, str] = field(default_factory=dict)
+    """Recording, by camera, that was told to go on in another folder and has not done so yet."""
     done: list[str] = field(default_factory=list)
     """Recordings that were closed, with at least one frame."""
 
@@ -80,7 +80,7 @@ class Active:
         self.running.discard(key)
         self.together.discard(key)
         self.rings.pop(key, None)
-        self.leaving.discard(key)
+        self.leaving.pop(key, None)
 
 
 def chosen_cameras(known: Collection[str], cameras: Sequence[str] | None) -> list[str]:

@@ -28,17 +28,13 @@ class CameraPlace:
         self._timezone = timezone
         self._serial = serial
         self._since_ns = since_ns
-        self.folder: Path | None = None
-        """Where the latest recording went; None before the first."""
 
     def next_path(self, epoch_ns: int) -> Path:
         """Where a recording that begins at `epoch_ns` goes. StoreFull, StoreError: nowhere."""
         if abs(epoch_ns - self._since_ns) < TOGETHER_NS:
             epoch_ns = self._since_ns
-        path = self._folders.take_path(
+        return self._folders.take_path(
             recording_name(self._base, epoch_ns, self._timezone, self._serial))
-        self.folder = path.parent
-        return path
 
     def failed(self, path: Path, error: FieldrecError) -> bool:
         """Writing to `path` failed: its folder is out until it has been looked at; whether there

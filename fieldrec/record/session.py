@@ -30,10 +30,10 @@ from fieldrec.record.asked import (
 )
 from fieldrec.record.folders import Folders
 from fieldrec.record.mending import MEND_DELAYS_S, Mending
+from fieldrec.record.outcome import Cause, Outcome
 from fieldrec.record.recorder import Recorder
 from fieldrec.record.ring_budget import slot_bytes
 from fieldrec.record.starting import Starting
-from fieldrec.record.storing import Cause, Outcome
 from fieldrec.record.upkeep import leave_full_folders, note_skew
 
 LOOK_S = 1.0
@@ -80,9 +80,12 @@ class Session:
         self._active: Active | None = None
         self._last_names: tuple[str, ...] = ()
         self._storage = folders.status()
+        self._first_folder = str(folders.paths[0])
         for key, recorder in self._recorders.items():
             check_metadata({**record.metadata, **recorder.metadata}, ConfigError, f"camera {key}")
             recorder.listen(on_event, self._on_ended, self._on_closed)
+            # For a pre-roll the ring is made before anybody knows what the others need.
+            recorder.share_memory(record.ring_max_bytes // len(self._recorders))
 
     @property
     def recording(self) -> bool:
@@ -330,13 +333,11 @@ class Session:
     # -- watching ----------------------------------------------------------------------------------
 
     def _status(self, recorder: Recorder) -> RecorderStatus:
-        status, active = recorder.status(), self._active
-        place = None if active is None else active.places.get(recorder.key)
+        """The folder only where it is not the first; the ring's memory, its spare frame counted."""
+        status = recorder.status()
         if status.spec is not None and status.ring_slots:
             status = replace(status, ring_bytes=(status.ring_slots + 1) * slot_bytes(status.spec))
-        if place is None or place.folder is None or place.folder == self._folders.paths[0]:
-            return replace(status, folder="") if status.folder else status
-        return replace(status, folder=str(place.folder))
+        return replace(status, folder="") if status.folder == self._first_folder else status
 
     async def _watch(self) -> None:
         while True:

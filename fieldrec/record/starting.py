@@ -85,7 +85,8 @@ class Starting:
         spec = recorder.status().spec
         spare_bytes = 0 if spec is None else slot_bytes(spec)
         try:
-            await recorder.start(place, metadata, barrier, ring_max_bytes=ring_bytes - spare_bytes)
+            await recorder.start(place, metadata, barrier, ring_max_bytes=ring_bytes - spare_bytes,
+                                 record=active.asked.over(self._record))
         except (FieldrecError, OSError) as error:
             if barrier is not None:
                 barrier.abort()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from fieldrec.core.errors import FieldrecError
 from fieldrec.record.asked import Active
@@ -20,14 +21,14 @@ log = logging.getLogger(__name__)
 async def leave_full_folders(active: Active, recorders: Mapping[str, Recorder], folders: Folders
                              ) -> None:
     """Send cameras on whose folder is full, or has failed for another camera, while there is a
-    better one: each splits its recording, once."""
+    better one: each splits its recording, once (and once more if the next store had been made there
+    already)."""
     for key in sorted(active.running):
-        place = active.places.get(key)
-        folder = None if place is None else place.folder
-        if folder is None or not folders.to_leave(folder):
-            active.leaving.discard(key)
-        elif key not in active.leaving:
-            active.leaving.add(key)
+        status = recorders[key].status()
+        if not status.folder or not folders.to_leave(Path(status.folder)):
+            active.leaving.pop(key, None)
+        elif active.leaving.get(key) != status.recording:
+            active.leaving[key] = status.recording
             try:
                 await recorders[key].split()
             except FieldrecError as error:  # it has just ended, or nothing is open between events
