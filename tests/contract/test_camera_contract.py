@@ -16,7 +16,15 @@ import pytest
 
 from fieldrec.camera import Camera, blank, opencv
 from fieldrec.camera.discovery import backend_names, make_camera, options_model
-from fieldrec.core.errors import CameraError, CameraTimeout, ConfigError
+from fieldrec.camera.parameters import (
+    Configurable,
+    Parameter,
+    allowed,
+    check_value,
+    configure,
+    parameters_of,
+)
+from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout, ConfigError, UsageError
 from tests.fakes import arena_sdk, gige, network_cameras, pyspin, xiapi
 from tests.fakes.clips import write_clip
 from tests.fakes.genicam_camera import FakeCamera, camera_nodes
@@ -39,6 +47,9 @@ class Case:
     """Why it cannot be tried here; "" when it can."""
     world: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
     """What must be there while the camera is used: a server, a network."""
+    lost: Callable[[Path], dict[str, Any]] | None = None
+    """A camera that goes away after a few frames and is there again when it is opened; where the
+    backend can be made to do that by its options."""
 
 
 @contextlib.contextmanager
@@ -78,7 +89,8 @@ CASES = {
     "synthetic": Case(
         options=lambda _: {"width": 160, "height": 120, "hz": 500},
         slow=lambda _: {"width": 160, "height": 120, "hz": 1},
-        broken=lambda _: {"fail_open": True}),
+        broken=lambda _: {"fail_open": True},
+        lost=lambda _: {"width": 160, "height": 120, "hz": 500, "lost_after_frames": 5}),
     "file": Case(
         options=lambda folder: {"path": write_clip(folder / "clip.mp4", frames=60, hz=100)},
         slow=lambda folder: {"path": write_clip(folder / "slow.mp4", frames=3, hz=1)},
@@ -283,3 +295,103 @@ def test_options_are_documented_models(backend: str) -> None:
     model = options_model(backend)
     assert model.model_config["extra"] == "forbid"
     assert (model.__doc__ or "").strip()
+
+
+# -- parameters ------------------------------------------------------------------------------------
+
+USUAL = ("AcquisitionFrameRate", "ExposureTime", "Gain")
+
+
+def numbers_that_can_change(camera: Camera) -> list[Parameter]:
+    return [one for one in parameters_of(camera) if one.name in USUAL and one.writable and one.live
+            and one.minimum is not None and one.maximum is not None and one.minimum < one.maximum]
+
+
+def another_value(one: Parameter) -> float:
+    """Somewhere else in the range, not far: a number that no camera is set to by chance."""
+    assert isinstance(one.value, int | float)
+    assert one.minimum is not None
+    assert one.maximum is not None
+    lower = one.minimum + (one.value - one.minimum) * 0.7
+    higher = one.minimum + (one.maximum - one.minimum) * 0.3
+    value = lower if one.value > one.minimum else higher
+    if isinstance(one.value, int):
+        step = one.increment or 1
+        value = int(one.minimum + max(1, (value - one.minimum) // step) * step)
+    return value
+
+
+def test_parameters_are_well_formed(camera: Camera) -> None:
+    camera.open()
+    parameters = parameters_of(camera)
+    names = [one.name for one in parameters] + [one.alias for one in parameters if one.alias]
+    assert len(set(names)) == len(names)
+    for one in parameters:
+        assert one.name
+        assert allowed(one)
+        if one.choices:
+            assert str(one.value) in one.choices
+        elif isinstance(one.value, int | float) and not isinstance(one.value, bool):
+            assert one.minimum is None or one.minimum <= one.value
+            assert one.maximum is None or one.value <= one.maximum
+        if one.writable:
+            assert check_value(one, one.value) == one.value
+
+
+def test_a_value_within_the_range_is_taken(camera: Camera) -> None:
+    camera.open()
+    for one in numbers_that_can_change(camera):
+        value = another_value(one)
+        configure(camera, {one.name: value}, running=False)
+        now = next(other for other in parameters_of(camera) if other.name == one.name)
+        assert now.value == pytest.approx(value, rel=0.1, abs=one.increment or 1e-3), one.name
+
+
+def test_a_value_outside_is_one_line_with_the_range(camera: Camera) -> None:
+    camera.open()
+    before = parameters_of(camera)
+    for one in numbers_that_can_change(camera):
+        assert one.maximum is not None
+        with pytest.raises(UsageError) as caught:
+            configure(camera, {one.name: one.maximum * 2 + 1}, running=False)
+        assert f"allowed: {allowed(one)}" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    if isinstance(camera, Configurable):
+        with pytest.raises(UsageError, match="no parameter 'NoSuchThing'"):
+            configure(camera, {"NoSuchThing": 1}, running=False)
+    assert [one.name for one in parameters_of(camera)] == [one.name for one in before]
+
+
+def test_it_goes_on_while_it_is_configured(camera: Camera) -> None:
+    spec = camera.open()
+    into = blank(spec)
+    camera.start()
+    numbers = [camera.grab(into, 10.0).number]
+    for one in numbers_that_can_change(camera):
+        changed = configure(camera, {one.name: another_value(one)}, running=True)
+        assert (changed.shape, changed.dtype, changed.pixel_format) == (
+            spec.shape, spec.dtype, spec.pixel_format)
+        numbers += [camera.grab(into, 10.0).number for _ in range(2)]
+    assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.lost])
+def test_a_camera_that_was_unplugged_comes_back(name: str, tmp_path: Path) -> None:
+    case = _here(name)
+    lost = case.lost
+    assert lost is not None
+    with case.world():
+        camera = make_camera(name, case.serial, lost(tmp_path))
+        spec = camera.open()
+        into = blank(spec)
+        camera.start()
+        with pytest.raises(CameraLost) as caught:
+            for _ in range(1000):
+                camera.grab(into, 10.0)
+        assert "\n" not in str(caught.value)
+        camera.stop()
+        camera.close()
+        assert camera.open() == spec
+        camera.start()
+        camera.grab(into, 10.0)
+        camera.close()
