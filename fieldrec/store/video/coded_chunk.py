@@ -92,9 +92,20 @@ class CodedChunk:
         try:
             self._create_video(track)
             durable.fsync_directory(self.paths.folder)
-        except OSError as error:
-            raise as_store_error(error, self._open_path) from error
+        except (OSError, StoreError) as error:
+            self._undo_begin()
+            if isinstance(error, OSError):
+                raise as_store_error(error, self._open_path) from error
+            raise
         self.track = track
+
+    def _undo_begin(self) -> None:
+        if self._video is None:
+            return
+        self._video.close()
+        self._video = None
+        with contextlib.suppress(OSError, StoreError):
+            durable.unlink(self._open_path, missing_ok=True)
 
     @property
     def columns(self) -> Columns:
