@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldrec.camera import blank
-from fieldrec.camera.burnt_number import MIN_HEIGHT, MIN_WIDTH, burn_number, read_number
+from fieldrec.camera.burnt_number import (
+    MIN_HEIGHT,
+    MIN_WIDTH,
+    burn_number,
+    burn_time,
+    read_number,
+    read_time_us,
+)
 from fieldrec.camera.synthetic import Options, SyntheticCamera
 from tests.fakes.clips import picture, write_clip
 
@@ -107,3 +114,43 @@ def test_no_array_of_frame_size_is_made_per_frame(pixel_format: str) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < into.nbytes // 8
+
+
+@settings(deadline=None, max_examples=60)
+@given(height=st.integers(MIN_HEIGHT, 400), width=st.integers(MIN_WIDTH, 700),
+       channels=st.sampled_from([(), (3,)]), bits=st.sampled_from([8, 10, 12, 14, 16]),
+       number=st.integers(0, 2**32 - 1), time_ns=st.integers(0, 2**62))
+def test_number_and_time_stand_beside_each_other(
+        height: int, width: int, channels: tuple[int, ...], bits: int, number: int, time_ns: int
+        ) -> None:
+    pixels = np.full((height, width, *channels), 100, dtype=np.uint8 if bits == 8 else np.uint16)
+    burn_time(pixels, time_ns, white=2**bits - 1)
+    assert read_number(pixels) is None
+    burn_number(pixels, number, white=2**bits - 1)
+    assert read_number(pixels) == number
+    assert read_time_us(pixels) == time_ns // 1000 % 2**40
+    assert pixels.max() == 2**bits - 1
+
+
+def test_a_number_is_not_taken_for_a_time() -> None:
+    pixels = np.zeros((480, 640), np.uint8)
+    burn_number(pixels, 7)
+    assert read_time_us(pixels) is None
+    assert read_time_us(np.zeros((10, 10), np.uint8)) is None
+
+
+def test_the_time_survives_lossy_video(tmp_path: Path) -> None:
+    camera = SyntheticCamera("a", Options(width=320, height=240, paced=False))
+    into = blank(camera.open())
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        stream.options = {"crf": "28", "preset": "ultrafast"}
+        for number in range(5):
+            camera.render(number, into)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(into, format="gray")))
+        container.mux(stream.encode(None))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        read = [read_time_us(frame.to_ndarray(format="gray"))
+                for frame in container.decode(video=0)]
+    assert read == [number * 1_000_000 // 60 for number in range(5)]
