@@ -138,7 +138,7 @@ def _jpeg(flag: str) -> Callable[[Layout], Put]:
 
         def put(data: Bytes, into: Pixels) -> bool:
             if not _ends_as_jpeg(data):
-                return False  # torn on the way; the decoder would fill it with grey and say nothing
+                return False  # torn on the way: older decoders fill the rest with grey
             picture = cv2.imdecode(data, flags)
             if picture is None:
                 return False

@@ -75,9 +75,12 @@ def test_setting_by_either_name(kernel: RecordedDevice, controls: Controls, name
     assert kernel.asked == said
 
 
-def test_automatics_go_first(kernel: RecordedDevice, controls: Controls) -> None:
-    controls.set({"white_balance_temperature": 5000, "BalanceWhiteAuto": "Off"})
-    assert kernel.asked[0] == "White Balance, Automatic = 0"
+def test_a_value_set_by_hand_wins_over_its_automatic(
+        kernel: RecordedDevice, controls: Controls) -> None:
+    controls.set({"ExposureTime": 5000.0, "ExposureAuto": "Continuous"})
+    assert kernel.asked == ["Auto Exposure = 3", "Auto Exposure = 1",
+                            "Exposure Time, Absolute = 50"]
+    controls.set({"white_balance_temperature": 5000})
     assert listed(controls)["white_balance_temperature"].value == 5000
 
 

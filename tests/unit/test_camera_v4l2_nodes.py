@@ -55,6 +55,15 @@ A: index=0\\n
 A: name=sensor
 """
 """A sensor on the board, on a system whose udev has said nothing."""
+OUTPUT = """P: /devices/platform/codec/video4linux/video8
+N: video8
+E: SUBSYSTEM=video4linux
+E: DEVNAME=/dev/video8
+E: ID_V4L_CAPABILITIES=:video_output:
+A: index=0\\n
+A: name=codec
+"""
+"""Takes pictures instead of giving them."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +71,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
     described = tmp_path_factory.mktemp("udev") / "cameras.umockdev"
     described.write_text("\n".join([
         usb_camera("1-1.2", 4, "A1"), usb_camera("1-1.3", 0, "A1", speed="5000"),
-        usb_camera("1-4", 2, "B2", speed="1.5"), usb_camera("1-5", 10, ""), BARE]))
+        usb_camera("1-4", 2, "B2", speed="1.5"), usb_camera("1-5", 10, ""), BARE, OUTPUT]))
     ran = subprocess.run(["umockdev-run", "-d", described, "--", sys.executable, "-c", SCRIPT],
                          check=True, capture_output=True, text=True)
     yield [Node(**found) for found in json.loads(ran.stdout)]
