@@ -28,7 +28,7 @@ class Decoder:
         try:
             context = av.CodecContext.create(codec, "r")
         except (FFmpegError, ValueError) as error:
-            raise CameraError(f"no decoder for {codec} here; set the camera to H.264") from error
+            raise CameraError(f"no decoder for {codec}; set the camera to H.264") from error
         if not isinstance(context, av.VideoCodecContext):
             raise CameraError(f"{codec} is no video; check the address")
         if extradata:

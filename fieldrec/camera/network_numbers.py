@@ -2,13 +2,14 @@
 
 Pure; one thread. Where from, in this order:
 
-- H.264: `frame_num`, which the encoder counts up with every picture that others are made from; it
-  is taken modulo 16 or more, and begins anew at key pictures. It tells exactly whether a picture is
-  missing that later ones need.
+- H.264: `frame_num`, which the encoder counts up with every picture that others are made from,
+  modulo 16 or more, and anew from each key picture. It tells whether a picture is missing that
+  later ones need; how many there are, the times tell better.
 - The times that the camera gives (RTP): where they come in an even rhythm, a step of several
   periods means that pictures between are missing. A camera that changes its rhythm by itself (to
   save light or bits) counts as dropping until the new one is known, for about half of
-  :data:`_WINDOW` pictures; with `frame_num` it does not.
+  :data:`_WINDOW` pictures; with `frame_num` it does so only where fewer pictures have been counted
+  than would be missing: a key picture might be among them.
 - HTTP streams tell neither: pictures are counted as they come; only damaged ones leave a gap.
 """
 
@@ -63,15 +64,15 @@ class Numbers:
         return missing if 0 < missing <= _MOST_MISSING else 0
 
     def _by_count(self, by_time: int, head: SliceHead, told: SequenceSet) -> int:
-        """The same by `frame_num`; the times tell how often it may have gone round."""
+        """The same by `frame_num`, which tells whether any is missing, but not how often it has
+        gone round, nor whether a key picture, which is missing too, began it anew: times do."""
         before = self._head
         if before is None or head.key or told.may_skip_numbers:
             return by_time
-        values = 1 << told.frame_num_bits
-        missing = (head.frame_num - before.frame_num - before.reference) % values
-        missing += values * max(0, round((by_time - missing) / values))
-        # A key picture that was lost began the count anew: it may be right by chance only where at
-        # least as many pictures are missing as had been counted.
-        if not missing and by_time > before.frame_num:
-            return by_time
-        return missing
+        missing = (head.frame_num - before.frame_num - before.reference) % (
+            1 << told.frame_num_bits)
+        if missing:
+            return by_time or missing
+        # By chance it is the number that was due only where at least as many are missing as had
+        # been counted; else the camera itself has made fewer.
+        return by_time if by_time > before.frame_num else 0

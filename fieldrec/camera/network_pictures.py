@@ -91,8 +91,7 @@ class Pictures:
                 return None
             head = h264.slice_head(pictures[0], self._told)
         except ValueError:
-            self._numbers.next(piece.at_ns)
-            return None
+            return None  # the picture behind it shows that it is missing
         number = self._numbers.next(piece.at_ns, head, self._told)
         if head.key:
             data = self._with_sets(data, units)
