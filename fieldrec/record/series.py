@@ -147,8 +147,8 @@ class Series:
         self._use(part)
 
     def ignore_before(self, monotonic_ns: int) -> None:
-        """What is missing before this moment is not this series'."""
-        self._missing.take(monotonic_ns - 1, None)
+        """What is missing before a frame of this time is not this series'."""
+        self._missing.take(monotonic_ns, None)
 
     # -- frames ------------------------------------------------------------------------------------
 

@@ -282,7 +282,7 @@ class Storing:
         try:
             self._trim(now_ns)
             series.begin_part(now_ns)
-            self._write_held(series)
+            self._write_held(series, now_ns)
         except BaseException:
             self._held.append(slot)  # slots go back in their order: this is the newest
             self._ring.held = len(self._held)
@@ -308,12 +308,11 @@ class Storing:
             self._ring.release()
         self._ring.held = len(held)
 
-    def _write_held(self, series: Series) -> None:
-        """Begin with what was held back."""
+    def _write_held(self, series: Series, now_ns: int) -> None:
+        """Begin with what was held back, or with what comes `now`."""
         held, self._keep_from_ns = self._held, None
         count = len(held)
-        if held:
-            series.ignore_before(held[0].header.monotonic_ns)
+        series.ignore_before(held[0].header.monotonic_ns if held else now_ns)
         while held:
             slot = held.popleft()
             self._ring.held = len(held)
@@ -345,8 +344,9 @@ class Storing:
             return
         self._trigger_failed = False
         if series.trigger is None:
-            self._trim(self._clock.monotonic_ns())
-            self._write_held(series)
+            now_ns = self._clock.monotonic_ns()
+            self._trim(now_ns)
+            self._write_held(series, now_ns)
         self._keep_from_ns = None
         self._choose()
 

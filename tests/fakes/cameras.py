@@ -174,6 +174,10 @@ class Watching:
         self.events.append((text, severity))
         self._changed.set()
 
+    def look_again(self) -> None:
+        """Something that is waited for may be so now, though nobody said that it changed."""
+        self._changed.set()
+
     def said(self, part: str) -> bool:
         """Whether an event holds `part`."""
         return any(part in text for text, _ in self.events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import threading
@@ -48,7 +49,11 @@ class RecorderRig:
         self.outcomes: list[Outcome] = []
         self.recorder.listen(
             self.watching.on_event, lambda _, outcome: self.outcomes.append(outcome),
-            lambda _, name, frames: self.closed.append((name, frames)))
+            self._on_closed)
+
+    def _on_closed(self, _recorder: Recorder, name: str, frames: int) -> None:
+        self.closed.append((name, frames))
+        self.watching.look_again()
 
     @property
     def status(self) -> RecorderStatus:
@@ -66,6 +71,12 @@ class RecorderRig:
             times.append(self.camera.give(number))
             await self.watching.until(lambda e=expected: self.status.frame_count >= e)  # type: ignore[misc]
         return times
+
+    async def settled(self) -> None:
+        """Until the store thread has done with every frame that is in the ring now."""
+        run = self.recorder._runs.now
+        assert run is not None
+        await asyncio.wrap_future(run.ask(lambda: None))
 
     def release_gates(self) -> None:
         for gate in (self.camera.may_open, self.camera.may_start, self.camera.may_answer):

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout
-from fieldrec.record.capture import Capture, LostRun, Patience
+from fieldrec.record import capture as capture_module
+from fieldrec.record.capture import Capture, Gap, LostRun, Patience
 from fieldrec.record.ring import Ring
 from tests.fakes.cameras import LONG_S, SECOND_NS, SPEC, ManualClock, ScriptedCamera
 
@@ -59,6 +60,52 @@ def test_gaps_in_the_numbers_are_dropped(rig: Rig) -> None:
     assert rig.capture.dropped == 2
     assert rig.ring.statistics().lost == 0
     assert rig.drain() == [5, 6, 9, 10]
+
+
+def test_each_gap_is_noted_with_its_numbers_and_the_time_after_it(rig: Rig) -> None:
+    rig.give(5, 8, 9, 11)
+    second = 1000 * SECOND_NS
+    assert list(rig.capture.gaps) == [Gap(6, 7, 2, second + 2 * SECOND_NS),
+                                      Gap(10, 10, 1, second + 4 * SECOND_NS)]
+
+
+def test_gaps_that_nobody_takes_are_added_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture_module, "MOST_GAPS", 2)
+    rig.give(0, 2, 4, 7)
+    assert [(gap.first_number, gap.last_number, gap.count) for gap in rig.capture.gaps] == [
+        (1, 1, 1), (3, 6, 3)]
+    assert rig.capture.dropped == 4
+
+
+def test_what_is_asked_is_done_between_two_grabs_by_its_thread(rig: Rig) -> None:
+    rig.give(0)
+    assert rig.capture.ask(lambda: threading.current_thread().name, LONG_S) == "cap-c"
+
+    def refuse() -> None:
+        raise CameraError("out of range")
+
+    with pytest.raises(CameraError, match="out of range"):
+        rig.capture.ask(refuse, LONG_S)
+    rig.give(1)
+    assert rig.capture.error is None
+    assert rig.drain() == [0, 1]
+
+
+def test_who_asks_a_camera_that_hangs_is_told_and_it_is_not_done_later(rig: Rig) -> None:
+    rig.camera.may_answer.clear()
+    assert rig.camera.in_hang.wait(LONG_S)
+    done = threading.Event()
+    with pytest.raises(CameraTimeout, match="did not answer within 0.01 s"):
+        rig.capture.ask(done.set, 0.01)
+    rig.camera.may_answer.set()
+    assert rig.capture.ask(lambda: "next", LONG_S) == "next"
+    assert not done.is_set()
+
+
+def test_nobody_answers_when_the_camera_has_stopped(rig: Rig) -> None:
+    rig.end()
+    with pytest.raises(CameraLost, match="stopped running"):
+        rig.capture.ask(lambda: None, LONG_S)
 
 
 def test_numbers_that_begin_anew_are_not_dropped(rig: Rig) -> None:

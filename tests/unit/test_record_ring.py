@@ -10,7 +10,7 @@ import pytest
 
 from fieldrec.core.errors import StoreError
 from fieldrec.core.model import FrameHeader, FrameSpec, Heat
-from fieldrec.record.ring import LEAST_SLOTS, Ring, heat, slots_for
+from fieldrec.record.ring import LEAST_SLOTS, Ring, heat, preroll_frames, slots_for
 from tests.fakes.cameras import LONG_S, SPEC
 
 
@@ -142,6 +142,57 @@ def test_slots_follow_seconds_within_the_bytes_allowed() -> None:
     assert slots_for(spec, 2.0, 10 * spec.frame_bytes) == 10
     assert slots_for(spec, 2.0, 0) == LEAST_SLOTS
     assert slots_for(FrameSpec((10, 10), "uint8", "MONO8", 0.0), 2.0, 2**20) == LEAST_SLOTS
+
+
+def test_preroll_has_slots_of_its_own() -> None:
+    spec = FrameSpec((10, 10), "uint8", "MONO8", 10.0)
+    assert preroll_frames(spec, 0.0) == 0
+    assert preroll_frames(spec, 3.0) == 31
+    assert slots_for(spec, 1.0, 2**20, 3.0) == 41
+    assert slots_for(spec, 0.1, 2**20, 3.0) == LEAST_SLOTS + 31
+    assert slots_for(spec, 1.0, 20 * mmap.PAGESIZE, 3.0) == 20
+
+
+def test_what_is_sent_is_called_between_the_frames_around_it() -> None:
+    ring = Ring(SPEC, 4)
+    seen: list[object] = []
+    put(ring, 0)
+    ring.send(lambda: seen.append("sent"))
+    put(ring, 1)
+    for _ in range(3):
+        slot = ring.take(LONG_S)
+        if slot is not None:
+            seen.append(slot.header.number)
+            ring.release()
+    assert seen == [0, "sent", 1]
+    assert not ring.finished
+
+
+def test_what_was_sent_after_the_end_can_still_be_called() -> None:
+    ring = Ring(SPEC, 4)
+    seen: list[str] = []
+    ring.close()
+    ring.send(lambda: seen.append("late"))
+    assert ring.take(LONG_S) is None
+    assert ring.finished
+    ring.call_rest()
+    assert seen == ["late"]
+
+
+def test_held_frames_keep_their_slots_and_are_no_load() -> None:
+    ring = Ring(SPEC, 6)
+    for number in range(4):
+        put(ring, number)
+    held = [ring.take(LONG_S) for _ in range(3)]
+    ring.held = 3
+    statistics = ring.statistics()
+    assert (statistics.used, statistics.slots, statistics.heat) == (1, 6, Heat.NONE)
+    assert [put(ring, number) for number in (4, 5, 6)] == [True, True, False]
+    assert ring.statistics().heat is Heat.HIGH
+    assert [int(slot.pixels[0, 0]) for slot in held if slot is not None] == [0, 1, 2]
+    ring.held = 2
+    ring.release()
+    assert put(ring, 7)
 
 
 def test_too_large_a_ring_is_refused_in_one_line() -> None:

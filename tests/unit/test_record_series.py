@@ -354,6 +354,7 @@ async def test_lost_and_dropped_are_told_to_the_part_they_lie_in(tmp_path: Path,
     async with recorder_rig(record=RecordConfig(ring_s=0.1)) as rig:
         await rig.recorder.start(SeveralFolders(tmp_path), {})
         await rig.give(0, 1, 4)
+        await rig.settled()
         disk.may_write.clear()
         for number in range(5, 12):
             rig.camera.give(number)
