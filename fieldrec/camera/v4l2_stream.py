@@ -67,7 +67,7 @@ class Stream:
         events = self._device.wait(timeout_s) if self._broken is None else select.POLLERR
         if not events:
             return None
-        if events & select.POLLPRI:
+        if events & select.POLLPRI and not events & select.POLLHUP:  # of an unplugged one: all set
             raise CameraLost(f"{self._device.path}: the size or format of its signal changed; it "
                              "is opened again")
         buffer = _buffer(0)

@@ -26,6 +26,8 @@ from fieldrec.camera.v4l2 import fourcc, fourcc_number
 
 PAGE = mmap.PAGESIZE
 INACTIVE = 0x10
+UNPLUGGED = select.POLLERR | select.POLLHUP | select.POLLPRI
+"""What the kernel's v4l2_poll says of a device that is no longer registered."""
 BITS = {"YUYV": 16, "UYVY": 16, "GREY": 8, "NV12": 12, "Y16 ": 16, "RGGB": 8, "BA81": 8,
         "RG10": 16, "pRAA": 10, "BG12": 16, "pRCC": 12, "BGR3": 24, "RGB3": 24, "MJPG": 0,
         "H264": 0, "Y10 ": 16}
@@ -127,7 +129,7 @@ class RecordedDevice:
     def wait(self, fd: int, timeout_s: float) -> int:
         until_ns = self.now_ns + round(max(timeout_s, 0.0) * 1e9)
         if self.gone:
-            return select.POLLERR | select.POLLHUP
+            return UNPLUGGED
         if not self._streaming or not self._queued:
             return select.POLLERR
         if not self._done:
@@ -155,7 +157,7 @@ class RecordedDevice:
         fault = self.faults.pop(self._sequence, "")
         if fault == "gone":
             self.gone = True
-            return select.POLLERR | select.POLLHUP
+            return UNPLUGGED
         if fault == "changed":
             return select.POLLPRI
         if fault == "hangup":
