@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import plot
 import table
 
 NEEDED_BYTES = 32_000_000_000
@@ -19,6 +20,7 @@ WHAT = {
     "start": "how long commands take, also in a folder of 200 recordings",
     "idle": "processor time and wake-ups of a daemon that has nothing to do",
     "cuts": "power cuts while recording: what is lost (options of its own: cuts --help)",
+    "soak": "eight hours of frames in minutes: memory, descriptors, threads, kernel caches",
     "store": "opening, finding, reading, adding beside the imgstore package; recovering",
 }
 
@@ -36,6 +38,8 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, help="default: 5, or 2 with --quick")
     parser.add_argument("--directory", type=Path, default=Path("/var/tmp"),
                         help="folder on the disk to measure (default: /var/tmp)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER",
+                        help="write tables and a picture of them there: WHAT.txt, WHAT.png")
     options = parser.parse_args()
     part = importlib.import_module(options.what)
     needed = getattr(part, "NEEDED_BYTES", NEEDED_BYTES)
@@ -46,12 +50,22 @@ def main() -> int:
         return 1
     folder = Path(tempfile.mkdtemp(prefix="fieldrec-bench-", dir=options.directory))
     try:
-        print(table.machine_line(folder), flush=True)
+        table.say(table.machine_line(folder))
         part.measure(folder, options.quick,
                      options.repetitions or (2 if options.quick else 5))
+        if options.output is not None:
+            write(options.output, options.what)
     finally:
         shutil.rmtree(folder)
     return 0
+
+
+def write(folder: Path, what: str) -> None:
+    """What was printed, and its picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{what}.txt").write_text("\n".join(table.shown) + "\n")
+    plot.draw(folder / f"{what}.png", table.tables)
+    print(f"\nwritten: {folder / what}.txt, {folder / what}.png")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import statistics
@@ -22,6 +23,18 @@ PARTS = Path(__file__).resolve().parent
 NOTE = ("Figures: median [smallest..largest] of {count} interleaved repetitions; x: ratio to the "
         "first row\nwithin a repetition. Use the ratios inside one table: other load and other "
         "disks move the rest.")
+
+
+shown: list[str] = []
+"""All that was printed, for a file."""
+tables: list[tuple[str, dict[str, list[Figures]]]] = []
+"""All tables, for a picture."""
+
+
+def say(text: str) -> None:
+    """Print it and keep it."""
+    print(text, flush=True)
+    shown.append(text)
 
 
 def machine_line(folder: Path) -> str:
@@ -72,12 +85,23 @@ def show(title: str, results: Mapping[str, Sequence[Figures]], *,
     rows = [[name, *(_cell(runs, first, column, column in ratios and runs is not first)
                      for column in first[0])] for name, runs in results.items()]
     widths = [max(len(row[at]) for row in [header, *rows]) for at in range(len(header))]
-    print(f"\n{title}")
+    say(f"\n{title}")
     for row in [header, *rows]:
-        print("  ".join([row[0].ljust(widths[0]),
-                         *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:],
-                                                                    strict=True))]).rstrip())
-    print(NOTE.format(count=len(first)), flush=True)
+        say("  ".join([row[0].ljust(widths[0]),
+                       *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:],
+                                                                  strict=True))]).rstrip())
+    say(NOTE.format(count=len(first)))
+    tables.append((title, {name: list(runs) for name, runs in results.items()}))
+
+
+def goal(results: Mapping[str, Sequence[Figures]], column: str, what: str, beside: str, *,
+         at_least: float = 0.0, at_most: float = math.inf) -> None:
+    """Say what the ratio is, and what it is to be."""
+    ratio = statistics.median(run[column] / max(base[column], 1e-9) for run, base in
+                              zip(results[what], results[beside], strict=True))
+    bound = f">= {at_least:g}" if at_least else f"<= {at_most:g}"
+    met = "met" if at_least <= ratio <= at_most else "NOT met"
+    say(f"  {column}: {what} / {beside} = {ratio:.2f}x, goal {bound}: {met}")
 
 
 def _cell(runs: Sequence[Figures], first: Sequence[Figures], column: str, with_ratio: bool) -> str:
