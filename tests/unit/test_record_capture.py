@@ -95,7 +95,7 @@ def test_who_asks_a_camera_that_hangs_is_told_and_it_is_not_done_later(rig: Rig)
     rig.camera.may_answer.clear()
     assert rig.camera.in_hang.wait(LONG_S)
     done = threading.Event()
-    with pytest.raises(CameraTimeout, match="did not answer within 0.01 s"):
+    with pytest.raises(CameraTimeout, match=r"did not answer within 0\.01 s"):
         rig.capture.ask(done.set, 0.01)
     rig.camera.may_answer.set()
     assert rig.capture.ask(lambda: "next", LONG_S) == "next"
