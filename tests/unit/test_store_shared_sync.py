@@ -8,11 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fieldrec.core import durable
 from fieldrec.core.errors import SyncFailed
+from fieldrec.core.model import FrameSpec
 from fieldrec.store import shared_sync
+from fieldrec.store.reader import StoreReader
+from fieldrec.store.writer import StoreWriter
 from tests.fakes.cameras import LONG_S
 
 
@@ -208,3 +212,84 @@ def test_file_systems_do_not_wait_for_each_other(tmp_path: Path, disk: Disk) -> 
     here.leave()
     here.leave()
     there.leave()
+
+
+# --- with stores ----------------------------------------------------------------------------------
+
+SPEC = FrameSpec((4, 6), "uint8", "MONO8", 25.0)
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Iterator[list[StoreWriter]]:
+    made = [StoreWriter(tmp_path / f"s{number}", SPEC, chunksize=10, user_metadata={},
+                        timezone="UTC", created_epoch_ns=0) for number in range(2)]
+    yield made
+    for store in made:
+        store.close()
+        with StoreReader(store.path) as reader:
+            assert [reader.read(i)[0, 0] for i in range(reader.frame_count)] == list(
+                range(store.frame_count))
+
+
+def append(store: StoreWriter) -> None:
+    number = store.frame_count
+    store.append(np.full(SPEC.shape, number, np.uint8), number, number * 40_000_000, None)
+
+
+def test_a_failed_sync_distrusts_the_open_chunks_of_all_stores(
+        stores: list[StoreWriter], disk: Disk) -> None:
+    for store in stores:
+        append(store)
+    disk.error = failure()
+    for store in stores:
+        with pytest.raises(SyncFailed):
+            store.sync()
+    for store in stores:
+        store.next_chunk_after_sync_failure()
+        append(store)
+        store.sync()
+        assert (store.chunks_finished, store.frame_count, store.lost) == (1, 2, 0)
+
+
+def test_a_chunk_that_ends_after_another_store_was_told_is_verified(
+        stores: list[StoreWriter], disk: Disk) -> None:
+    first, second = stores
+    append(first)
+    disk.error = failure()
+    with pytest.raises(SyncFailed):
+        first.sync()
+    for _ in range(SPEC.shape[0] * 2 + 1):
+        append(second)
+    with pytest.raises(SyncFailed):
+        append(second)  # the tenth: its chunk ends
+    second.next_chunk_after_sync_failure()
+    assert (second.chunks_finished, second.lost) == (1, 0)
+
+
+def test_nothing_new_no_sync(stores: list[StoreWriter], disk: Disk) -> None:
+    store = stores[0]
+    append(store)
+    store.sync()
+    store.sync()
+    assert len(disk.paths) == 1
+    append(store)
+    store.sync()
+    assert len(disk.paths) == 2
+    store.add_extra_data(temperature=1)
+    store.sync()
+    store.sync()
+    assert len(disk.paths) == 3
+
+
+def test_a_frame_that_came_during_a_sync_is_something_new(
+        stores: list[StoreWriter], disk: Disk) -> None:
+    store = stores[0]
+    append(store)
+    disk.hold()
+    syncing = Asking(store.sync)
+    disk.wait_begun()
+    append(store)
+    disk.may_end.set()
+    syncing.result()
+    store.sync()
+    assert len(disk.paths) == 2
