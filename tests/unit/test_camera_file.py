@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import pytest
 
@@ -15,7 +17,7 @@ from fieldrec.camera.file import FileCamera, Options
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import CameraEnded, CameraError, CameraTimeout
 from fieldrec.core.model import FrameHeader
-from tests.fakes.clips import write_clip, write_sound
+from tests.fakes.clips import picture, write_clip, write_sound
 
 
 def started(path: Path, **options: Any) -> tuple[FileCamera, Pixels]:
@@ -191,3 +193,28 @@ def test_a_file_gone_after_opening_is_an_error_and_not_a_crash(tmp_path: Path) -
     with pytest.raises(CameraError, match="no such file"):
         camera.grab(into, 1.0)
     camera.close()
+
+
+@pytest.mark.parametrize(("name", "form", "codec", "pixels"), [
+    ("a.h264", "h264", "libx264", "yuv420p"),  # no times, no length
+    ("a.ts", "mpegts", "libx264", "yuv420p"), ("a.gif", "gif", "gif", "rgb8"),
+    ("a.mjpeg", "mjpeg", "mjpeg", "yuvj420p"), ("a.mkv", "matroska", "ffv1", "yuv422p10le")])
+def test_odd_containers_play_and_loop(tmp_path: Path, name: str, form: str, codec: str, pixels: str
+                                      ) -> None:
+    with av.open(str(tmp_path / name), "w", format=form) as container:
+        stream: Any = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, pixels
+        for number in range(4):
+            frame = av.VideoFrame.from_ndarray(picture(number, 120, 160), format="bgr24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    camera = FileCamera("a", Options(path=tmp_path / name, paced=False, loop=True))
+    into = blank(camera.open())
+    camera.start()
+    seen = []
+    for _ in range(9):
+        header = camera.grab(into, 1.0)
+        seen.append((header.number, header.device_time_ns, read_number(into)))
+    camera.close()
+    assert seen == [(number, number * 40_000_000, number % 4) for number in range(9)]
