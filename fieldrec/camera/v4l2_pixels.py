@@ -2,8 +2,9 @@
 
 Runs in the capture thread, once a frame. Each function reads the driver's own buffer and writes
 into the slot; other memory is only taken for a decoded JPEG, which OpenCV does not write into
-memory of ours, and for a part of a packed mosaic while it is unpacked. MONO8 of YUV is its brightness plane as sent, without any conversion. Mosaics
-of 10 and 12 bits become 16-bit numbers with their value unchanged (BAYER_RG10: 0 to 1023).
+memory of ours, and for a part of a packed mosaic while it is unpacked. MONO8 of YUV is its
+brightness plane as sent, without any conversion. Mosaics of 10 and 12 bits become 16-bit numbers
+with their value unchanged (BAYER_RG10: 0 to 1023).
 """
 
 from __future__ import annotations
