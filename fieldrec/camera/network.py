@@ -77,7 +77,7 @@ class Options(CameraOptions):
     def _one_address(self) -> Self:
         if bool(self.url) == bool(self.axis):
             raise ValueError("give either url or axis")
-        if self.url and (urlsplit(self.url).scheme not in _SCHEMES or not _host(self.url)):
+        if self.url and not _is_stream(self.url):
             raise ValueError("url must begin with rtsp://, rtsps://, http:// or https:// and name "
                              "a host")
         if self.transport == "http" and (not self.axis or self.codec != "mjpeg"):
@@ -237,11 +237,12 @@ def _first_line(path: Path) -> str:
                           "names a file with the password in its first line") from None
 
 
-def _host(url: str) -> str:
+def _is_stream(url: str) -> bool:
     try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
+        parts = urlsplit(url)
+        return parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets, a port that is none
+        return False
 
 
 BACKEND = NetworkCamera

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fieldrec.camera.network_pictures import Picture, Pictures, Piece
@@ -213,6 +213,7 @@ class Source:
         late = self._address.is_rtsp and facts.codec in _HELD_BACK
         waited_ns = _WAITED_PERIODS * 1e9 / (facts.hz or _UNKNOWN_HZ)
         packets = self._packets()
+        reported = False
         before_ns = self._clock.monotonic_ns()
         while not self._closing:
             try:
@@ -223,7 +224,10 @@ class Source:
             if not self._live and now_ns - before_ns > waited_ns:
                 self._is_live()
             if packet.size:
-                self._add(_piece(packet, before_ns if late else now_ns))
+                piece = _piece(packet, before_ns if late else now_ns)
+                # The first time that FFmpeg tells belongs to the next picture.
+                self._add(piece if reported else replace(piece, device_time_ns=None))
+                reported = piece.device_time_ns is not None
             if now_ns - before_ns > self._address.stall_s * 1e9:
                 # Interrupted: what came was the last that FFmpeg held back.
                 raise CameraLost(self._silent())

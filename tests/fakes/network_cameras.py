@@ -50,10 +50,11 @@ def streams() -> Path:
 class RtspServer:
     """One server process."""
 
-    def __init__(self) -> None:
-        """Start it; blocks until it listens."""
+    def __init__(self, port: int = 0, closed_port: int = 0) -> None:
+        """Start it; blocks until it listens. 0: at any free port."""
         self._process = subprocess.Popen(
-            [DEBIAN_PYTHON, rtsp_server.__file__, streams()], stdin=subprocess.PIPE,
+            [DEBIAN_PYTHON, rtsp_server.__file__, streams(), str(port),
+             str(closed_port)], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self._process.stdout is not None
         self.port, self.closed_port = map(int, self._process.stdout.readline().split())

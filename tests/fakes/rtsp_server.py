@@ -1,9 +1,9 @@
 """A real RTSP server: GStreamer's, in a process of Debian's own Python, which has its bindings.
 
-To be run by /usr/bin/python3 with a folder as argument (nothing of fieldrec is imported there). It
-serves each Matroska file in it, h264….mkv and mjpeg….mkv, as rtsp://127.0.0.1:PORT/NAME, to
-everyone who comes from its beginning and in its own time; at a second port only to who knows the
-password. Prints both ports, and ends when its input does.
+To be run by /usr/bin/python3 with a folder and two ports as arguments, 0 for any (nothing of
+fieldrec is imported there). It serves each Matroska file in it, h264….mkv and mjpeg….mkv, as
+rtsp://127.0.0.1:PORT/NAME, to everyone who comes from its beginning and in its own time; at the
+second port only to who knows the password. Prints both ports, and ends when its input does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ USER, PASSWORD = "anna", "p@ss:w/rd ä"
 _PAYLOADS = {"h264": "h264parse ! rtph264pay config-interval=-1", "mjpeg": "jpegparse ! rtpjpegpay"}
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, ports: list[str]) -> None:
     """Serve until the input ends."""
     import gi  # type: ignore[import-not-found,unused-ignore]
 
@@ -30,7 +30,8 @@ def main(folder: Path) -> None:
     )
 
     Gst.init(None)
-    open_server, closed_server = (_server(GstRtspServer, Gst, folder) for _ in range(2))
+    open_server, closed_server = (_server(GstRtspServer, Gst, folder, port)
+                                  for port in ports)
     auth = GstRtspServer.RTSPAuth()
     auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
     token = GstRtspServer.RTSPToken()
@@ -46,10 +47,10 @@ def main(folder: Path) -> None:
     loop.run()
 
 
-def _server(rtsp: Any, gst: Any, folder: Path) -> Any:
+def _server(rtsp: Any, gst: Any, folder: Path, port: str) -> Any:
     server = rtsp.RTSPServer()
     server.set_address("127.0.0.1")
-    server.set_service("0")
+    server.set_service(port)
     for path in folder.glob("*.mkv"):
         factory = rtsp.RTSPMediaFactory()
         payload = next(text for name, text in _PAYLOADS.items() if path.name.startswith(name))
@@ -68,4 +69,4 @@ def _report_soon(media: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])
