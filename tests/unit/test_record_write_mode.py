@@ -60,9 +60,10 @@ def test_what_the_kernel_does_later_counts_too() -> None:
     assert set(storing.looks(20)[-10:]) == {True}
 
 
-def test_the_end_of_a_chunk_decides_nothing() -> None:
+@pytest.mark.parametrize("turn", range(2 * TURNS))
+def test_the_end_of_a_chunk_decides_nothing(turn: int) -> None:
     storing = Storing(300.0, 400.0)
-    storing.look()
+    storing.looks(1 + turn)
     storing.extra_us = 100_000.0
     assert set(storing.looks(20)[-10:]) == {True}
 
