@@ -230,7 +230,20 @@ def describe_snapshot(snapshot: Snapshot) -> str:
             f"{plural(frames, 'frame')}, "
             f"{count(sum(r.dropped for r in snapshot.recorders))} dropped, "
             f"{count(sum(r.lost for r in snapshot.recorders))} lost, "
-            f"disk {describe_storage(snapshot.storage)}, {describe_power(snapshot.power)}")
+            f"disk {describe_storage(snapshot.storage)}, {describe_power(snapshot.power)}"
+            + "".join(f", {more}" for more in _seldom(snapshot)))
+
+
+def _seldom(snapshot: Snapshot) -> list[str]:
+    """What is there to say only now and then."""
+    skew_ms = snapshot.skew_ms
+    said = [] if skew_ms is None else [f"first frames within {skew_ms:.1f} ms"]
+    lost = [run for r in snapshot.recorders for run in r.lost_runs]
+    if lost:
+        said.append(describe_lost(max(lost, key=lambda run: run.last_time_ns)))
+    if len(snapshot.storage.folders) > 1:
+        said += [describe_folder(folder) for folder in snapshot.storage.folders if folder.problem]
+    return said + ([f"recovery: {safe_text(snapshot.recovery)}"] if snapshot.recovery else [])
 
 
 def recording_state(snapshot: Snapshot) -> str:

@@ -111,6 +111,8 @@ class Disk:
         self.holding = threading.Event()
         self.fail_at: int | None = None
         self.fail_with = errno.ENOSPC
+        self.fails_in: Path | None = None
+        """The only folder whose writes fail; None: all do."""
         self.fail_syncs = 0
         self.frames = 0
         self.writers: set[str] = set()
@@ -126,7 +128,8 @@ class Disk:
             self.holding.set()
             self.may_write.wait(30)
         self.frames += 1
-        if self.fail_at is not None and self.frames >= self.fail_at:
+        here = self.fails_in is None or path.is_relative_to(self.fails_in)
+        if here and self.fail_at is not None and self.frames >= self.fail_at:
             raise OSError(self.fail_with, os.strerror(self.fail_with))
 
 

@@ -94,6 +94,7 @@ def test_a_whole_life_over_the_socket(tmp_path: Path) -> None:
         assert names_in(recordings) == {left, right, f"{left}.high.mp4", f"{left}.high.mp4.json"}
         assert fieldrec_json("export", left, *where) == []  # it is there
         before = contents(recordings / left)
+        before.pop(".frames.index", None)  # a long one was looked at; whoever reads makes it anew
         (job,) = fieldrec_json("copy", left, "-d", "usb", *where)
         assert job["state"] == "done"
         copied = contents(usb / left)
@@ -391,6 +392,23 @@ def test_killed_at_any_moment_it_completes_everything_at_the_next_start(
             assert names_in(recordings) == names_in(usb) == {name}
         case "move":
             assert (names_in(recordings), names_in(usb)) == (set(), {name})
+
+
+def test_killed_among_splits_it_goes_on_recording_and_nothing_is_left_open(tmp_path: Path) -> None:
+    config = write_config(tmp_path, record={"autostart": True, "split_after": {"frames": 2}})
+    recordings = tmp_path / "recordings"
+    moment = threading.Event()
+    for seed in range(3):
+        with daemon(config) as box:
+            box.recorded(6)
+            moment.wait(random.Random(f"split {seed}").uniform(0, 0.1))
+            box.kill()
+    with daemon(config) as box:
+        box.recorded(6)
+        assert fieldrec("split", "--config", config).returncode == 0
+        assert box.stop() == 0
+    assert_all_right(recordings)
+    assert len(names_in(recordings)) >= 4 * 2 * 2  # each life, each camera, some parts
 
 
 def begin(box: Daemon, work: str, names: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -42,3 +43,34 @@ def test_the_lock_is_not_inherited(tmp_path: Path) -> None:
     lock = FolderLock(tmp_path)
     assert not os.get_inheritable(lock._descriptor)
     lock.release()
+
+
+def test_what_this_process_made_can_go_without_a_trace(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    lock.remove_if_made()
+    lock.release()
+    assert list(tmp_path.iterdir()) == []
+    FolderLock(tmp_path).release()
+    lock = FolderLock(tmp_path)  # it was there before
+    lock.remove_if_made()
+    lock.release()
+    assert [path.name for path in tmp_path.iterdir()] == [PRIVATE_NAME]
+
+
+def test_a_lock_file_that_was_removed_meanwhile_keeps_somebody_out(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other process removes its folder between our opening and our locking of the file."""
+    first = FolderLock(tmp_path)
+    really = fcntl.flock
+
+    def flock(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        first.remove_if_made()
+        first.release()
+        really(descriptor, operation)
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    second = FolderLock(tmp_path)
+    with pytest.raises(LockedError):
+        FolderLock(tmp_path)
+    second.release()

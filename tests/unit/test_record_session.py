@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from fieldrec.config import RecordConfig, StorageConfig
+from fieldrec.config.models import SplitConfig
 from fieldrec.core import durable
 from fieldrec.core.errors import (
     CameraError,
@@ -29,9 +30,10 @@ from fieldrec.record.asked import Asked
 from fieldrec.record.folders import Folders
 from fieldrec.record.recorder import Recorder
 from fieldrec.record.session import Session
+from fieldrec.store.reader import StoreReader
 from tests.fakes.cameras import ManualClock, ScriptedCamera, Watching
 from tests.fakes.disks import FakeDisk
-from tests.fakes.rigs import Disk, RecorderRig, check_complete, names_in
+from tests.fakes.rigs import Disk, RecorderRig, check_complete, extra_data, names_in
 
 pytestmark = pytest.mark.asyncio
 
@@ -465,3 +467,197 @@ async def test_a_camera_that_opens_late_joins_the_recording(
         await rig.until_recording("right")
         await opening
         assert len(await rig.session.stop()) == 0  # no frame was given
+
+
+# -- several folders -------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def two_folders(tmp_path: Path, **options: Any) -> AsyncIterator[SessionRig]:
+    """Recording to `a` with both cameras, a frame of each in it; `b` is there."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    async with session_rig(tmp_path / "a", further=[tmp_path / "b"], **options) as rig:
+        await rig.session.open_all()
+        await rig.session.start()
+        for one in rig.rigs.values():
+            await one.give(0)
+        yield rig
+
+
+async def test_a_failed_disk_sends_a_camera_on_and_the_other_after_it(tmp_path: Path, disk: Disk
+                                                                      ) -> None:
+    async with two_folders(tmp_path) as rig:
+        disk.fail_at, disk.fail_with = disk.frames + 1, 5
+        disk.fails_in = tmp_path / "a"
+        rig.camera("left").give(1)
+        await rig.watching.until(lambda: rig.watching.said("recording goes on in"))
+        await rig.watching.until(lambda: rig.rigs["left"].status.frame_count >= 2)
+        assert rig.watching.said(f"recordings folder {tmp_path / 'a'} has failed")
+        shown = {status.key: status.folder for status in rig.session.status()}
+        assert shown["left"] == str(tmp_path / "b")
+        await rig.rigs["left"].give(2)
+        disk.fail_at = None
+        names = await rig.session.stop()
+        assert not rig.watching.said("does not record")
+    left = [name for name in names if "SN-left" in name]
+    assert len(left) == 2
+    check_complete(tmp_path / "b" / left[1], [1, 2])
+
+
+async def test_cameras_leave_a_folder_that_is_full_and_the_session_goes_on(tmp_path: Path) -> None:
+    async with two_folders(tmp_path) as rig:
+        rig.disk.free_bytes = 10**10
+        rig.session._wake.set()
+        await rig.watching.until(lambda: rig.watching.said("takes no more"))
+        number = 0
+        while any(not status.folder for status in rig.session.status()):
+            number += 1
+            for one in rig.rigs.values():
+                await one.give(number)
+        assert {status.folder for status in rig.session.status()} == {str(tmp_path / "b")}
+        rig.disks[tmp_path / "b"].free_bytes = 10**10  # now there is none left
+        rig.session._wake.set()
+        await rig.session.wait_stopped()
+        assert rig.watching.said("recording stops: ")
+    for key in ("left", "right"):
+        parts = sorted(path for folder in "ab" for path in (tmp_path / folder).iterdir()
+                       if key in path.name)
+        assert {path.parent.name for path in parts} == {"a", "b"}
+        numbers = [number for path in sorted(parts) for number in StoreReader(path).numbers]
+        assert numbers == list(range(len(numbers)))
+
+
+async def test_status_tells_of_every_folder(tmp_path: Path) -> None:
+    async with two_folders(tmp_path) as rig:
+        folders = rig.session.storage_status().folders
+        assert [(Path(one.path).name, one.in_use, one.problem) for one in folders] == [
+            ("a", True, ""), ("b", False, "")]
+
+
+# -- together --------------------------------------------------------------------------------------
+
+
+async def test_the_spread_of_first_frames_is_said_and_kept(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        names = await rig.session.start()
+        rig.camera("left").give(0, after_s=0.25)
+        rig.camera("right").give(0, after_s=0.5)
+        await rig.watching.until(lambda: rig.session.skew_ms is not None)
+        assert rig.session.skew_ms == 500.0
+        assert rig.watching.said("first frames within 500.0 ms (left +0.0, right +500.0)")
+        await rig.session.stop()
+        assert rig.session.skew_ms is None
+    ids = set()
+    for name, offset_ns in zip(names, (0, 500_000_000), strict=True):
+        ids.add(check_complete(tmp_path / name, [0])["fieldrec"]["session_id"])
+        (row,) = extra_data(tmp_path / name)
+        assert (row["session_skew_ns"], row["session_offset_ns"]) == (500_000_000, offset_ns)
+    assert len(ids) == 1
+
+
+async def test_rings_share_the_memory_and_a_late_camera_gets_the_rest(tmp_path: Path) -> None:
+    frame_bytes = 4096  # 48 x 64 in whole pages
+    record = RecordConfig(name="bees", ring_s=2.0, ring_max_bytes=40 * frame_bytes)
+    async with session_rig(tmp_path, record=record) as rig:
+        await rig.session.open_all()
+        await rig.session.start()
+        assert [status.ring_slots for status in rig.session.status()] == [19, 19]
+        assert [status.ring_bytes for status in rig.session.status()] == [20 * frame_bytes] * 2
+        await rig.rigs["left"].give(0)
+        rig.camera("left").fail(CameraLost("cable"))
+        await rig.watching.until(lambda: rig.watching.said("camera left: camera lost: cable"))
+        await rig.until_recording("left")
+        assert rig.session.status()[0].ring_slots == 19
+
+
+# -- verbs -----------------------------------------------------------------------------------------
+
+
+async def test_pause_step_and_resume_reach_every_camera(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        with pytest.raises(StateError, match="nothing is being recorded; start it first"):
+            await rig.session.pause()
+        names = await rig.session.start()
+        for one in rig.rigs.values():
+            await one.give(0)
+        assert await rig.session.pause() == ["left", "right"]
+        assert all(status.paused for status in rig.session.status())
+        for key in rig.rigs:
+            rig.camera(key).give(1)
+            rig.camera(key).wait_taken()
+        with pytest.raises(UsageError, match="step 0: use a number of frames above 0"):
+            await rig.session.step(0)
+        await rig.session.step(1)
+        for one in rig.rigs.values():
+            await one.give(2)
+        await rig.watching.until(lambda: all(s.paused for s in rig.session.status()))
+        assert await rig.session.resume() == ["left", "right"]
+        for one in rig.rigs.values():
+            await one.give(3)
+        await rig.session.stop()
+    for name in names:
+        check_complete(tmp_path / name, [0, 2, 3])
+
+
+async def test_a_camera_that_comes_back_in_a_pause_joins_when_it_is_over(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        await rig.session.start()
+        await rig.rigs["left"].give(0)
+        await rig.rigs["right"].give(0)
+        await rig.session.pause()
+        rig.camera("left").fail(CameraLost("cable"))
+        await rig.watching.until(lambda: rig.watching.said("camera left is back"))
+        assert rig.recorder("left").state is CameraState.READY
+        await rig.session.resume()
+        await rig.until_recording("left")
+        await rig.rigs["left"].give(5)
+        assert len(await rig.session.stop()) == 3
+
+
+async def test_split_makes_new_recordings_without_a_gap(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        first = await rig.session.start()
+        for one in rig.rigs.values():
+            await one.give(0)
+        assert await rig.session.split() == ["left", "right"]
+        number = 0
+        while {status.recording for status in rig.session.status()} & set(first):
+            number += 1
+            for one in rig.rigs.values():
+                await one.give(number)
+        names = await rig.session.stop()
+    assert len(names) == len(set(names)) == 4
+    for key in ("left", "right"):
+        numbers = [number for name in names if key in name
+                   for number in StoreReader(tmp_path / name).numbers]
+        assert numbers == list(range(number + 1))
+
+
+async def test_what_one_start_asks_for_is_not_what_the_next_one_gets(tmp_path: Path) -> None:
+    async with session_rig(tmp_path, keys=["left"]) as rig:
+        await rig.session.open_all()
+        first = await rig.session.start(Asked(split_after=SplitConfig(frames=2)))
+        number = 0
+        while rig.rigs["left"].status.recording in first:
+            await rig.rigs["left"].give(number)
+            number += 1
+        assert len(await rig.session.stop()) > 1
+        await rig.session.start()
+        for later in range(4):
+            await rig.rigs["left"].give(number + later)
+        assert len(await rig.session.stop()) == 1
+
+
+async def test_configure_names_the_camera_and_near_matches(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        await rig.session.open_all()
+        with pytest.raises(NotFoundError, match="no camera 'lef'; did you mean left"):
+            await rig.session.configure("lef", {})
+        with pytest.raises(UsageError, match="camera left: this camera has no parameters"):
+            await rig.session.configure("all", {"Gain": 2})
+        assert await rig.session.configure("all", {}) == {"left": (), "right": ()}

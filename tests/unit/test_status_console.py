@@ -51,6 +51,25 @@ class Commands:
     async def eject(self, name: str | None) -> str:
         raise ZeroDivisionError("a bug")
 
+    async def pause(self) -> str:
+        return self._noted("pause", None)
+
+    async def resume(self) -> str:
+        return self._noted("resume", None)
+
+    async def step(self, frames: str | None) -> str:
+        return self._noted("step", frames)
+
+    async def split(self) -> str:
+        return self._noted("split", None)
+
+    async def configure(self, text: str | None) -> str:
+        return self._noted("configure", text)
+
+    def _noted(self, verb: str, argument: str | None) -> str:
+        self.asked.append((verb, argument))
+        return verb
+
 
 class Peer:
     """The other end of the line: whole lines out of the master side of a pty."""
@@ -163,13 +182,26 @@ async def test_commands(tmp_path: Path, end: bytes) -> None:
         assert await rig.peer.line() == "ERR internal error; the log has more"
         await rig.peer.type(b"help" + end)
         assert await rig.peer.line() == (
-            "OK commands: status, start [name], stop, eject [drive], help")
+            "OK commands: status, start [name], stop, pause, resume, step [frames], split, "
+            "configure camera name=value, eject [drive], help")
         await rig.peer.type(b"status" + end)
         assert (await rig.peer.line()).startswith("OK not recording, 0 of 0 cameras well,")
         assert (await rig.peer.line()).startswith("FREC,1,")
         await rig.peer.type(b"sudo" + end)
         assert await rig.peer.line() == "ERR unknown command; send help"
         assert rig.commands.asked == [("start", "Night 1"), ("stop", None)]
+
+
+@pytest.mark.asyncio
+async def test_commands_of_a_recording_under_way(tmp_path: Path) -> None:
+    said = ["pause", "step", "step 20", "resume", "split", "configure left Gain=2"]
+    async with rig_on(tmp_path) as rig:
+        for line in said:
+            await rig.peer.type(line.encode() + b"\r")
+            assert await rig.peer.line() == f"OK {line.split()[0]}"
+        assert rig.commands.asked == [
+            ("pause", None), ("step", None), ("step", "20"), ("resume", None), ("split", None),
+            ("configure", "left Gain=2")]
 
 
 @pytest.mark.asyncio

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from fieldrec.camera.parameters import Parameter
+from fieldrec.config.models import SplitConfig
 from fieldrec.core import errors
 from fieldrec.core.errors import FieldrecError, StateError, StoreFull, UsageError
 from fieldrec.core.model import Job, JobKind, JobState, Recording, RecordingState
@@ -20,6 +22,7 @@ from fieldrec.status import control_socket
 from fieldrec.status.board import Board, snapshot_from_dict
 from fieldrec.status.control_socket import (
     JOBS,
+    PARAMETERS,
     RECORDING,
     SOCKET_NAME,
     VERBS,
@@ -33,6 +36,7 @@ pytestmark = pytest.mark.asyncio
 
 JOB = Job(1, JobKind.COPY, "bees", "u", "usb", None, False, False, JobState.WAITING, "recording", 0,
           5, 10, 1, 2)
+GAIN = Parameter("Gain", 1.5, 0.0, 24.0, unit="dB")
 BEES = Recording("bees", "u", "C1", Path("/r/bees"), RecordingState.COMPLETE, None, 3, 1, 2, 0, 0,
                  9, "", "UTC", user_metadata={"a": [1, None]})
 
@@ -52,7 +56,9 @@ class StandInControl:
 
     def __getattr__(self, verb: str) -> Any:
         results = {"recordings": (BEES,), "recording": BEES, "start": ["bees"], "stop": ["bees"],
-                   "eject": "SAFE", "cancel": JOB, "retry": JOB}
+                   "eject": "SAFE", "cancel": JOB, "retry": JOB, "pause": ["left"],
+                   "resume": ["left"], "step": ["left"], "split": ["left"],
+                   "configure": {"left": (GAIN,)}}
 
         async def call(**arguments: Any) -> Any:
             self.calls.append((verb, arguments))
@@ -117,7 +123,9 @@ async def test_a_folder_deeper_than_an_address_is_long(tmp_path: Path) -> None:
 async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> None:
     arguments: dict[str, dict[str, Any]] = {
         "recording": {"name": "bees"}, "start": {"name": None, "metadata": {"a": {"b": [1]}},
-                                                 "duration_s": 5, "cameras": ["x"]},
+                                                 "duration_s": 5, "cameras": ["x"],
+                                                 "trigger": "motion", "preroll_s": 2},
+        "step": {"frames": 3}, "configure": {"camera": "left", "values": {"Gain": 2, "x": "on"}},
         "stop": {}, "eject": {"drive": None}, "export": {"names": None, "preset": "Low"},
         "copy": {"names": ["bees"], "destination": "usb"},
         "move": {"names": None, "destination": "usb"}, "delete": {"names": ["bees"]},
@@ -133,6 +141,8 @@ async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> Non
     for verb in ("jobs", "export", "copy", "move", "delete"):
         assert JOBS.validate_python(results[verb]["result"]) == (JOB,)
     assert (results["start"]["result"], results["eject"]["result"]) == (["bees"], "SAFE")
+    assert PARAMETERS.validate_python(results["configure"]["result"]) == {"left": (GAIN,)}
+    assert results["pause"]["result"] == ["left"]
     called = dict(rig.control.calls)
     for verb, given in arguments.items():
         assert called[verb].items() >= given.items()
@@ -147,6 +157,13 @@ async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> Non
     ("start", {"name": 5}, "start: name: "),
     ("start", {"duration_s": "5"}, "start: duration_s: "),
     ("start", {"metadata": [1]}, "start: metadata: "),
+    ("start", {"preroll_s": 61}, "start: preroll_s: "),
+    ("start", {"trigger": "sound"}, "start: trigger: "),
+    ("start", {"split_after": {"hours": 1}}, "start: split_after.hours: "),
+    ("start", {"split_after": {"frames": 1}}, "start: split_after.frames: "),
+    ("step", {"frames": "3"}, "step: frames: "),
+    ("configure", {}, "configure: camera: "),
+    ("configure", {"camera": "left", "values": {"Gain": [1]}}, "configure: values.Gain"),
     ("export", {}, "export: names: "),
     ("export", {"names": "bees"}, "export: names: "),
     ("copy", {"names": None, "destination": None}, "copy: destination: "),
@@ -170,6 +187,12 @@ async def test_garbage_is_answered_and_the_next_line_served(tmp_path: Path, line
     assert refused["error"]["type"] == "UsageError"
     assert 'expected one line {"verb"' in refused["error"]["message"]
     assert served_next["ok"]
+
+
+async def test_a_length_is_as_in_the_configuration() -> None:
+    control: Any = StandInControl()
+    await dispatch(control, "start", {"split_after": {"bytes": "2 GB", "seconds": 60}})
+    assert control.calls[0][1]["split_after"] == SplitConfig(bytes=2 * 10**9, seconds=60)
 
 
 async def test_a_line_without_end_is_dropped(tmp_path: Path) -> None:

@@ -21,10 +21,11 @@ from fieldrec.core.model import (
     Job,
     JobKind,
     JobState,
+    LostFrames,
     PowerLevel,
     PowerState,
 )
-from fieldrec.core.snapshot import Event, RecorderStatus, Snapshot, StorageStatus
+from fieldrec.core.snapshot import Event, FolderStatus, RecorderStatus, Snapshot, StorageStatus
 from fieldrec.status.board import NOTHING, Board
 from fieldrec.status.terminal import live, plain_lines, render
 
@@ -204,3 +205,20 @@ async def test_plain_lines_of_a_board_that_has_events_already() -> None:
     until.set()
     await plain_lines(board, out, until)
     assert out.getvalue().count("\n") == 2
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_what_is_seldom_there(width: int) -> None:
+    left, right = BUSY.recorders
+    snapshot = dataclasses.replace(
+        BUSY, skew_ms=3.21, recovery="completing ants (1 of 2)",
+        recorders=(dataclasses.replace(left, paused=True, folder="/mnt/card", preroll_frames=50,
+                                       lost_runs=(LostFrames(5, 9, 5, TIME_NS, TIME_NS),)),
+                   dataclasses.replace(right, state=CameraState.RECORDING, armed=True)),
+        storage=StorageStatus(folders=(FolderStatus("/mnt/usb", problem="input/output error"),
+                                       FolderStatus("/mnt/card", in_use=True))))
+    shown = " ".join(picture(snapshot, width).split())
+    for text in ("● PAUSED", "ARMED", "first frames within 3.2 ms", "50 frames of pre-roll",
+                 "in /mnt/card", "frames 5 to 9 lost", "/mnt/usb: input/output error",
+                 "/mnt/card: in use", "completing ants (1 of 2)"):
+        assert text in shown, text

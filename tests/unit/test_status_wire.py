@@ -19,10 +19,11 @@ from fieldrec.core.model import (
     Job,
     JobKind,
     JobState,
+    LostFrames,
     PowerLevel,
     PowerState,
 )
-from fieldrec.core.snapshot import RecorderStatus, Snapshot, StorageStatus
+from fieldrec.core.snapshot import FolderStatus, RecorderStatus, Snapshot, StorageStatus
 from fieldrec.status import wire
 
 JOB = Job(id=1, kind=JobKind.COPY, item="bees", item_uuid="u", destination="BEES1", preset=None,
@@ -85,6 +86,20 @@ def test_a_safe_drive_goes_before_a_ready_one_and_waiting_shows_its_reason() -> 
     assert "err=db: locked" in fields
 
 
+def test_what_is_seldom_there_comes_last_and_only_then() -> None:
+    recorder = RecorderStatus("left", "1", CameraState.RECORDING, paused=True, preroll_frames=50,
+                              lost_runs=(LostFrames(5, 9, 5, 0, 1), LostFrames(20, 21, 2, 2, 3)))
+    armed = RecorderStatus("right", "2", CameraState.RECORDING, armed=True)
+    snapshot = Snapshot(
+        version=1, time_ns=0, name="box", recording=True, recording_since_ns=0,
+        recorders=(recorder, armed), skew_ms=12.34,
+        storage=StorageStatus(folders=(FolderStatus("/a", problem="x" * 80),
+                                       FolderStatus("/b", in_use=True))))
+    fields = wire.status_fields(snapshot)
+    assert fields.endswith("name=box,pause=1,arm=1,pre=50,dir=2,skew=12.3,lrun=20-21")
+    assert f",err={'x' * 12}," in fields  # it gives them its room
+
+
 @given(text=TEXT, reason=TEXT, number=NUMBER, figure=FLOAT, state=st.sampled_from(JobState),
        drive=st.sampled_from(DriveState), age=st.floats(-1e12, 1e12), epoch=st.integers(-1, 10**30))
 def test_every_status_line_is_printable_and_checked(
@@ -92,18 +107,23 @@ def test_every_status_line_is_printable_and_checked(
         drive: DriveState, age: float, epoch: int) -> None:
     job = dataclasses.replace(JOB, item=text, reason=reason, state=state, done_bytes=number)
     recorder = RecorderStatus(text, text, CameraState.FAILED, problem=reason, frame_count=number,
-                              dropped=number, lost=number)
+                              dropped=number, lost=number, paused=True, armed=True,
+                              preroll_frames=number,
+                              lost_runs=(LostFrames(number, number, number, 0, 0),))
     snapshot = Snapshot(
         version=1, time_ns=0, name=text, recording=True, recording_since_ns=0,
         recorders=(recorder,) * 3, jobs=(job,), parts=((text, reason),),
         drives=(dataclasses.replace(DRIVE, label=text, fs_uuid=reason, state=drive),),
-        power=PowerState(PowerLevel.LOW, figure), storage=StorageStatus(used_percent=figure or 0.0,
-                                                                        minutes_left=figure))
+        power=PowerState(PowerLevel.LOW, figure), skew_ms=figure,
+        storage=StorageStatus(used_percent=figure or 0.0, minutes_left=figure,
+                              folders=(FolderStatus(text), FolderStatus(text, True))))
     payload = checked(wire.status_line(number, wire.status_fields(snapshot), age, epoch))
-    fields = payload.split(",")[2:]
-    assert [field.split("=", 1)[0] for field in fields] == [
+    keys = [field.split("=", 1)[0] for field in payload.split(",")[2:]]
+    seldom = {"pause", "arm", "pre", "dir", "skew", "lrun"}
+    assert [key for key in keys if key not in seldom] == [
         "rec", "cam", "frames", "drop", "lost", "disk", "left", "pwr", "chg", "job", "jobs", "drv",
         "heat", "err", "stop", "name", "age", "t"]
+    assert {"pause", "arm", "dir"} <= set(keys)
 
 
 @given(TEXT | st.text(alphabet="$*,\r\n\x1b ﷺ＄＊", max_size=600))

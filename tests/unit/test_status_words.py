@@ -19,10 +19,11 @@ from fieldrec.core.model import (
     Job,
     JobKind,
     JobState,
+    LostFrames,
     PowerLevel,
     PowerState,
 )
-from fieldrec.core.snapshot import RecorderStatus, Snapshot, StorageStatus
+from fieldrec.core.snapshot import FolderStatus, RecorderStatus, Snapshot, StorageStatus
 from fieldrec.status import words
 
 JOB = Job(id=1, kind=JobKind.COPY, item="bees", item_uuid="u", destination="BEES1", preset=None,
@@ -112,6 +113,46 @@ def test_describe_recorder() -> None:
     assert words.describe_recorder(failed) == "left: FAILED: no such device"
     idle = RecorderStatus("left", "227", CameraState.READY, stop_reason="disk 94.1 % full")
     assert words.describe_recorder(idle) == "left: ready, last recording ended: disk 94.1 % full"
+
+
+def test_describe_a_recorder_that_waits_or_is_elsewhere() -> None:
+    status = RecorderStatus("left", "227", CameraState.RECORDING, recording="bees", paused=True,
+                            folder="/mnt/card")
+    assert words.describe_recorder(status).startswith("left: PAUSED bees in /mnt/card, 0 frames")
+    armed = RecorderStatus("left", "227", CameraState.RECORDING, armed=True, preroll_frames=50)
+    assert words.describe_recorder(armed) == (
+        "left: ARMED, the next motion is recorded, 50 frames of pre-roll")
+
+
+def test_describe_lost_frames_with_numbers_and_times() -> None:
+    second = 10**9
+    assert words.describe_lost(LostFrames(7, 7, 1, second, second)) == (
+        "frame 7 lost, 00:00:01Z")
+    assert words.describe_lost(LostFrames(5120, 6133, 1000, second, 3 * second)) == (
+        "frames 5120 to 6133 lost (1 000), 00:00:01Z to 00:00:03Z")
+
+
+def test_describe_folder() -> None:
+    good = FolderStatus("/mnt/card", True, "", 10**12, 412 * 10**9, 58.8)
+    assert words.describe_folder(good) == "/mnt/card: in use, 412 GB free (58.8 % used)"
+    bad = dataclasses.replace(good, in_use=False, problem="input/output error")
+    assert words.describe_folder(bad) == "/mnt/card: input/output error"
+    named = dataclasses.replace(bad, problem="recordings folder /mnt/card cannot be read")
+    assert words.describe_folder(named) == "recordings folder /mnt/card cannot be read"
+
+
+def test_a_snapshot_says_what_is_seldom_there() -> None:
+    recorder = RecorderStatus("a", "1", CameraState.RECORDING, paused=True,
+                              lost_runs=(LostFrames(7, 7, 1, 10**9, 10**9),))
+    folders = (FolderStatus("/a", problem="gone"), FolderStatus("/b", True))
+    snapshot = Snapshot(version=1, time_ns=0, name="box", recording=True, recording_since_ns=0,
+                        recorders=(recorder,), skew_ms=1.25, recovery="completing x (1 of 2)",
+                        storage=StorageStatus(folders=folders))
+    assert words.describe_snapshot(snapshot).startswith("paused for 0 s, ")
+    assert words.describe_snapshot(snapshot).endswith(
+        ", first frames within 1.2 ms, frame 7 lost, 00:00:01Z, /a: gone, "
+        "recovery: completing x (1 of 2)")
+    assert words.describe_briefly(snapshot).startswith("paused, ")
 
 
 def test_describe_drive() -> None:
