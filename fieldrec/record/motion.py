@@ -23,8 +23,9 @@ from fieldrec.config.models import MotionConfig
 from fieldrec.core.errors import CameraError
 from fieldrec.core.model import FrameSpec
 
-BACKGROUND_S = 8.0
-"""Time constant of the background."""
+BACKGROUND_S = 3.0
+"""Time constant of the background. An animal that stops is background after twice that; one that
+creeps is seen while a cell changes by more than `threshold` within it."""
 MOST_CELLS, FEWEST_CELLS = 4096, 256
 SIDE = 4
 """Pixels that are looked at in each direction of a cell."""

@@ -99,10 +99,10 @@ def test_it_ends_below_another_share_than_it_begins_at() -> None:
     assert not any(scene.show(5, at=30, speed=5))  # 1.6 % of the picture, and where it was
     scene = Scene(**small)
     scene.show(5)
-    for _ in range(3):
+    for _ in range(2):
         scene.trigger.wants(scene.picture(at=40, radius=30), scene.now_ns)
         scene.now_ns += LOOK_NS
-    assert all(scene.show(5, at=30, speed=5))
+    assert all(scene.show(20, at=30, speed=5))
     assert scene.trigger.share_percent < 4.0
 
 
@@ -139,7 +139,7 @@ def test_the_hardest_step_counts_as_motion_for_a_while_and_not_for_ever() -> Non
 def test_what_comes_and_stays_becomes_background() -> None:
     scene = Scene(postroll_s=0.0)
     scene.show(5)
-    said = scene.show(150, at=80)
+    said = scene.show(80, at=80)
     assert said[10]
     assert not any(said[int(3.2 * BACKGROUND_S * 5):])
     again = scene.show(5, at=90, speed=10)
