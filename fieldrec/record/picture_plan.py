@@ -47,9 +47,12 @@ class PicturePlan:
         if not touches_pixels(config):
             return
         kind = _kind(spec)
-        self.source = _memory(spec.shape, spec.dtype)
-        self._view = _region(self.source, config)
+        source = _memory(spec.shape, spec.dtype)
+        self._view = _region(source, config)
         steps = list(_steps(self._view.shape, kind, spec, config))
+        if not steps and self._view is source:
+            return  # grey of a grey camera: the picture is what it should be
+        self.source = source
         *before, (self._last, shape) = steps or [(_copy, self._view.shape)]
         self._between = [(step, _memory(made, spec.dtype)) for step, made in before]
         self.spec = replace(spec, shape=shape, pixel_format=_format(kind, spec, config))

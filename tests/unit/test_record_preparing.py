@@ -17,6 +17,7 @@ from fieldrec.camera.synthetic import Options, SyntheticCamera
 from fieldrec.config.models import PrepareConfig
 from fieldrec.core.errors import CameraError, CameraTimeout, StateError, UsageError
 from fieldrec.core.model import FrameHeader, FrameSpec
+from fieldrec.record.picture_plan import PicturePlan
 from fieldrec.record.preparing import ROTATE, prepared
 
 MOSAICS = {"RG": "RGGB", "BG": "BGGR", "GR": "GRBG", "GB": "GBRG"}
@@ -222,10 +223,18 @@ def test_packets_are_stored_as_they_come(pixel_format: str, config: dict[str, An
 
 
 def test_formats_that_are_not_understood_are_left_alone_or_refused() -> None:
-    odd = np.zeros((72, 64), np.uint8)
-    assert prepared(OnePicture(odd, "YUV_NV12"), PrepareConfig(every_nth=3)).open().shape == (72, 64)
-    with pytest.raises(CameraError, match="YUV_NV12 .* can only be stored as they are"):
-        prepared(OnePicture(odd, "YUV_NV12"), PrepareConfig(rotate=90)).open()
+    odd = OnePicture(np.zeros((72, 64), np.uint8), "YUV_NV12")
+    assert prepared(odd, PrepareConfig(every_nth=3)).open().shape == (72, 64)
+    with pytest.raises(CameraError, match=r"YUV_NV12 .* can only be stored as they are"):
+        prepared(odd, PrepareConfig(rotate=90)).open()
+
+
+@pytest.mark.parametrize("config", [{"grey": True}, {"rotate": 180, "flip": "both"}])
+def test_what_changes_nothing_copies_nothing(config: dict[str, Any]) -> None:
+    plan = PicturePlan(FrameSpec((48, 64), "uint8", "MONO8", 30.0),
+                       PrepareConfig.model_validate(config))
+    assert plan.source is None
+    assert plan.spec.pixel_format == "MONO8"
 
 
 def test_with_nothing_to_do_it_is_the_camera_itself() -> None:
