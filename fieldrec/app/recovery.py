@@ -106,6 +106,10 @@ class Recovery:
         except (FieldrecError, OSError) as error:
             self._say(f"{path.name}: cannot be recovered: {error}", "error")
             return
+        if not recovered.frames_kept + recovered.frames_damaged and _has_no_frame(path):
+            durable.rmtree(path)  # made ahead of a split, or cut before its first frame
+            self._say(f"removed {path.name}: no frame had been recorded into it", "info")
+            return
         text = f"{path.name}: recovered, {recovered.frames_kept} frames kept"
         if recovered.frames_damaged:
             text += f", {recovered.frames_damaged} damaged"
@@ -142,6 +146,12 @@ def _is_interrupted(path: Path) -> bool:
         return locked_state(path) is RecordingState.INTERRUPTED
     except OSError:
         return False  # the catalogue names it DAMAGED
+
+
+def _has_no_frame(path: Path) -> bool:
+    """Whether a store with one of our names holds no file of any frame, whole or not."""
+    files = [*path.glob("[0-9]*/[0-9]*"), *path.glob("[0-9]*.*")]  # in chunks, or videos
+    return not files and _OUR_NAME.search(path.name) is not None
 
 
 def _uncommitted_exports(recordings: Path) -> list[Path]:

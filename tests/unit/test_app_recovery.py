@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import imgstore
 import numpy as np
 import pytest
 
-from fieldrec.app.recovery import recover_folder
+from fieldrec.app.recovery import Recovery, recover_folder
 from fieldrec.catalogue.scan import scan
 from fieldrec.core.model import FrameSpec, RecordingState
 from fieldrec.store.writer import StoreWriter
@@ -45,6 +46,52 @@ def test_what_was_cut_is_completed_and_what_was_unfinished_is_swept(tmp_path: Pa
         "info: removed unfinished .part-ants", "info: removed unfinished .trash-wasps",
         "info: removed unfinished moths_20260101_120000",
         "warning: bees_20260101_120000: recovered, 3 frames kept"]
+
+
+def test_what_was_made_ahead_and_never_written_to_goes(tmp_path: Path) -> None:
+    interrupted(tmp_path / "bees_20260101_120000", frames=0)
+    interrupted(tmp_path / "somebody's", frames=0)
+    interrupted(tmp_path / "ants_20260101_120000", frames=1)
+    frame = tmp_path / "ants_20260101_120000" / "000000" / "000000.npy"
+    frame.write_bytes(frame.read_bytes()[:40])  # damaged is not the same as never there
+    said = Said()
+    recover_folder(tmp_path, said)
+    assert not (tmp_path / "bees_20260101_120000").exists()
+    assert (tmp_path / "somebody's").exists()
+    assert (tmp_path / "ants_20260101_120000").exists()
+    assert "info: removed bees_20260101_120000: no frame had been recorded into it" in said
+
+
+def test_a_recovery_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+    for name in ("ants", "bees", "wasps"):
+        interrupted(tmp_path / f"{name}_20260101_120000")
+    said, stop, shown = Said(), threading.Event(), []
+    recovery = Recovery([tmp_path], said, lambda: noted(recovery.progress))
+
+    def noted(progress: str) -> None:
+        shown.append(progress)
+        if progress.startswith("completing bees"):
+            stop.set()
+
+    recovery.look()
+    recovery.complete(stop)
+    assert (recovery.left, len(said)) == (1, 2)
+    recovery.complete(threading.Event())
+    assert (recovery.left, len(said)) == (0, 3)
+    assert shown == ["completing ants_20260101_120000 (1 of 3)",
+                     "completing bees_20260101_120000 (2 of 3)", "",
+                     "completing wasps_20260101_120000 (3 of 3)", ""]
+
+
+def test_what_begins_after_the_look_is_not_touched(tmp_path: Path) -> None:
+    recovery = Recovery([tmp_path, tmp_path / "gone"], Said())
+    recovery.look()
+    (tmp_path / "moths_20260101_120000").mkdir()
+    (tmp_path / ".part-x").mkdir()
+    interrupted(tmp_path / "bees_20260101_120000")
+    recovery.complete(threading.Event())
+    assert len(list(tmp_path.iterdir())) == 3
+    assert (tmp_path / "bees_20260101_120000" / ".lock").exists()
 
 
 def test_a_whole_folder_is_not_touched(tmp_path: Path) -> None:
