@@ -14,7 +14,6 @@ import asyncio
 import os
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import load
@@ -38,8 +37,8 @@ def measure(folder: Path, quick: bool, _repetitions: int) -> None:
     """One long run; the parent prints what it found."""
     frames = FRAMES // 8 if quick else FRAMES
     found = table.child("soak", frames, folder)
-    rows = {name: [{column: found[f"{name} {column}"] for column in Look.COLUMNS}]
-            for name in ("begin", "1/4", "2/4", "3/4", "end")}
+    rows = {name: [{column: found[f"{name} {column}"] for column in COLUMNS}]
+            for name in MOMENTS}
     table.show(f"{frames} frames of 64x48 in parts of {PART_FRAMES}, {found['seconds']:.0f} s",
                rows)
     table.say(f"slope of the memory: {found['slope kB']:+.1f} kB per 100,000 frames "
@@ -67,24 +66,47 @@ class KeepsFew:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What the process and the kernel hold at one moment."""
+COLUMNS = ("RSS MB", "descriptors", "threads", "dentries", "inodes")
+MOMENTS = {"begin": 0.02, "1/4": 0.25, "2/4": 0.5, "3/4": 0.75, "end": 0.98}
+MOST_LOOKS = 4000
 
-    frames: int
-    rss_kb: int
-    figures: table.Figures
-    COLUMNS = ("RSS MB", "descriptors", "threads", "dentries", "inodes")
 
-    @classmethod
-    def take(cls, frames: int) -> Look:
+class Looks:
+    """What was seen so far, in memory that is there from the start: it must not look as if
+    something grew."""
+
+    def __init__(self, frames: int) -> None:
+        self._all = frames
+        self._frames = np.zeros(MOST_LOOKS)
+        self._rss_kb = np.zeros(MOST_LOOKS)
+        self._count = 0
+        self.figures: table.Figures = {}
+
+    def take(self, frames: int) -> None:
+        """Look now, so many frames after the beginning."""
         status = Path("/proc/self/status").read_text().split()
         rss_kb = int(status[status.index("VmRSS:") + 1])
-        slabs = _slabs()
-        return cls(frames, rss_kb, {
-            "RSS MB": rss_kb / 1000, "descriptors": len(os.listdir("/proc/self/fd")),  # noqa: PTH208
-            "threads": int(status[status.index("Threads:") + 1]), "dentries": slabs["dentry"],
-            "inodes": sum(slabs.values()) - slabs["dentry"]})
+        if self._count < MOST_LOOKS:
+            self._frames[self._count], self._rss_kb[self._count] = frames, rss_kb
+            self._count += 1
+        for name, share in MOMENTS.items():
+            if frames >= share * self._all and f"{name} threads" not in self.figures:
+                slabs = _slabs()
+                seen = (rss_kb / 1000, len(os.listdir("/proc/self/fd")),  # noqa: PTH208
+                        int(status[status.index("Threads:") + 1]), slabs["dentry"],
+                        sum(slabs.values()) - slabs["dentry"])
+                self.figures |= dict(zip((f"{name} {column}" for column in COLUMNS), seen,
+                                         strict=True))
+
+    def summary(self) -> table.Figures:
+        """The looks at the moments, and the slope of the memory over the last three quarters."""
+        late = self._frames[:self._count] >= 0.25 * self._all
+        at, kb = self._frames[:self._count][late] / 1e5, self._rss_kb[:self._count][late]
+        slope, level = np.polyfit(at, kb, 1)
+        beside = float(np.std(kb - (slope * at + level)))
+        spread = float(np.std(at)) * len(at) ** 0.5
+        return {**self.figures, "slope kB": float(slope), "noise kB": beside,
+                "error kB": beside / max(spread, 1e-9)}
 
 
 def _slabs() -> dict[str, float]:
@@ -109,33 +131,14 @@ async def run(frames: int, folder: Path) -> table.Figures:
     began_s = asyncio.get_running_loop().time()
     recording = asyncio.create_task(load.run_fieldrec(used, places, record=RecordConfig(
         ring_s=load.RING_S, split_after=SplitConfig(frames=PART_FRAMES))))
-    looks = [Look.take(0)]
+    looks = Looks(frames)
     while not recording.done():
         await asyncio.wait([recording], timeout=LOOK_S)
         if load.WatchedRing.made:
-            looks.append(Look.take(load.WatchedRing.made[0].released))
+            looks.take(load.WatchedRing.made[0].released)
     await recording
-    figures = summary(looks, frames)
-    figures["seconds"] = asyncio.get_running_loop().time() - began_s
-    figures["stores"] = where.count
-    figures["lost"] = load.WatchedRing.made[0].statistics().lost
-    return figures
-
-
-def summary(looks: list[Look], frames: int) -> table.Figures:
-    """The looks at the quarters, and the slope of the memory."""
-    figures: table.Figures = {}
-    for name, share in (("begin", 0.02), ("1/4", 0.25), ("2/4", 0.5), ("3/4", 0.75), ("end", 0.98)):
-        look = min(looks, key=lambda look, at=share * frames: abs(look.frames - at))  # type: ignore[misc]
-        figures |= {f"{name} {column}": look.figures[column] for column in Look.COLUMNS}
-    late = [look for look in looks if look.frames >= 0.25 * frames]
-    at = np.array([look.frames for look in late]) / 1e5
-    kb = np.array([look.rss_kb for look in late], float)
-    slope, level = np.polyfit(at, kb, 1)
-    beside = float(np.std(kb - (slope * at + level)))
-    spread = float(np.std(at)) * len(at) ** 0.5
-    return {**figures, "slope kB": float(slope), "noise kB": beside,
-            "error kB": beside / max(spread, 1e-9)}
+    return {**looks.summary(), "seconds": asyncio.get_running_loop().time() - began_s,
+            "stores": where.count, "lost": load.WatchedRing.made[0].statistics().lost}
 
 
 if __name__ == "__main__":
