@@ -152,7 +152,7 @@ class Device:
         frames' times are to be taken from their chunk data."""
         pointer = self.camera("create_stream", None, None)
         parser = self.camera("create_chunk_parser") if chunks else 0
-        made = Stream(self._lib, pointer, parser)
+        made = Stream(self._lib, pointer, parser, self._chunk_tick_ns() if chunks else 1.0)
         if self._is_gige:
             made.set_gige(resend=resend)
         try:
@@ -163,6 +163,12 @@ class Device:
             made.close()
             raise
         return made
+
+    def _chunk_tick_ns(self) -> float:
+        """Unit of chunk timestamps: older GigE cameras count ticks, the others ns."""
+        frequency = "GevTimestampTickFrequency"
+        ticks_hz = float(self.read(frequency)) if self.is_available(frequency) else 0.0
+        return 1e9 / ticks_hz if ticks_hz > 0 else 1.0
 
     def _call(self, name: str, feature: str, *arguments: Any) -> Any:
         return self._lib.call(f"arv_device_{name}", self._device, feature.encode(), *arguments)
@@ -202,10 +208,12 @@ class Device:
 class Stream:
     """Buffers that the library fills. One thread uses it."""
 
-    def __init__(self, lib: Library, pointer: int, parser: int) -> None:
+    def __init__(self, lib: Library, pointer: int, parser: int = 0, tick_ns: float = 1.0) -> None:
+        """`parser` reads the frames' chunk data, if that is where their time is, in ticks."""
         self._lib = lib
         self._stream = pointer
         self._parser = parser
+        self._tick_ns = tick_ns
         self._size = c_size_t()
         self._pop = lib.function("arv_stream_timeout_pop_buffer")
         self._push = lib.function("arv_stream_push_buffer")
@@ -242,10 +250,12 @@ class Stream:
         return address, self._size.value, self._height(buffer), self._width(buffer)
 
     def device_time_ns(self, buffer: int) -> int:
-        """The frame's time by the camera's clock; 0 for none."""
+        """The frame's time by the camera's clock; 0 for none. AravisError for a frame without the
+        chunk."""
         if self._parser:
-            return int(self._lib.call("arv_chunk_parser_get_integer_value", self._parser, buffer,
-                                      b"ChunkTimestamp"))
+            ticks = int(self._lib.call("arv_chunk_parser_get_integer_value", self._parser, buffer,
+                                       b"ChunkTimestamp"))
+            return ticks if self._tick_ns == 1.0 else round(ticks * self._tick_ns)
         return int(self._time(buffer))
 
     def count(self, name: str) -> int:

@@ -252,6 +252,10 @@ class BaslerCamera:
                 if block_id == _NO_BLOCK_ID:
                     self._blocks.skip()
                 return None
+            if (result.Height, result.Width) != into.shape[:2]:
+                raise CameraError(f"{self._who}: sends pictures of {result.Width}x{result.Height}, "
+                                  f"expected {into.shape[1]}x{into.shape[0]}; its settings were "
+                                  "changed by somebody else")
             with result.GetArrayZeroCopy() as pixels:
                 np.copyto(into, pixels)
             number = (self._blocks.skip() if block_id == _NO_BLOCK_ID

@@ -125,7 +125,7 @@ class GenicamCamera:
             device.camera("start_acquisition")
         except AravisError as error:
             self.stop()
-            raise CameraError(f"{self._who}: {error}") from error
+            raise self._failed(error) from error
 
     def grab(self, into: Pixels, timeout_s: float) -> FrameHeader:
         """`device_time_ns` is None only for a camera whose clock stands at 0."""
@@ -140,6 +140,8 @@ class GenicamCamera:
                 try:
                     if stream.status(buffer) == SUCCESS:
                         return self._copied(stream, buffer, into)
+                except AravisError as error:
+                    raise self._failed(error) from error
                 finally:
                     stream.give_back(buffer)
             if time.monotonic() >= deadline_s:
@@ -175,7 +177,7 @@ class GenicamCamera:
                 self._seen |= {name: found for name in OFTEN_CHANGED & self._seen.keys()
                                if (found := parameter_of(device, name)) is not None}
         except AravisError as error:
-            raise CameraError(f"{self._who}: {error}") from error
+            raise self._failed(error) from error
         return tuple(self._seen.values())
 
     def configure(self, values: Mapping[str, Value]) -> FrameSpec:
@@ -185,7 +187,7 @@ class GenicamCamera:
             self._set(device, values)
             spec = self._looks_like(device)
         except AravisError as error:
-            raise CameraError(f"{self._who}: {error}") from error
+            raise self._failed(error) from error
         self._changed |= values
         return spec
 
@@ -241,6 +243,8 @@ class GenicamCamera:
             except UsageError as error:
                 raise CameraError(f"{self._who}: {error}") from error
             except AravisError as error:
+                if error.device_gone:
+                    raise
                 raise CameraError(f"{self._who}: {name} cannot be {value!r}: {error}") from error
 
     def _choose_format(self, device: Device) -> None:
@@ -311,6 +315,10 @@ class GenicamCamera:
         if self._device is None:
             raise CameraError(f"{self._who}: {verb} before open")
         return self._device
+
+    def _failed(self, error: AravisError) -> CameraError:
+        kind = CameraLost if error.device_gone else CameraError
+        return kind(f"{self._who}: {error}")
 
     def _raise_if_gone(self) -> None:
         if not self._open_device("grab").is_ours():

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fieldrec.camera import aravis
 from fieldrec.camera.aravis import AravisError, Library, discover
-from fieldrec.camera.aravis_device import SUCCESS, Device
+from fieldrec.camera.aravis_device import SUCCESS, Device, Stream
 from fieldrec.core.errors import CameraError
 from tests.fakes import gige
 
@@ -85,6 +87,14 @@ def test_fifty_openings_leave_nothing_behind(device: Device) -> None:
     assert kilobytes[-1] - kilobytes[9] < 1024  # the buffers of one stream alone are 1024
 
 
+def test_errors_are_freed(device: Device) -> None:
+    before = _resident_kilobytes()
+    for _ in range(40_000):
+        with contextlib.suppress(AravisError):
+            device.read("Nonsense")
+    assert _resident_kilobytes() - before < 512  # not freed they are some 1500
+
+
 def test_without_the_library_the_package_is_named() -> None:
     with pytest.raises(CameraError, match=r"run: apt install libaravis-0\.8-0$") as error:
         Library("libaravis-0.8.so.99")
@@ -97,6 +107,27 @@ def test_a_library_that_lacks_a_function_is_too_old(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(aravis._MAY_WAIT, "arv_camera_of_tomorrow", (None, ()))
     with pytest.raises(CameraError, match=r"too old .*arv_camera_of_tomorrow"):
         Library(aravis.SONAME)
+
+
+class LibraryWithChunks(Library):
+    """Stands in for a camera that sends chunk data, which the fake camera does not."""
+
+    def __init__(self) -> None:
+        pass
+
+    def function(self, name: str) -> Any:
+        return lambda *_: 7_000
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        assert name == "arv_chunk_parser_get_integer_value"
+        assert arguments == (2, 3, b"ChunkTimestamp")
+        return 1_000
+
+
+def test_times_come_from_the_chunks_in_the_cameras_ticks_if_wanted() -> None:
+    lib = LibraryWithChunks()
+    assert Stream(lib, 1).device_time_ns(3) == 7_000
+    assert Stream(lib, 1, parser=2, tick_ns=8.0).device_time_ns(3) == 8_000
 
 
 def _open_once(*, streaming: bool) -> None:

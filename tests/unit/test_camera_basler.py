@@ -7,12 +7,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fieldrec.camera import basler, blank
 from fieldrec.camera.basler import BaslerCamera, Options
 from fieldrec.camera.parameters import configure, parameters_of
 from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout, StateError, UsageError
+from tests.fakes.waiting import wait_until
 
 emulated = pytest.mark.skipif(importlib.util.find_spec("pypylon") is None,
                               reason="pypylon is not installed: pip install 'fieldrec[basler]'")
@@ -70,6 +72,16 @@ def test_incomplete_frames_are_gaps_in_the_numbers() -> None:
     made.close()
     assert numbers[-1] == 43
     assert len(set(numbers)) == 40
+
+
+@emulated
+def test_pictures_of_another_size_are_refused() -> None:
+    made = camera(width=64, height=48, AcquisitionFrameRate=200)
+    made.open()
+    made.start()
+    with pytest.raises(CameraError, match="sends pictures of 64x48, expected 64x50"):
+        made.grab(np.empty((50, 64), np.uint8), 10.0)
+    made.close()
 
 
 @emulated
@@ -137,6 +149,7 @@ def test_a_trigger_set_by_features_gives_a_frame_each_time() -> None:
     with pytest.raises(CameraTimeout):
         made.grab(into, 0.05)
     for number in range(3):
+        wait_until(lambda: value(made, "AcquisitionStatus"), 10.0, "ready for a trigger")
         made.configure({"TriggerSoftware": True})
         assert made.grab(into, 10.0).number == number
     made.close()
@@ -151,6 +164,18 @@ def test_options_reach_the_camera_in_their_order() -> None:
         "BinningVertical", "OffsetX", "OffsetY", "TestImageSelector", "ReverseX")} == {
         "BinningVertical": 2, "OffsetX": 32, "OffsetY": 16, "TestImageSelector": "Testimage1",
         "ReverseX": True}
+    made.close()
+
+
+@emulated
+def test_a_size_fits_whatever_offset_was_left_in_the_camera() -> None:
+    made = camera(width=640, height=480)
+    made.open()
+    assert made._nodes is not None
+    made._nodes.write("OffsetX", 3000)
+    made.options = Options(width=4000)
+    made._configure_all(made._nodes)
+    assert (value(made, "Width"), value(made, "OffsetX")) == (4000, 0)
     made.close()
 
 
@@ -177,12 +202,16 @@ def test_what_can_be_changed_while_frames_come_and_what_not() -> None:
     into = blank(made.open())
     made.start()
     made.grab(into, 10.0)
-    before = into.copy()
     configure(made, {"TestImageSelector": "testimage1", "ExposureTime": "2500"}, running=True)
     assert value(made, "ExposureTime") == 2500
-    made.grab(into, 10.0)
-    while (into == before).all():
+    before = np.zeros_like(into)
+    for _ in range(100):  # this picture stands still, the one before does not
         made.grab(into, 10.0)
+        if (into == before).all():
+            break
+        before[...] = into
+    else:
+        pytest.fail("the pictures stayed as they were")
     with pytest.raises(StateError, match="Width cannot be changed while recording"):
         configure(made, {"Width": 32}, running=True)
     with pytest.raises(UsageError, match="ExposureTime cannot be 0; allowed: 1 to"):
@@ -221,7 +250,7 @@ def test_a_camera_that_is_pulled_out_is_lost() -> None:
     made.close()
     made.open()
     made.start()
-    made.configure({"TriggerSoftware": True})
+    made.configure({"TriggerMode": "Off"})
     made.grab(into, 10.0)
     made.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -80,11 +81,9 @@ def test_numbers_run_on_over_sixteen_bits_and_every_picture_is_whole(fake: objec
     made = camera(hz=1000, buffers=64, **SMALL)
     into = blank(made.open())
     made.start()
-    headers = [made.grab(into, 10.0)]
-    while headers[-1].number < 65600:
-        headers += grab(made, into, 1)
+    headers = grab(made, into, 250)  # the camera begins near 65400
     made.close()
-    assert headers[0].number < 65535
+    assert headers[0].number < 65535 < 65600 < headers[-1].number
     assert all(later.number > sooner.number for sooner, later in itertools.pairwise(headers))
     for times in ([header.monotonic_ns for header in headers],
                   [header.device_time_ns or 0 for header in headers]):
@@ -113,11 +112,9 @@ def test_unplugged_and_plugged_in_again(fake: gige.FakeGigeCamera) -> None:
     fake.pull_out()
     fake.plug_in()
     with pytest.raises(CameraLost, match=r"127\.0\.0\.1: it does not answer"):
-        while True:  # the library's heartbeat asks once a second
-            try:
+        for _ in range(20):  # the library's heartbeat asks once a second
+            with contextlib.suppress(CameraTimeout):
                 made.grab(into, 0.5)
-            except CameraTimeout:
-                continue
     made.stop()
     made.close()
     made.open()
