@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import pkgutil
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
@@ -21,6 +24,8 @@ import fieldrec.camera
 from fieldrec.camera import Camera, CameraOptions
 from fieldrec.config.document import explain
 from fieldrec.core.errors import ConfigError
+
+_BACKEND = re.compile(r"^(?:class )?BACKEND\b", re.MULTILINE)
 
 
 def backend_names() -> list[str]:
@@ -67,6 +72,11 @@ def _backend(name: str) -> ModuleType:
 
 
 def _is_backend(name: str) -> bool:
+    """By its text, where that is there: importing every module of the package to ask takes longer
+    than anything else at start, and would load what only one of them needs."""
+    found = importlib.util.find_spec(f"{fieldrec.camera.__name__}.{name}")
+    if found is not None and found.origin is not None and found.origin.endswith(".py"):
+        return _BACKEND.search(Path(found.origin).read_text()) is not None
     try:
         module = _module(name)
     except ImportError:
