@@ -85,13 +85,13 @@ class StorageGuard:
         """Really create and remove a file; StoreError or StoreFull says what to do. A folder that
         can be used has its recordings spread over the disk (durable.spread_directories)."""
         directory = self._directory
-        if not directory.exists():
-            raise StoreError(f"recordings folder {directory} does not exist; create it, or mount "
-                             "the disk it is on")
-        if not directory.is_dir():
-            raise StoreError(f"recordings folder {directory} is not a folder; set "
-                             "storage.directory to one")
         try:
+            if not directory.exists():  # EIO from a file system that has shut itself down
+                raise StoreError(f"recordings folder {directory} does not exist; create it, or "
+                                 "mount the disk it is on")
+            if not directory.is_dir():
+                raise StoreError(f"recordings folder {directory} is not a folder; set "
+                                 "storage.directory to one")
             durable.write_atomic(directory / PROBE, b"fieldrec")
             durable.unlink(directory / PROBE)
             durable.spread_directories(directory)

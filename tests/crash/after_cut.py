@@ -99,7 +99,7 @@ def check_again(recordings: Path, counts: dict[str, int], cameras: dict[str, dic
     `cameras` by name."""
     wrong = [f"{p.invariant} {p.path.name}: {p.text}" for p in check(recordings, deep=True)]
     for name, count in counts.items():
-        found = _read(recordings / name, drawn(cameras[name]))
+        found = read_store(recordings / name, drawn(cameras[name]))
         wrong += found.wrong
         if len(found.numbers) != count:
             wrong.append(f"{name}: had {count} frames after its recovery, has {len(found.numbers)}")
@@ -109,7 +109,7 @@ def check_again(recordings: Path, counts: dict[str, int], cameras: dict[str, dic
 def _check_recording(path: Path, rows: Rows, options: dict[str, Any], promise: Promise,
                      verdict: Verdict) -> None:
     appended = rows[rows["kind"] == APPENDED]
-    found = _read(path, drawn(options))
+    found = read_store(path, drawn(options))
     verdict.stores += path.exists()
     verdict.counts[path.name] = len(found.numbers)
     verdict.frames += len(found.numbers)
@@ -163,15 +163,15 @@ def _syncs(rows: Rows) -> tuple[int, int]:
 
 
 @dataclass(slots=True)
-class _Found:
+class Found:
     numbers: list[int]
     times_s: list[float]
     wrong: list[str]
 
 
-def _read(path: Path, drawn: Drawn) -> _Found:
+def read_store(path: Path, drawn: Drawn) -> Found:
     """Every frame, as the real imgstore gives it, beside the picture that it should be."""
-    found = _Found([], [], [])
+    found = Found([], [], [])
     if not path.exists():
         return found
     expected = drawn.blank

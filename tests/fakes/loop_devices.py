@@ -8,6 +8,7 @@ is tested is what the file system keeps, not how fast a disk is.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -22,6 +23,7 @@ FS_IOC_GOINGDOWN = 0x8004587D
 NO_LOG_FLUSH = 2
 SMALLEST = {"ext4": 8 << 20, "xfs": 300 << 20}
 """Bytes below which mkfs refuses, or makes something that no recorder could use."""
+TRIES, SLACK_BYTES = 50, 128 << 10
 _MAKE = {"ext4": ("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0"),
          "xfs": ("mkfs.xfs", "-q")}
 
@@ -46,6 +48,7 @@ class LoopDisk:
 
     def __init__(self, folder: Path, file_system: str, size_bytes: int, *options: str) -> None:
         """`options`: of mount, each kept for every mount, e.g. errors=remount-ro."""
+        self.file_system = file_system
         self.image = folder / f"{file_system}.img"
         self.mount_point = folder / file_system
         self.device = ""
@@ -92,15 +95,29 @@ class LoopDisk:
         os.truncate(self.image, size_bytes)
         _run("losetup", "-c", self.device)
 
-    @property
-    def used_share(self) -> float:
-        """0 to 1."""
-        figures = os.statvfs(self.mount_point)
-        return 1 - figures.f_bavail / figures.f_blocks
+    def find_error(self) -> None:
+        """Have ext4 do what it does when it finds itself damaged (mount option errors=…)."""
+        Path(f"/sys/fs/ext4/{Path(self.device).name}/trigger_fs_error").write_text("1")
+
+    def repair(self) -> None:
+        """What one does with a damaged disk: unmount, check, mount."""
+        self.unmount()
+        if self.file_system == "ext4":
+            done = subprocess.run(["e2fsck", "-fy", self.device], check=False, capture_output=True,
+                                  text=True)
+            if done.returncode > 3:  # 1, 2: errors that were corrected
+                raise OSError(f"e2fsck: {done.stdout}")
+        self.mount()
 
     @property
-    def is_read_only(self) -> bool:
-        return bool(os.statvfs(self.mount_point).f_flag & os.ST_RDONLY)
+    def refuses_writing(self) -> bool:
+        """Whether a new file is refused as on a read-only file system. (Since Linux 6.15 ext4 that
+        has found itself damaged does so without the mount being shown as read-only.)"""
+        try:
+            (self.mount_point / "probe").touch()
+        except OSError as error:
+            return error.errno == errno.EROFS
+        return False
 
     def close(self) -> None:
         """Unmount, detach, remove. Idempotent."""
@@ -123,6 +140,43 @@ def loop_disk(folder: Path, file_system: str, size_bytes: int, *options: str
         yield disk
     finally:
         disk.close()
+
+
+class Memory:
+    """A tmpfs of a size that can be changed: full by itself, or, with the image of a disk in it, a
+    disk with blocks that cannot be written (what was written stays readable)."""
+
+    def __init__(self, folder: Path, size_bytes: int) -> None:
+        self.folder = folder
+        folder.mkdir()
+        _run("mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder))
+
+    def resize(self, size_bytes: int) -> None:
+        _run("mount", "-o", f"remount,size={size_bytes}", str(self.folder))
+
+    def freeze(self) -> None:
+        """Make it so small that hardly anything is free, while it is being written."""
+        for slack in range(TRIES):
+            figures = os.statvfs(self.folder)
+            used_bytes = (figures.f_blocks - figures.f_bfree) * figures.f_frsize
+            with contextlib.suppress(OSError):  # more was written meanwhile
+                self.resize(used_bytes + slack * SLACK_BYTES)
+                return
+        raise OSError(f"{self.folder} grows faster than it can be made small")
+
+    def close(self) -> None:
+        _run("umount", str(self.folder))
+        self.folder.rmdir()
+
+
+@contextlib.contextmanager
+def memory(folder: Path, size_bytes: int) -> Iterator[Memory]:
+    """A tmpfs for the length of a block."""
+    made = Memory(folder, size_bytes)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 def _run(*words: str) -> str:
