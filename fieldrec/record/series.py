@@ -153,7 +153,7 @@ class Series:
     # -- frames ------------------------------------------------------------------------------------
 
     def write(self, slot: Slot) -> None:
-        """The frame path: besides the store's append about 4 µs per frame.
+        """The frame path: besides the store's append about 1.5 µs per frame.
 
         StoreFull, StoreError, OSError: the frame is not written, and there is no folder left.
         """

@@ -114,13 +114,16 @@ async def test_frames_that_come_while_the_store_is_made_are_kept(tmp_path: Path)
         starting = asyncio.create_task(rig.recorder.start(SeveralFolders(tmp_path), {}))
         await asyncio.sleep(0)
         assert await asyncio.get_running_loop().run_in_executor(None, asked.wait, 30)
-        await feed(rig, *range(5, 12))  # longer than the pre-roll: nothing of it may go
+        for number in range(5, 41):  # longer than the pre-roll, and more: nothing of it may go
+            rig.camera.give(number, after_s=0.1)
+            rig.camera.wait_taken()
+        await rig.settled()
         may_make.set()
         await starting
         durable.set_hook(None)
         await rig.settled()
         await rig.recorder.stop()
-    check_complete(tmp_path / "a-1", list(range(1, 12)))
+    check_complete(tmp_path / "a-1", list(range(1, 41)))
 
 
 async def test_held_frames_are_no_heat_and_the_ring_keeps_its_room(tmp_path: Path, disk: Disk

@@ -380,6 +380,19 @@ async def test_lost_and_dropped_are_told_to_the_part_they_lie_in(tmp_path: Path,
     assert gaps == [(2, 3)]
 
 
+async def test_what_is_missing_just_before_a_split_is_the_first_parts(tmp_path: Path) -> None:
+    async with recorder_rig(record=splitting(frames=2)) as rig:
+        await rig.recorder.start(SeveralFolders(tmp_path), {})
+        await rig.give(0)
+        await made(rig)
+        for number in (2, 3, 5):  # too near to each other for a look at each
+            rig.camera.give(number, after_s=0.01)
+            rig.camera.wait_taken()
+        await rig.settled()
+        await rig.recorder.stop()
+    assert [ours(tmp_path / name)["dropped"] for name in ("a-1", "a-2")] == [1, 1]
+
+
 # -- disks that fail -------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, errno.EROFS])

@@ -44,10 +44,10 @@ def armed(preroll_s: float = 0.0, **more: Any) -> RecordConfig:
     return RecordConfig(ring_s=1.0, preroll_s=preroll_s, trigger="motion", **more)
 
 
-async def feed(rig: RecorderRig, *numbers: int) -> list[int]:
+async def feed(rig: RecorderRig, *numbers: int, after_s: float = 1.0) -> list[int]:
     times = []
     for number in numbers:
-        times.append(rig.camera.give(number))
+        times.append(rig.camera.give(number, after_s))
         rig.camera.wait_taken()
     await rig.settled()
     return times
@@ -113,15 +113,15 @@ async def test_long_event_is_split(tmp_path: Path) -> None:
 async def test_pause_holds_the_trigger_off(tmp_path: Path) -> None:
     async with recorder_rig(record=armed(2.0), trigger=rule(lambda n: n in (3, 6, 7))) as rig:
         await rig.recorder.start(SeveralFolders(tmp_path), {})
-        await feed(rig, 0, 1)
+        await feed(rig, 0, 1, after_s=0.1)
         await rig.recorder.pause()
         assert rig.status.paused
-        await feed(rig, 2, 3, 4)
+        await feed(rig, 2, 3, 4, after_s=0.1)
         assert names_in(tmp_path) == []
         with pytest.raises(StateError, match="waits for its trigger"):
             await rig.recorder.step(1)
         await rig.recorder.resume()
-        await feed(rig, 5, 6, 7)
+        await feed(rig, 5, 6, 7, after_s=0.1)
         await rig.recorder.stop()
     check_complete(tmp_path / "a-1", [5, 6, 7])
 
