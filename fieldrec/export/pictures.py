@@ -32,8 +32,12 @@ HD_LINES = 720
 
 _MONO_SHIFT = {"MONO8": 0, "MONO10": 2, "MONO12": 4, "MONO16": 8}
 _COLOUR = {"BGR8": "bgr24", "RGB8": "rgb24"}
-_BAYER = {"BAYER_RG8": cv2.COLOR_BayerRGGB2BGR, "BAYER_GR8": cv2.COLOR_BayerGRBG2BGR,
-          "BAYER_BG8": cv2.COLOR_BayerBGGR2BGR, "BAYER_GB8": cv2.COLOR_BayerGBRG2BGR}
+_MOSAICS = {"RG": cv2.COLOR_BayerRGGB2BGR, "GR": cv2.COLOR_BayerGRBG2BGR,
+            "BG": cv2.COLOR_BayerBGGR2BGR, "GB": cv2.COLOR_BayerGBRG2BGR}
+_DEPTHS = {8: 0, 10: 2, 12: 4, 16: 8}
+_BAYER = {f"BAYER_{pattern}{bits}": (code, shift)
+          for pattern, code in _MOSAICS.items() for bits, shift in _DEPTHS.items()}
+"""OpenCV's way to BGR, and by how much a deep mosaic is shifted before it."""
 _LIMITED = np.rint(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
 
 
@@ -85,7 +89,8 @@ class Pictures:
             value = f"(v >> {shift})" if shift else "v"
             rules["luma"] = f"Y = round(16 + {value} * 219 / 255), Cb = Cr = 128"
         if self.spec.pixel_format in _BAYER:
-            rules["demosaic"] = "bilinear"
+            shift = _BAYER[self.spec.pixel_format][1]
+            rules["demosaic"] = f"bilinear, of v >> {shift}" if shift else "bilinear"
         if (self.height, self.width) != (self.lines, self.columns):
             rules["padding"] = (f"{self.columns}x{self.lines} to {self.width}x{self.height}: "
                                 "last column and line repeated")
@@ -154,15 +159,13 @@ class Pictures:
 
     def _grey(self, pixels: Pixels) -> Grey:
         """Eight bits per pixel by the stated shift."""
-        if pixels.dtype == np.uint8:
-            return pixels
-        shift = _MONO_SHIFT[self.spec.pixel_format]
-        grey: Grey = np.minimum(pixels >> shift, 255).astype(np.uint8)
-        return grey
+        return _eight_bits(pixels, _MONO_SHIFT[self.spec.pixel_format])
 
     def _demosaiced(self, pixels: Pixels) -> Pixels:
-        code = _BAYER.get(self.spec.pixel_format)
-        return pixels if code is None else cv2.cvtColor(self._plane(pixels), code)
+        if self.spec.pixel_format not in _BAYER:
+            return pixels
+        code, shift = _BAYER[self.spec.pixel_format]
+        return cv2.cvtColor(_eight_bits(self._plane(pixels), shift), code)
 
     @property
     def _is_rgb(self) -> bool:
@@ -181,6 +184,13 @@ class Pictures:
         difference = primary - (luma - 16) * np.float32(255 / 219)
         chroma: Luma = 128 + difference * np.float32(112 / 255 / (1 - weight))
         return chroma
+
+
+def _eight_bits(pixels: Pixels, shift: int) -> Grey:
+    if pixels.dtype == np.uint8:
+        return pixels
+    grey: Grey = np.minimum(pixels >> shift, 255).astype(np.uint8)
+    return grey
 
 
 def plane(picture: av.VideoFrame, number: int) -> Grey:

@@ -65,10 +65,14 @@ def test_odd_sizes_are_padded_with_their_edge(channels: tuple[int, ...]) -> None
     assert pictures.rules()["padding"].startswith("63x47 to 64x48")
 
 
-def test_bayer_is_demosaiced() -> None:
-    mosaic = np.zeros((32, 32), np.uint8)
-    mosaic[0::2, 0::2] = 200  # red alone, in the pattern RG/GB
-    picture = Pictures(spec_of("BAYER_RG8", 32, 32)).convert(mosaic)
+@pytest.mark.parametrize(("bits", "dtype"), [(8, "uint8"), (10, "uint16"), (12, "uint16"),
+                                             (16, "uint16")])
+def test_bayer_is_demosaiced(bits: int, dtype: str) -> None:
+    mosaic = np.zeros((32, 32), dtype)
+    mosaic[0::2, 0::2] = 200 << (bits - 8)  # red alone, in the pattern RG/GB
+    pictures = Pictures(spec_of(f"BAYER_RG{bits}", 32, 32, dtype=dtype))
+    picture = pictures.convert(mosaic)
+    assert ("v >>" in pictures.rules()["demosaic"]) == (bits > 8)
     luma = 0.299 * 200 / 255
     assert abs(int(plane(picture, 0)[16, 16]) - (16 + 219 * luma)) <= 1
     assert abs(int(plane(picture, 2)[8, 8]) - (128 + 112 * (200 / 255 - luma) / 0.701)) <= 1.5
