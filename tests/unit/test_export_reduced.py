@@ -84,9 +84,10 @@ def test_a_depth_that_nobody_told_is_looked_up(highest: int, bits: int) -> None:
 
 def test_a_depth_that_was_told_is_believed() -> None:
     deep = RAMP.astype(np.uint16)
-    mosaic = reduced([deep], "BAYER_RG12", look=never)
-    assert mosaic.rules["depth"].startswith("v >> 4: 12 bits")
+    mosaic = reduced([deep], "BAYER_RG14", look=never)
+    assert mosaic.rules["depth"].startswith("v >> 6: 14 bits")
     assert mosaic.spec.pixel_format == "BGR8"
+    assert reduced([deep], "BAYER_RG12", look=never).spec.pixel_format == "BAYER_RG12"
     assert reduced([deep], "MONO12", look=never).spec.pixel_format == "MONO12"
 
 
