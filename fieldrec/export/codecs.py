@@ -71,10 +71,6 @@ def _vp9(quality: Quality) -> Mapping[str, str]:
             **_rate(quality)}
 
 
-def _av1(quality: Quality) -> Mapping[str, str]:
-    return {"preset": quality.speed, "g": str(quality.group), **_rate(quality)}
-
-
 def _ffv1(_quality: Quality) -> Mapping[str, str]:
     """Version 3, every frame a key frame, four slices each under a checksum of its own."""
     return {"level": "3", "g": "1", "slices": "4", "slicecrc": "1", "coder": "1", "context": "0"}
@@ -90,8 +86,5 @@ CODECS: Mapping[str, Codec] = {row.name: row for row in (
           hardware=("hevc_v4l2m2m", "hevc_vaapi", "hevc_nvenc", "hevc_qsv")),
     Codec("vp9", "VP9", "libvpx-vp9", _vp9, (".mp4", ".mkv"), (0, 63),
           ("8", "7", "6", "5", "4", "3", "2", "1", "0")),
-    Codec("av1", "AV1 Main", "libsvtav1", _av1, (".mp4", ".mkv"), (0, 63),
-          ("13", "12", "11", "10", "9", "8", "7", "6", "5", "4", "3", "2", "1", "0"),
-          hardware=("av1_vaapi", "av1_nvenc", "av1_qsv")),
     Codec("ffv1", "FFV1 version 3", "ffv1", _ffv1, (".mkv",), lossless=True),
 )}

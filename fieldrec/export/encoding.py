@@ -144,7 +144,6 @@ def _stream(movie: av.container.OutputContainer, form: MovieFormat, frames_per_s
     rate = Fraction(frames_per_second).limit_denominator(1001) or Fraction(1, 1001)
     group = max(_FEWEST_KEYFRAME_FRAMES, round(frames_per_second * row.keyframe_s))
     quality = Quality(row.crf, None, row.speed, group, 0)
-    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells its whole set-up otherwise
     stream: VideoStream = movie.add_stream(  # type: ignore[assignment]  # of a video encoder
         codec.encoder, rate=rate, options=dict(codec.options(quality)))
     if codec.tag and form.container is MP4:

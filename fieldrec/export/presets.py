@@ -9,8 +9,7 @@ The bounds were measured on uniform noise, sensor noise, hard moving edges, flas
 coloured blocks of 640x480. Worst frame for High, Medium, Low: PSNR 28.5, 23.4, 18.8 dB (uniform
 noise), blocks off by 12, 17, 25 levels (coloured blocks). The bounds leave room below that: a false
 alarm would keep a recording from ever being exported, and what they are there to catch is far off.
-HEVC, VP9 and AV1 on the same content: 31.8, 35.8, 35.1 dB, blocks off by 8, 16, 8 levels. SVT-AV1's
-speed 10 left blocks of colour off by 100 levels at any CRF; 8 is the fastest that did not.
+HEVC and VP9 on the same content: 31.8 and 35.8 dB, blocks off by 8 and 16 levels.
 """
 
 from __future__ import annotations
@@ -56,8 +55,6 @@ PRESETS = (
            block_bound=18.0, typical_bits_per_pixel=0.02),
     Preset("VP9", ("libvpx-vp9",), codec="vp9", crf=24, speed="5", floor_db=24.0,
            block_bound=24.0, typical_bits_per_pixel=0.02),
-    Preset("AV1", ("libsvtav1", "svt-av1"), codec="av1", crf=25, speed="8", floor_db=24.0,
-           block_bound=18.0, typical_bits_per_pixel=0.015),
 )
 
 _BY_NAME = {name.lower(): row for row in PRESETS for name in (row.name, *row.aliases)}

@@ -25,7 +25,7 @@ from fieldrec.export.timing import Ticks, ticks
 from tests.fakes.export_content import BGR, MONO, Pixels, moving, uneven_times
 
 HIGH = preset("High")
-PROFILES = {"h264": "High", "hevc": "Main", "vp9": "Profile 0", "av1": "Main"}
+PROFILES = {"h264": "High", "hevc": "Main", "vp9": "Profile 0"}
 needs_ffprobe = pytest.mark.skipif(shutil.which("ffprobe") is None,
                                    reason="ffprobe is not installed (package ffmpeg)")
 
