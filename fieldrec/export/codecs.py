@@ -7,23 +7,19 @@ are errors where the stream is opened (encoding.py), so a row with a mistake in 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
     """What a preset asks of its encoder."""
 
-    crf: int | None
+    crf: int
     """Constant quality: lower is better and larger; the scale is the codec's own."""
-    bitrate_kbps: int | None
-    """Average bit rate instead; exactly one of the two is given, but for a lossless codec."""
     speed: str
     """The encoder's speed preset."""
     group: int
     """Frames from key frame to key frame."""
-    threads: int
-    """0: as many as the machine has cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,47 +40,29 @@ class Codec:
     """Slowest last."""
     tag: str = ""
     """Code in mp4, where libavformat's choice is not what players take."""
-    lossless: bool = False
-    hardware: tuple[str, ...] = field(default=())
-    """Encoders of machines that have one, tried in this order where a preset says auto."""
-
-
-def _rate(quality: Quality) -> dict[str, str]:
-    if quality.bitrate_kbps is not None:
-        return {"b": f"{quality.bitrate_kbps}k"}
-    return {"crf": str(quality.crf)}
 
 
 def _x264(quality: Quality) -> Mapping[str, str]:
-    return {"preset": quality.speed, "profile": "high", "g": str(quality.group), **_rate(quality)}
+    return {"preset": quality.speed, "profile": "high", "g": str(quality.group),
+            "crf": str(quality.crf)}
 
 
 def _x265(quality: Quality) -> Mapping[str, str]:
-    pools = "" if not quality.threads else f":pools={quality.threads}"
-    return {"preset": quality.speed, "g": str(quality.group), **_rate(quality),
-            "x265-params": f"log-level=error:open-gop=0{pools}"}
+    return {"preset": quality.speed, "g": str(quality.group), "crf": str(quality.crf),
+            "x265-params": "log-level=error:open-gop=0"}
 
 
 def _vp9(quality: Quality) -> Mapping[str, str]:
     return {"deadline": "good", "cpu-used": quality.speed, "row-mt": "1", "g": str(quality.group),
-            "tile-columns": "1", **({"b": "0"} if quality.bitrate_kbps is None else {}),
-            **_rate(quality)}
-
-
-def _ffv1(_quality: Quality) -> Mapping[str, str]:
-    """Version 3, every frame a key frame, four slices each under a checksum of its own."""
-    return {"level": "3", "g": "1", "slices": "4", "slicecrc": "1", "coder": "1", "context": "0"}
+            "tile-columns": "1", "b": "0", "crf": str(quality.crf)}
 
 
 _X26 = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower",
         "veryslow")
 
 CODECS: Mapping[str, Codec] = {row.name: row for row in (
-    Codec("h264", "H.264 High", "libx264", _x264, (".mp4", ".mkv"), (0, 51), _X26,
-          hardware=("h264_v4l2m2m", "h264_vaapi", "h264_nvenc", "h264_qsv")),
-    Codec("hevc", "HEVC Main", "libx265", _x265, (".mp4", ".mkv"), (0, 51), _X26, tag="hvc1",
-          hardware=("hevc_v4l2m2m", "hevc_vaapi", "hevc_nvenc", "hevc_qsv")),
+    Codec("h264", "H.264 High", "libx264", _x264, (".mp4", ".mkv"), (0, 51), _X26),
+    Codec("hevc", "HEVC Main", "libx265", _x265, (".mp4", ".mkv"), (0, 51), _X26, tag="hvc1"),
     Codec("vp9", "VP9", "libvpx-vp9", _vp9, (".mp4", ".mkv"), (0, 63),
           ("8", "7", "6", "5", "4", "3", "2", "1", "0")),
-    Codec("ffv1", "FFV1 version 3", "ffv1", _ffv1, (".mkv",), lossless=True),
 )}

@@ -143,7 +143,7 @@ def _stream(movie: av.container.OutputContainer, form: MovieFormat, frames_per_s
     row, codec = form.preset, CODECS[form.preset.codec]
     rate = Fraction(frames_per_second).limit_denominator(1001) or Fraction(1, 1001)
     group = max(_FEWEST_KEYFRAME_FRAMES, round(frames_per_second * row.keyframe_s))
-    quality = Quality(row.crf, None, row.speed, group, 0)
+    quality = Quality(row.crf, row.speed, group)
     stream: VideoStream = movie.add_stream(  # type: ignore[assignment]  # of a video encoder
         codec.encoder, rate=rate, options=dict(codec.options(quality)))
     if codec.tag and form.container is MP4:
