@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ from fieldrec.store.recover import recover
 from fieldrec.store.video import packet_chunk
 from fieldrec.store.video.codec import video_form
 from fieldrec.store.video.file import WrittenVideo
+from fieldrec.store.video.pixels import PixelConverter
 from fieldrec.store.writer import StoreWriter
 from tests.fakes.coded_streams import h264_packets
 from tests.fakes.kills import killed_at
@@ -170,6 +172,21 @@ def test_after_a_failed_sync_it_goes_on_in_a_new_chunk(tmp_path: Path, coding: s
     store.close()
     assert shown(path) == kept
     assert counts(path)[0] == 13
+
+
+@codings
+@pytest.mark.parametrize("params", ["", "fullrange=on:colormatrix=bt709"])
+def test_colours_are_those_that_the_stream_says(tmp_path: Path, coding: str, params: str) -> None:
+    """The container says nothing of them; pictures of our own encoders are of the full range."""
+    packets = h264_packets(2, params=params) if coding == "H264" else PACKETS[coding](2)
+    store = packet_writer(tmp_path / "s", coding)
+    append(store, enumerate(packets))
+    store.close()
+    context = av.CodecContext.create(coding.lower(), "r")
+    assert isinstance(context, av.VideoCodecContext)
+    frame = context.decode(av.Packet(packets[0].data))[0]
+    with StoreReader(tmp_path / "s") as reader:
+        assert np.array_equal(reader.read(0), PixelConverter(True).pixels(frame, None))
 
 
 @pytest.mark.parametrize(("coding", "step"), [
