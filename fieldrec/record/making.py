@@ -68,6 +68,7 @@ class Making:
                       ring=run.ring, anchor=Anchor.take(self.clock), clock=self.clock,
                       listener=run.listener, sync_interval_s=self.store.durability_s / 2,
                       write=self.store.write, split=record.split_after,
+                      hang_s=self.patience.hang_s,
                       trigger=None if new_trigger is None else new_trigger(spec()))
 
     def _writer(self, path: Path, epoch_ns: int, spec: FrameSpec, user_metadata: dict[str, Any]

@@ -2,7 +2,8 @@
 
 The store thread goes from part to part; `turn-<camera>` closes what it leaves behind, so that no
 frame waits for that. A part whose closing fails is left INTERRUPTED and said; the recording goes
-on. The sums may be read by any thread.
+on. What lies on a disk that has failed is ended by `left-<camera>`: should that disk hang, nothing
+else does. The sums may be read by any thread.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ log = logging.getLogger(__name__)
 class Parts:
     """One after the other."""
 
-    def __init__(self, anchor: Anchor, listener: Listener, turning: Turning) -> None:
+    def __init__(self, key: str, anchor: Anchor, listener: Listener, turning: Turning) -> None:
         self._anchor = anchor
         self._listener = listener
         self._turning = turning
+        self._leaving = Turning(f"left-{key}", may_hang=True)
         self._before = 0, 0, 0
         """Frames, bytes and given-up frames of the parts before."""
         self._corrected = 0
@@ -78,13 +80,24 @@ class Parts:
             self._before = (frames + part.frame_count, written + part.written_bytes,
                             given_up + part.given_up)
 
-    def end_behind(self, part: Part, reason: str, *, in_order: bool = True) -> None:
-        """Have a part that was left closed, or else left for recovery."""
-        self._turning.do(partial(self._end_behind, part, reason, in_order))
+    def end_behind(self, part: Part, reason: str) -> None:
+        """Have a part that was left closed."""
+        self._turning.do(partial(self._end_behind, part, reason, in_order=True))
 
-    # -- the turn thread ---------------------------------------------------------------------------
+    def end_on_failed_disk(self, part: Part, reason: str, *, in_order: bool) -> None:
+        """Have a part that was left closed, or else left for recovery, however long that takes."""
+        self._leaving.do(partial(self._end_behind, part, reason, in_order=in_order))
 
-    def _end_behind(self, part: Part, reason: str, in_order: bool) -> None:
+    # -- the turn thread, and what deals with failed disks -----------------------------------------
+
+    def wait_for_failed_disks(self, timeout_s: float) -> None:
+        """Wait for what lies on them; not for ever. Nothing is left there after this."""
+        self._leaving.end()
+        if not self._leaving.join(timeout_s):
+            self._listener.event("a disk that has failed does not answer: what was recorded there "
+                                 "is left for recovery", "error")
+
+    def _end_behind(self, part: Part, reason: str, *, in_order: bool) -> None:
         before = part.frame_count
         failure = self.end(part, reason, in_order=in_order)
         self._corrected += before - part.frame_count

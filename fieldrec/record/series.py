@@ -48,7 +48,8 @@ class Series:
     def __init__(self, key: str, *, place: Place, new_writer: NewWriter, capture: Capture,
                  ring: Ring, anchor: Anchor, clock: Clock, listener: Listener,
                  sync_interval_s: float, write: Policy = "auto", split: SplitConfig | None = None,
-                 trigger: Trigger | None = None) -> None:
+                 trigger: Trigger | None = None, hang_s: float = 10.0) -> None:
+        """`hang_s`: how long its end waits for stores on disks that have failed."""
         self._key = key
         self._ring = ring
         self._anchor = anchor
@@ -58,8 +59,8 @@ class Series:
         self._listener = listener
         self._limits = Limits(split or SplitConfig())
         self._syncer = Syncer(key, self, sync_interval_s)
-        self._turning = Turning(key)
-        self._parts = Parts(anchor, listener, self._turning)
+        self._turning = Turning(f"turn-{key}")
+        self._parts = Parts(key, anchor, listener, self._turning)
         self._stores = Stores(place, new_writer, self._turning)
         self._rate = Rate(clock)
         self._write_mode = WriteMode(write)
@@ -71,6 +72,7 @@ class Series:
         self._needs_key = True
         """Only a frame that can be decoded by itself may come next."""
         self._retry_ns = 0
+        self._hang_s = hang_s
         self._closed = threading.Event()
         self.trigger = trigger
         self.paused = False
@@ -379,8 +381,8 @@ class Series:
             raise error from none
         self._stores.forget()
         self._swap(new)
-        self._parts.end_behind(old, f"{error}; goes on in {new.path}",
-                         in_order=isinstance(error, StoreFull))
+        self._parts.end_on_failed_disk(old, f"{error}; goes on in {new.path}",
+                                       in_order=isinstance(error, StoreFull))
         self._listener.event(f"{old.path}: {error}; recording goes on in {new.path}", "error")
 
     # -- ends --------------------------------------------------------------------------------------
@@ -419,6 +421,7 @@ class Series:
             if failure is not None:
                 outcome = Outcome(Cause.STORE, f"{outcome.reason}; closing failed: {failure}",
                                   outcome.problem)
+        self._parts.wait_for_failed_disks(self._hang_s)
         self.outcome = outcome
         self._closed.set()
         self._listener.series_ended()

@@ -19,9 +19,10 @@ class Turning:
     """A thread for what the store thread cannot wait for. Used by the store thread alone, but for
     :meth:`join`."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, name: str, *, may_hang: bool = False) -> None:
+        """`may_hang`: what it does may never end, and the process must not wait for it."""
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=f"turn-{key}")
+        self._thread = threading.Thread(target=self._run, name=name, daemon=may_hang)
         self._ended = False
 
     def do(self, work: Callable[[], None]) -> None:
@@ -36,10 +37,11 @@ class Turning:
             self._ended = True
             self._queue.put(None)
 
-    def join(self) -> None:
-        """Wait until all is done; :meth:`end` must have been called."""
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait until all is done; whether it is. :meth:`end` must have been called."""
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while (work := self._queue.get()) is not None:

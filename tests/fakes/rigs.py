@@ -161,6 +161,12 @@ def check_complete(path: Path, numbers: list[int], times_ns: list[int] | None = 
         store.close()
 
 
+def ours(path: Path) -> dict[str, Any]:
+    """What fieldrec says of a recording in its metadata."""
+    with StoreReader(path) as store:
+        return dict(store.user_metadata["fieldrec"])
+
+
 def extra_data(path: Path) -> list[dict[str, Any]]:
     """All extra-data records, by the real imgstore."""
     store = imgstore.new_for_filename(str(path))

@@ -12,7 +12,7 @@ def names() -> list[str]:
 
 
 def test_without_work_there_is_no_thread() -> None:
-    turning = Turning("c")
+    turning = Turning("turn-c")
     assert names() == []
     turning.end()
     turning.join()
@@ -20,7 +20,7 @@ def test_without_work_there_is_no_thread() -> None:
 
 
 def test_all_that_was_asked_for_is_done_in_order_and_elsewhere() -> None:
-    turning, done = Turning("c"), list[tuple[int, str]]()
+    turning, done = Turning("turn-c"), list[tuple[int, str]]()
     for number in range(5):
         turning.do(lambda number=number: done.append(  # type: ignore[misc]
             (number, threading.current_thread().name)))
@@ -32,7 +32,7 @@ def test_all_that_was_asked_for_is_done_in_order_and_elsewhere() -> None:
 
 
 def test_what_fails_stops_nothing() -> None:
-    turning, done = Turning("c"), threading.Event()
+    turning, done = Turning("turn-c"), threading.Event()
 
     def fail() -> None:
         raise ValueError("a bug")
@@ -42,3 +42,16 @@ def test_what_fails_stops_nothing() -> None:
     turning.end()
     turning.join()
     assert done.is_set()
+
+
+def hang(until: threading.Event) -> None:
+    until.wait(30)
+
+
+def test_what_may_hang_holds_up_nobody() -> None:
+    turning, may_end = Turning("left-c", may_hang=True), threading.Event()
+    turning.do(lambda: hang(may_end))
+    turning.end()
+    assert not turning.join(0.01)
+    may_end.set()
+    assert turning.join(30)
