@@ -106,25 +106,40 @@ async def supervise(name: str, part: Callable[[], Awaitable[None]], *,
     while True:
         on_change(name, "")
         began_s = loop.time()
-        try:
-            await part()
-        except (Exception, asyncio.CancelledError) as error:  # I9: no part takes another one down
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
-                raise
-            if loop.time() - began_s > longest_delay_s:
-                delay_s = first_delay_s  # it ran well: a new trouble, not the old one
-            log.exception("%s failed; again in %.1f s", name, delay_s)
-            on_change(name, _in_words(error))
-        else:
+        failure = await _failure_of(name, part)
+        if failure is None:
             return
+        if loop.time() - began_s > longest_delay_s:
+            delay_s = first_delay_s  # it ran well: a new trouble, not the old one
+        log.error("%s failed; again in %.1f s", name, delay_s, exc_info=failure)
+        on_change(name, _in_words(failure))
         await asyncio.sleep(delay_s)
         delay_s = min(delay_s * 2, longest_delay_s)
 
 
-def _is_cancelled() -> bool:
-    """Whether somebody asked the running task to end."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+async def _failure_of(name: str, part: Callable[[], Awaitable[None]]) -> BaseException | None:
+    """Run `part` to its end in a task of its own; what it failed with (I9: no part takes another
+    one down).
+
+    In a task of its own, because a cancellation that meets a TaskGroup in which a task has just
+    failed is swallowed by it, and one that the group gave itself is counted for ever (Python 3.11):
+    only so is the caller's cancellation always told from what happened inside.
+    """
+    async def run() -> None:
+        await part()
+
+    task = asyncio.create_task(run(), name=name)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+            task.cancel()
+    failure = asyncio.CancelledError() if task.cancelled() else task.exception()
+    if cancelled is not None:
+        raise cancelled
+    return failure
 
 
 def _in_words(error: BaseException) -> str:

@@ -123,6 +123,40 @@ async def test_supervise_runs_again_and_tells_the_board() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_cancel_that_meets_a_failing_group_is_the_end() -> None:
+    """As when the program stops while a disk that died makes a part fail."""
+    failing, may_end, runs = asyncio.Event(), asyncio.Event(), 0
+
+    async def fails() -> None:
+        raise OSError("gone")
+
+    async def is_slow_to_end() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            failing.set()
+            await may_end.wait()
+
+    async def part() -> None:
+        nonlocal runs
+        runs += 1
+        async with asyncio.TaskGroup() as group:
+            group.create_task(is_slow_to_end())
+            await asyncio.sleep(0)
+            group.create_task(fails())
+
+    task = asyncio.create_task(supervise("part", part, on_change=lambda *_: None,
+                                         first_delay_s=0.0))
+    await failing.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    may_end.set()
+    await asyncio.wait({task}, timeout=5)
+    assert task.cancelled()
+    assert runs == 1
+
+
+@pytest.mark.asyncio
 async def test_a_cancel_from_inside_is_a_failure_from_outside_the_end() -> None:
     told: list[str] = []
     running, count = asyncio.Event(), 0
