@@ -216,10 +216,14 @@ def test_killed_where_packets_differ_from_pictures_nothing_written_is_missing(
 @codings
 @pytest.mark.parametrize("at", [70, 200])
 def test_a_damaged_head_is_made_again_from_the_stream(tmp_path: Path, coding: str, at: int) -> None:
-    path = tmp_path / "s"
-    store = packet_writer(path, coding, chunksize=100)
-    append(store, enumerate(PACKETS[coding](15)))
-    store.abandon()
+    whole, path = tmp_path / "whole", tmp_path / "s"
+    for root in (whole, path):
+        store = packet_writer(root, coding, chunksize=100)
+        append(store, enumerate(PACKETS[coding](15)))
+        if root == whole:
+            store.close()
+        else:
+            store.abandon()
     video = chunk_paths(path, 0, store.metadata.extension).open_video
     assert video is not None
     data = bytearray(video.read_bytes())
@@ -227,6 +231,8 @@ def test_a_damaged_head_is_made_again_from_the_stream(tmp_path: Path, coding: st
     video.write_bytes(data)
     recover(path)
     assert shown(path) == list(range(15))
+    with StoreReader(whole) as expected, StoreReader(path) as found:
+        assert np.array_equal(found.read(7), expected.read(7))
 
 
 def test_a_set_up_that_changes_makes_another_chunk_which_shows_the_right_pictures(tmp_path: Path
