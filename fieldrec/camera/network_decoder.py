@@ -1,4 +1,5 @@
-"""Pictures of a network camera's stream into pixels. Imports PyAV; the capture thread.
+"""Pictures of a network camera's stream into pixels; the capture thread. PyAV is imported when the
+first decoder is made.
 
 After damage, or when one that others are made from is missing, nothing is shown until the next key
 picture: a decoder goes on with whatever it has, and the picture looks right and is not.
@@ -8,16 +9,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
-from av.error import FFmpegError
-from av.video.reformatter import VideoReformatter
 
 from fieldrec.camera import Pixels
 from fieldrec.camera.network_pictures import Picture
 from fieldrec.core.errors import CameraError
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 
 class Decoder:
@@ -25,9 +26,13 @@ class Decoder:
 
     def __init__(self, codec: str, extradata: bytes, threads: int) -> None:
         """CameraError when FFmpeg here has no such decoder."""
+        import av
+        from av.video.reformatter import VideoReformatter
+
+        self._av = av
         try:
             context = av.CodecContext.create(codec, "r")
-        except (FFmpegError, ValueError) as error:
+        except (av.FFmpegError, ValueError) as error:
             raise CameraError(f"no decoder for {codec}; set the camera to H.264") from error
         if not isinstance(context, av.VideoCodecContext):
             raise CameraError(f"{codec} is no video; check the address")
@@ -47,7 +52,7 @@ class Decoder:
         """Number of the last picture that went in and was whole."""
         self._reformatter = VideoReformatter()
 
-    def decode(self, picture: Picture) -> list[tuple[av.VideoFrame, Picture]]:
+    def decode(self, picture: Picture) -> list[tuple[VideoFrame, Picture]]:
         """What comes out when this picture goes in, each with the one it is, in the order of
         showing. Where that is not the order of sending, numbers and arrivals are shown's."""
         last, self._last = self._last, None
@@ -56,14 +61,14 @@ class Decoder:
         if last is None and picture.key:
             self._context.flush_buffers()
             self._forget()
-        packet = av.Packet(picture.data)
+        packet = self._av.Packet(picture.data)
         packet.pts = packet.dts = picture.number
         self._waiting.append(picture)
         self._device_ns[picture.number] = picture.device_time_ns
         self._reorders = self._reorders or picture.bidirectional
         try:
             frames = self._context.decode(packet)
-        except FFmpegError:
+        except self._av.FFmpegError:
             self._forget()
             return []
         self._last = picture.number
@@ -74,7 +79,7 @@ class Decoder:
         self._waiting.clear()
         self._device_ns.clear()
 
-    def _known(self, frame: av.VideoFrame) -> Picture | None:
+    def _known(self, frame: VideoFrame) -> Picture | None:
         """Which of those that went in it is."""
         device_ns = self._device_ns.pop(frame.pts or 0, None)
         while self._waiting:
@@ -86,7 +91,7 @@ class Decoder:
             self._device_ns.pop(picture.number, None)
         return None
 
-    def put(self, frame: av.VideoFrame, into: Pixels) -> None:
+    def put(self, frame: VideoFrame, into: Pixels) -> None:
         """The picture into a slot: its luma as it is coded, or BGR. CameraError when it has another
         size or kind than the slot."""
         height, width = into.shape[:2]
@@ -103,7 +108,7 @@ class Decoder:
         np.copyto(into.reshape(height, -1), rows.reshape(height, -1)[:, :into[0].size])
 
 
-def _has_luma(frame: av.VideoFrame) -> bool:
+def _has_luma(frame: VideoFrame) -> bool:
     """Whether the first plane is the brightness, a byte for each pixel."""
     kind = frame.format
     first = kind.components[0]
