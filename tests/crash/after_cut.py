@@ -20,7 +20,7 @@ from imgstore import new_for_filename
 from fieldrec.camera.synthetic import Options, SyntheticCamera, read_number
 from fieldrec.catalogue.check import check
 from fieldrec.store import layout
-from tests.crash.ledger import APPENDED, LATE, SYNC_BEGAN, SYNCED, Rows
+from tests.crash.ledger import APPENDED, FAILED, LATE, SYNC_BEGAN, SYNCED, Rows
 
 _KEY = re.compile(r"\d{8}_\d{6}_([a-z]+)(-\d+)?$")
 
@@ -83,7 +83,9 @@ def check_life(recordings: Path, rows: Rows, cameras: dict[str, dict[str, Any]],
     since_ns = promise.cut_ns - (promise.durability_s + 0.5) * 1e9  # what was late before is over
     late_ns = rows["number"][(rows["kind"] == LATE) & (rows["done_ns"] > since_ns)]
     verdict.late_ms = float(max(late_ns, default=0)) / 1e6
-    for name in np.unique(rows["recording"][rows["kind"] != LATE]):
+    if np.any((rows["kind"] == FAILED) & (rows["done_ns"] < promise.cut_ns)):
+        verdict.wrong.append("the program gave up before the cut")
+    for name in np.unique(rows["recording"][rows["kind"] < LATE]):
         path = recordings / name.decode()
         try:
             _check_recording(path, rows[rows["recording"] == name], cameras[key_of(path.name)],

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from fieldrec.store.writer import StoreWriter
 from tests.fakes.loop_devices import now_ns
 
-APPENDED, SYNC_BEGAN, SYNCED, LATE = 1, 2, 3, 4
+APPENDED, SYNC_BEGAN, SYNCED, LATE, FAILED = 1, 2, 3, 4, 5
 ROW = np.dtype([("recording", "S80"), ("number", "i8"), ("time_ns", "i8"), ("done_ns", "i8"),
                 ("kind", "u1")])
 """`done_ns`: when it was over (SYNC_BEGAN: when it began); `kind` is written last. LATE: `number`
-is how late the sleeping thread was, in ns."""
+is how late the sleeping thread was, in ns. FAILED: the whole program gave up."""
 ROWS = 60_000
 
 TICK_S, LATE_S = 0.02, 0.01

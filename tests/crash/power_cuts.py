@@ -30,7 +30,7 @@ from fieldrec.app.recovery import recover_folder
 from fieldrec.catalogue.check import check
 from tests.crash.after_cut import Promise, Verdict, check_again, check_life, drawn, key_of
 from tests.crash.cut_plan import Plan, plan
-from tests.crash.ledger import Ledger, Rows
+from tests.crash.ledger import FAILED, Ledger, Rows
 from tests.crash.sweep import child, drain
 from tests.fakes.loop_devices import LoopDisk, loop_disk, missing_for, now_ns
 
@@ -134,7 +134,10 @@ def _record(planned: Plan, recordings: Path, ledger: Ledger, telling: int) -> in
         with ledger.following():
             asyncio.run(_run_app(planned, recordings, telling))
     except BaseException as error:  # noqa: BLE001 - a fork must not run the parent's clean-up
+        ledger.note(FAILED, recordings)
         os.write(2, f"recording failed: {error!r}\n".encode())
+    os.write(telling, b"f")
+    signal.pause()  # a disk that is gone may end it before the kill does
     return 1
 
 

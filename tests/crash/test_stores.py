@@ -14,7 +14,7 @@ import pytest
 from tests.crash.running import assert_nothing_broke, quick_folder, sweep
 from tests.crash.store_life import FRAMES
 
-LIVES = {"npy": 90, "png": 90, "avc1/mp4": 70}
+LIVES = {"npy": 70, "png": 70, "avc1/mp4": 60}
 """Formats, and steps that their lives have at the least."""
 
 
