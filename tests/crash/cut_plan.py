@@ -14,15 +14,15 @@ from typing import Any
 
 from fieldrec.config import Config
 
-LONGEST_S = 1.6
+LONGEST_S = 1.3
 """Latest cut, after the cameras began to run."""
 SAMPLES: dict[str, dict[str, Any]] = {
     "big": {"width": 512, "height": 320, "hz": 50},
     "tail": {"width": 402, "height": 330, "hz": 30},
     "colour": {"width": 96, "height": 64, "pixel_format": "BGR8", "hz": 90},
-    "deep": {"width": 100, "height": 72, "pixel_format": "MONO16", "hz": 150},
+    "deep": {"width": 100, "height": 72, "pixel_format": "MONO16", "hz": 110},
     "gaps": {"width": 128, "height": 96, "drop_every": 7, "hz": 60},
-    "burst": {"width": 80, "height": 60, "paced": False, "hz": 500, "frames": 400},
+    "burst": {"width": 80, "height": 60, "paced": False, "hz": 500, "frames": 250},
 }
 """Cameras by key: two that are written past the page cache, four that are not, of which the last
 does not wait at all, plays out, and is closed while the others go on."""
