@@ -2,7 +2,7 @@
 
 A thread of its own reads from the network while the camera is open (network_source.py); decoding
 runs in the caller's thread. With ``store: packets`` nothing is decoded: the camera's own H.264 or
-MJPEG goes into a video store as it is, for a hundredth of the processor time and of the disk.
+MJPEG goes into a video store as it is, for little of the processor time and of the disk's room.
 
 Frame numbers: network_numbers.py says where from; what was lost on the way, or came damaged, is a
 gap. `monotonic_ns` is when a picture's first bytes came, as near as FFmpeg lets it be seen (H.264

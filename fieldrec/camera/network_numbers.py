@@ -35,6 +35,8 @@ class Numbers:
         self._next = 0
         self._last_ns: int | None = None
         self._steps: deque[int] = deque(maxlen=_WINDOW)
+        self._period: float | None = None
+        """The usual step when it was last looked for, which takes 20 µs."""
         self._head: SliceHead | None = None
 
     def next(self, at_ns: int | None, head: SliceHead | None = None,
@@ -55,13 +57,20 @@ class Numbers:
         if at_ns is None or last is None or at_ns <= last:
             return 0
         step, missing = at_ns - last, 0
-        if len(self._steps) >= _LEAST_KNOWN:
-            period = statistics.median(self._steps)
-            even = sum(abs(known - period) <= period * _TOLERANCE for known in self._steps)
-            if even >= _EVEN_SHARE * len(self._steps):
-                missing = round(step / period) - 1
+        if self._period is None or abs(step - self._period) > self._period * _TOLERANCE:
+            self._period = self._rhythm()
+            if self._period is not None:
+                missing = round(step / self._period) - 1
         self._steps.append(step)
         return missing if 0 < missing <= _MOST_MISSING else 0
+
+    def _rhythm(self) -> float | None:
+        """The usual step; None where there is none."""
+        if len(self._steps) < _LEAST_KNOWN:
+            return None
+        period = statistics.median(self._steps)
+        even = sum(abs(known - period) <= period * _TOLERANCE for known in self._steps)
+        return period if even >= _EVEN_SHARE * len(self._steps) else None
 
     def _by_count(self, by_time: int, head: SliceHead, told: SequenceSet) -> int:
         """The same by `frame_num`, which tells whether any is missing, but not how often it has

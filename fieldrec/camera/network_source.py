@@ -212,8 +212,10 @@ class Source:
     def _read_until_closed(self, facts: Facts) -> None:
         late = self._address.is_rtsp and facts.codec in _HELD_BACK
         waited_ns = _WAITED_PERIODS * 1e9 / (facts.hz or _UNKNOWN_HZ)
-        packets = self._packets()
-        reported = False
+        packets, reported = self._packets(), False
+        base = self._container.streams.video[0].time_base
+        tick = ((base.numerator * 1_000_000_000, base.denominator)
+                if self._address.is_rtsp else None)
         before_ns = self._clock.monotonic_ns()
         while not self._closing:
             try:
@@ -224,7 +226,7 @@ class Source:
             if not self._live and now_ns - before_ns > waited_ns:
                 self._is_live()
             if packet.size:
-                piece = _piece(packet, before_ns if late else now_ns)
+                piece = _piece(packet, tick, before_ns if late else now_ns)
                 # The first time that FFmpeg tells belongs to the next picture.
                 self._add(piece if reported else replace(piece, device_time_ns=None))
                 reported = piece.device_time_ns is not None
@@ -288,15 +290,16 @@ def _options(address: Address) -> dict[str, str]:
     return {**common, "rw_timeout": stall_us, "protocol_whitelist": "http,https,tcp,tls,httpproxy"}
 
 
-def _piece(packet: Any, arrived_ns: int) -> Piece:
-    base, stamp = packet.time_base, packet.pts
-    at_ns = None if stamp is None or not packet.stream.time_base else (
-        stamp * base.numerator * 1_000_000_000 // base.denominator)
-    device_ns = None
+def _piece(packet: Any, tick: tuple[int, int] | None, arrived_ns: int) -> Piece:
+    """`tick`: the stream's time base, as nanoseconds and what divides them; None where FFmpeg makes
+    the times up."""
+    stamp, device_ns = packet.pts, None
     if packet.has_sidedata("prft"):
         told = bytes(packet.get_sidedata("prft"))
-        device_ns = _WALL_CLOCK.unpack_from(told)[0] * 1000 if len(told) >= 8 else None
-    return Piece(bytes(packet), bool(packet.is_keyframe), arrived_ns, at_ns, device_ns)
+        if len(told) >= _WALL_CLOCK.size:
+            device_ns = _WALL_CLOCK.unpack_from(told)[0] * 1000
+    return Piece(bytes(packet), bool(packet.is_keyframe), arrived_ns,
+                 None if stamp is None or tick is None else stamp * tick[0] // tick[1], device_ns)
 
 
 def _why_not_opened(error: Exception, address: Address) -> str:
