@@ -67,6 +67,13 @@ def make_directory(path: Path) -> None:
     fsync_directory(path.parent)
 
 
+def make_directory_unsynced(path: Path) -> None:
+    """As :func:`make_directory`, but its name is durable only after the next sync of the file
+    system. A sync of one's own costs a commit of the journal, for which the caller waits."""
+    _before("make_directory", path)
+    path.mkdir()
+
+
 def make_directories(path: Path) -> None:
     """Create `path` and its missing parents, each durably; no error if it is there."""
     missing = []
@@ -216,6 +223,13 @@ def unlink(path: Path, *, missing_ok: bool = False) -> None:
     _before("unlink", path)
     path.unlink(missing_ok=missing_ok)
     fsync_directory(path.parent)
+
+
+def unlink_unsynced(path: Path) -> None:
+    """As :func:`unlink`, but durable only after the next sync: until then a power cut may bring the
+    file back. No error when it is not there."""
+    _before("unlink", path)
+    path.unlink(missing_ok=True)
 
 
 def remove_empty_directory(path: Path) -> None:

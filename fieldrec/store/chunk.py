@@ -69,11 +69,12 @@ class OpenChunk:
             raise
 
     def _create(self) -> None:
-        durable.make_directory(self.paths.frames)
+        """Nothing of this needs to be durable sooner than the first frame, and one sync after that
+        makes all of it so."""
+        durable.make_directory_unsynced(self.paths.frames)
         self._log = durable.create(self._log_path)
         head = layout.log_header()
         durable.write(self._log, [head], self._log_path, len(head))
-        durable.fsync_directory(self.paths.frames)
 
     def _undo_create(self) -> None:
         if self._log >= 0:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull, SyncFailed
 from fieldrec.core.model import FrameSpec
-from fieldrec.store import encodings, layout, repair
+from fieldrec.store import encodings, layout
 from fieldrec.store.api.new_store import new_store
 from fieldrec.store.chunk import OpenChunk, as_store_error
 from fieldrec.store.chunk_kinds import Chunk, chunk_kind
@@ -309,7 +309,7 @@ class StoreWriter:
         self._write_index(chunk.paths.index,
                           layout.index_bytes(chunk.columns, self.metadata.raw))
         chunk.release()
-        repair.tidy(chunk.paths)
+        durable.unlink_unsynced(chunk.paths.log)  # back after a power cut, it does no harm
         return True
 
     def _finish_distrusted(self, chunk: Chunk) -> bool:
@@ -401,6 +401,7 @@ class StoreWriter:
         if self.chunks_finished == 0:  # nothing of the only chunk could be kept
             self._open_chunk()
             self._finish_chunk()
+        durable.fsync_directory(self._paths(self.chunks_finished - 1).log.parent)
         self._close_extra()
 
     def _close_extra(self) -> None:

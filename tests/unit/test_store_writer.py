@@ -651,3 +651,35 @@ def test_a_scan_that_probes_the_lock_does_not_stop_a_new_store(tmp_path: Path) -
     durable.set_hook(None)
     store.close()
     assert len(probes) == 1
+
+
+# --- what the end of a chunk waits for ------------------------------------------------------------
+
+SYNCS = ("fsync", "fsync_directory", "syncfs")
+
+
+def test_a_chunk_end_waits_for_three_syncs_and_for_them_in_this_order(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    append(store, 0)
+    steps: list[tuple[str, str]] = []
+    durable.set_hook(lambda step, path: steps.append((step, path.name)))
+    append(store, 1, 2)
+    durable.set_hook(None)
+    store.close()
+    waited = [step for step in steps if step[0] in SYNCS]
+    assert waited == [("syncfs", "s"), ("fsync", "index.npz"), ("fsync_directory", "000000")]
+    assert steps.index(("unlink", "frames.log")) > steps.index(waited[-1])
+    assert steps.index(("make_directory", "000001")) > steps.index(("unlink", "frames.log"))
+    assert_holds(tmp_path / "s", [0, 1, 2])
+
+
+def test_an_orderly_end_makes_durable_that_the_log_is_gone(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    append(store, 0, 1)
+    steps: list[tuple[str, str]] = []
+    durable.set_hook(lambda step, path: steps.append((step, path.name)))
+    append(store, 2)
+    store.close()
+    durable.set_hook(None)
+    gone = max(at for at, step in enumerate(steps) if step == ("unlink", "frames.log"))
+    assert steps.index(("fsync_directory", "000001"), gone) < steps.index(("unlink", ".lock"))
