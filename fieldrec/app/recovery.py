@@ -107,8 +107,7 @@ class Recovery:
             self._say(f"{path.name}: cannot be recovered: {error}", "error")
             return
         if not recovered.frames_kept + recovered.frames_damaged and _has_no_frame(path):
-            durable.rmtree(path)  # made ahead of a split, or cut before its first frame
-            self._say(f"removed {path.name}: no frame had been recorded into it", "info")
+            self._remove_empty(path)
             return
         text = f"{path.name}: recovered, {recovered.frames_kept} frames kept"
         if recovered.frames_damaged:
@@ -116,6 +115,16 @@ class Recovery:
         if estimated := sum(one.frames for one in recovered.estimated):
             text += f", numbers or times of {estimated} estimated"
         self._say(text, "warning")
+
+    def _remove_empty(self, path: Path) -> None:
+        """A store that was made ahead of a split, or cut before its first frame."""
+        try:
+            if path.exists():  # cut before its metadata, it is gone already
+                durable.rmtree(path)
+        except OSError as error:
+            self._say(f"{path.name} cannot be removed: {error.strerror}", "warning")
+        else:
+            self._say(f"removed {path.name}: no frame had been recorded into it", "info")
 
     def _name_damaged(self) -> None:
         for recording in scan(*self._folders):

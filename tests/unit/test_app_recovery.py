@@ -13,6 +13,7 @@ import pytest
 from fieldrec.app.recovery import Recovery, recover_folder
 from fieldrec.catalogue.scan import scan
 from fieldrec.core.model import FrameSpec, RecordingState
+from fieldrec.store.store_folder import LOCK_TEXT
 from fieldrec.store.writer import StoreWriter
 from tests.fakes.small_stores import contents, make_export, make_store
 
@@ -60,6 +61,18 @@ def test_what_was_made_ahead_and_never_written_to_goes(tmp_path: Path) -> None:
     assert (tmp_path / "somebody's").exists()
     assert (tmp_path / "ants_20260101_120000").exists()
     assert "info: removed bees_20260101_120000: no frame had been recorded into it" in said
+
+
+def test_what_was_cut_before_its_metadata_goes_and_stops_nothing(tmp_path: Path) -> None:
+    unborn = tmp_path / "ants_20260101_120000"
+    unborn.mkdir()
+    (unborn / ".lock").write_bytes(LOCK_TEXT)
+    interrupted(tmp_path / "bees_20260101_120000")
+    said = Said()
+    recover_folder(tmp_path, said)
+    assert [path.name for path in tmp_path.iterdir()] == ["bees_20260101_120000"]
+    assert said == ["info: removed ants_20260101_120000: no frame had been recorded into it",
+                    "warning: bees_20260101_120000: recovered, 3 frames kept"]
 
 
 def test_a_recovery_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
