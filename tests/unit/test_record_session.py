@@ -612,7 +612,8 @@ async def test_a_camera_that_comes_back_in_a_pause_joins_when_it_is_over(tmp_pat
         rig.camera("left").fail(CameraLost("cable"))
         await rig.watching.until(lambda: rig.watching.said("camera left is back"))
         await rig.session._join(rig.recorder("left"))
-        assert rig.recorder("left").state is CameraState.READY
+        assert rig.session._active is not None
+        assert rig.session._active.running == {"right"}
         await rig.session.resume()
         await rig.until_recording("left")
         await rig.rigs["left"].give(5)
