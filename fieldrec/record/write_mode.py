@@ -28,6 +28,9 @@ TURNS = 3
 """How often each way is measured. The least counts: the end of a chunk may lie in any of them."""
 TURN_FRAMES = 8
 """Frames in one of these turns, at least."""
+PLAIN = 1.5
+"""A way that takes this much more after LEAST_TURNS each need not be tried further: it costs."""
+LEAST_TURNS = 2
 WRITE_BACK_SHARE = 0.15
 """What kernel threads spend later on frames in the cache, of what writing them there takes (70-130
 of 900-1200 ms/GB): this thread's clock does not see it."""
@@ -58,7 +61,7 @@ class _Trial:
 
     def __init__(self, past_cache: bool) -> None:
         self.past_cache = past_cache
-        self._turns_left = 2 * TURNS
+        self._turns = 0
         self._frames = self._cpu_ns = self._wall_ns = 0
         self._least = {True: math.inf, False: math.inf}
         self._hz = 0.0
@@ -76,11 +79,14 @@ class _Trial:
         self._hz = self._frames * 1e9 / max(1, self._wall_ns)
         self._frames = self._cpu_ns = self._wall_ns = 0
         self.past_cache = not self.past_cache
-        self._turns_left -= 1
-        if self._turns_left:
+        self._turns += 1
+        if self._turns % 2:
             return None
-        through = least[False] * (1 + WRITE_BACK_SHARE)
-        return Choice(least[True] <= through, self._hz, least[True], through)
+        past, through = least[True], least[False] * (1 + WRITE_BACK_SHARE)
+        plain = max(past, through) >= PLAIN * min(past, through)
+        if self._turns < (2 * LEAST_TURNS if plain else 2 * TURNS):
+            return None
+        return Choice(past <= through, self._hz, past, through)
 
 
 class WriteMode:

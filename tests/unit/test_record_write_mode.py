@@ -9,7 +9,14 @@ import pytest
 
 from fieldrec.core.model import Heat
 from fieldrec.record import write_mode
-from fieldrec.record.write_mode import AGAIN_NS, RATE_LOOKS, STALE_NS, TURNS, WriteMode
+from fieldrec.record.write_mode import (
+    AGAIN_NS,
+    LEAST_TURNS,
+    RATE_LOOKS,
+    STALE_NS,
+    TURNS,
+    WriteMode,
+)
 
 QUARTER_NS = 250_000_000
 FRAME_BYTES = 1_310_720
@@ -50,9 +57,13 @@ class Storing:
 def test_each_way_has_its_turns_and_the_cheaper_is_kept() -> None:
     for past_us, through_us in ((300.0, 900.0), (900.0, 300.0)):
         storing = Storing(past_us, through_us)
-        tried = storing.looks(1 + 2 * TURNS)
-        assert tried.count(False) >= TURNS
+        storing.looks(1 + 2 * TURNS)
         assert set(storing.looks(20)) == {past_us < through_us}
+
+
+def test_a_plain_difference_ends_the_turns_sooner() -> None:
+    near, far = Storing(300.0, 300.0), Storing(300.0, 900.0)
+    assert [each.looks(20).count(False) for each in (near, far)] == [TURNS, LEAST_TURNS]
 
 
 def test_what_the_kernel_does_later_counts_too() -> None:
