@@ -71,6 +71,8 @@ class Series:
             drawn(options)  # here, once, and not in every fork
         self.recordings.mkdir(exist_ok=True)
         self.ledger.clear()
+        if self.unchecked:
+            _wait_for_the_next_second()  # names tell lives apart
         cut_ns, note = self._live(planned)
         if self.disk is not None:
             self.disk.come_back()
@@ -125,6 +127,10 @@ class Series:
         if self.disk is None:
             cut_ns = now_ns()
         return cut_ns, "" if code == -signal.SIGKILL else f"the recording process ended by {code}"
+
+
+def _wait_for_the_next_second() -> None:
+    time.sleep(1 - time.time() % 1)
 
 
 def _record(planned: Plan, recordings: Path, ledger: Ledger, telling: int) -> int:
