@@ -14,7 +14,8 @@ from fieldrec.record.folders import Folders
 from fieldrec.record.naming import recording_name
 
 TOGETHER_NS = 2_000_000_000
-"""Recordings that begin this soon after the session bear its time: one start, one time."""
+"""A camera's first recording, begun this soon after the session, bears its time: one start, one
+time."""
 
 
 class CameraPlace:
@@ -28,11 +29,13 @@ class CameraPlace:
         self._timezone = timezone
         self._serial = serial
         self._since_ns = since_ns
+        self._first = True
 
     def next_path(self, epoch_ns: int) -> Path:
         """Where a recording that begins at `epoch_ns` goes. StoreFull, StoreError: nowhere."""
-        if abs(epoch_ns - self._since_ns) < TOGETHER_NS:
+        if self._first and abs(epoch_ns - self._since_ns) < TOGETHER_NS:
             epoch_ns = self._since_ns
+        self._first = False
         return self._folders.take_path(
             recording_name(self._base, epoch_ns, self._timezone, self._serial))
 

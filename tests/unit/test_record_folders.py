@@ -71,7 +71,8 @@ def test_the_first_that_can_be_written_is_given(box: Box) -> None:
 def test_one_start_has_one_time_and_what_comes_later_its_own(box: Box) -> None:
     place = box.place("SN1")
     assert place.next_path(EPOCH_NS + 1_900_000_000).name == f"{NAME}_SN1"
-    assert place.next_path(EPOCH_NS + 2_000_000_000).name == "bees_20261118_110642_SN1"
+    assert place.next_path(EPOCH_NS + 1_900_000_000).name == "bees_20261118_110641_SN1"  # a split
+    assert box.place("SN2").next_path(EPOCH_NS + 2 * 10**9).name == "bees_20261118_110642_SN2"
     assert place.next_path(EPOCH_NS - 3_600_000_000_000).name == "bees_20261118_100640_SN1"
 
 
