@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("store")
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--preset", "preset_name", default="High", show_default=True,
-              help="High, Medium, Low.")
+              help="High, Medium, Low, HEVC, VP9.")
 @click.option("--from", "begin", metavar="INDEX|TIME", default="0",
               help="First frame: 1500, +1:30 (from the start), 07:30, 2026-11-21T07:30.")
 @click.option("--to", "end", metavar="INDEX|TIME", help="Up to this frame, and not this one.")

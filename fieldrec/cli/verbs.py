@@ -57,7 +57,7 @@ def _jobs_of(where: Where, verb: str, as_json: bool, no_wait: bool, **arguments:
 @click.command("export")
 @click.argument("names", nargs=-1)
 @all_option
-@click.option("--preset", help="High, Medium, Low.")
+@click.option("--preset", help="High, Medium, Low, HEVC, VP9.")
 @click.option("--allow-battery", is_flag=True, help="Also while on battery.")
 @where_options
 @json_option

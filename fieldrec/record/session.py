@@ -46,6 +46,8 @@ FIRST_LOOKS_NS = 5_000_000_000
 """…for this long after the start."""
 OPEN_PATIENCE_S = 10.0
 """A start waits this long for cameras that are being opened just now; later ones join then."""
+MOST_NAMED = 8
+"""Recordings that an event lists by name."""
 ALL = "all"
 """In place of a camera's name: every camera."""
 _NOT_YET_OPEN = (CameraState.CLOSED, CameraState.OPENING)
@@ -284,7 +286,7 @@ class Session:
             self._idle.set()
             self._wake.set()
         names = list(self._last_names)
-        self._event(f"recording ended ({reason}): {', '.join(names) or 'nothing recorded'}", "info")
+        self._event(f"recording ended ({reason}): {_listed(names) or 'nothing recorded'}", "info")
         return names
 
     def _on_closed(self, _recorder: Recorder, name: str, _frame_count: int) -> None:
@@ -410,3 +412,10 @@ class Session:
             self._event(f"recording {recorder.status().recording}", "info")
         else:  # the session ended meanwhile
             await recorder.stop("session ended")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names for one line: a night of splits has hundreds."""
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    return f"{len(names)} recordings, {names[0]} to {names[-1]}"
