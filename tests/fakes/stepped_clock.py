@@ -58,6 +58,12 @@ class SteppedClock:
         """It shows `moment` and nothing else."""
         self._write(f"{moment:%Y-%m-%d %H:%M:%S}")
 
+    def close(self) -> None:
+        """Remove what libfaketime left in shared memory, of programs that have ended."""
+        for left in Path("/dev/shm").glob("*faketime_*"):
+            if not Path("/proc", left.name.rpartition("_")[2]).exists():
+                left.unlink(missing_ok=True)
+
     def _write(self, text: str) -> None:
         """Whole at any moment; seen within a second."""
         beside = self._file.with_suffix(".new")
