@@ -166,6 +166,45 @@ def test_the_slower_way_is_tried_again_for_disks_change() -> None:
     assert 2 <= len(tried) <= 5
 
 
+class SlowDisk:
+    """A full ring; the cache takes what comes, the disk what it can, counted in frames a second."""
+
+    def __init__(self, disk_hz: float, cache_hz: float, folder: Path) -> None:
+        self.disk_hz, self.cache_hz = disk_hz, cache_hz
+        self._waiting = 0.0
+        self._count = 0.0
+        self._now_ns = 0
+        self.mode = WriteMode(waiting_bytes=lambda: int(self._waiting) * FRAME_BYTES)
+        self.mode.begin(folder, FRAME_BYTES)
+
+    def look(self) -> bool:
+        taken = self.disk_hz if self.mode.past_cache else self.cache_hz
+        self._waiting += (0.0 if self.mode.past_cache else taken / 4) - self.disk_hz / 4
+        self._waiting = max(0.0, self._waiting)
+        self._count += taken / 4
+        self._now_ns += QUARTER_NS
+        return self.mode.look(Heat.HIGH, int(self._count), self._now_ns)
+
+
+def test_what_only_waits_in_the_cache_was_not_carried(tmp_path: Path) -> None:
+    disk = SlowDisk(100.0, 800.0, tmp_path)
+    assert [disk.look() for _ in range(20)].count(False) <= 3
+
+
+def test_the_cache_takes_frames_while_the_disk_stands_still(tmp_path: Path) -> None:
+    disk = SlowDisk(0.0, 800.0, tmp_path)
+    disk.look()
+    assert not any(disk.look() for _ in range(8))
+
+
+def test_what_the_kernel_says_of_its_cache(tmp_path: Path) -> None:
+    said = tmp_path / "meminfo"
+    assert write_mode.bytes_in_cache(said) == 0
+    said.write_text("MemTotal: 9 kB\nDirty: 3 kB\nWriteback: 2 kB\nWritebackTmp: 7 kB\n")
+    assert write_mode.bytes_in_cache(said) == 5 * 1024
+    assert write_mode.bytes_in_cache() >= 0
+
+
 def test_back_to_the_cheaper_way_once_there_is_room_and_measured_anew_later() -> None:
     storing = Storing(300.0, 900.0)
     storing.looks(20)
