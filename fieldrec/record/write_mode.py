@@ -114,7 +114,7 @@ class WriteMode:
         self._carried = _Carried()
         self._last: tuple[int, int, int] | None = None
         """Frames, time and processor time at the last look."""
-        self._decided_ns = -AGAIN_NS
+        self._decided_ns: int | None = None
         self._was_hot = False
         self._other_rate = 0
 
@@ -178,7 +178,9 @@ class WriteMode:
             same = 1 / RATE_CHANGE <= hz / self.choice.hz <= RATE_CHANGE
             self._other_rate = 0 if same else self._other_rate + 1
         doubtful = self.choice is None or self._was_hot or self._other_rate >= RATE_LOOKS
-        if doubtful and now_ns - self._decided_ns >= AGAIN_NS:
+        if self._decided_ns is None and self.choice is not None:
+            self._decided_ns = now_ns  # by another recording, not long ago
+        if doubtful and (self._decided_ns is None or now_ns - self._decided_ns >= AGAIN_NS):
             self._was_hot, self._decided_ns = False, now_ns
             self._trial = _Trial(self.past_cache)
 
