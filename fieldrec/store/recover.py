@@ -133,8 +133,8 @@ def _recover(path: Path, suspects: frozenset[int], *, thorough: bool, force: boo
     if not force and not _is_ours(path, user, chunks):
         _refuse_if_written(path, chunks, now_s)
     durable.unlink(path / layout.RESERVE_NAME, missing_ok=True)  # first: it makes room
-    for leftover in sorted(path.glob(".*.tmp")):
-        durable.unlink(leftover)
+    for leftover in _temporaries(path, chunks):
+        durable.unlink(leftover, missing_ok=True)
     journal = Journal(path, now_s)
     if lost:
         for note in lost:
@@ -151,6 +151,17 @@ def _recover(path: Path, suspects: frozenset[int], *, thorough: bool, force: boo
     entry = journal.entry
     return Recovered(kept, entry.frames_damaged, len(entry.chunks_repaired),
                      "; ".join(entry.notes), tuple(entry.notes), tuple(entry.estimated))
+
+
+def _temporaries(path: Path, chunks: list[ChunkPaths]) -> Iterator[Path]:
+    """Files that were about to replace others; in chunks that are whole otherwise too, whose extra
+    data is written when the next one begins."""
+    yield from sorted(path.glob(".*.tmp"))
+    for paths in chunks:
+        for file in (paths.index, paths.extra):
+            temporary = file.with_name(f".{file.name}.tmp")
+            if temporary.exists():
+                yield temporary
 
 
 def _make_readable(path: Path, store: dict[str, object], user: dict[str, object],

@@ -595,3 +595,14 @@ def _record_with_error(step: int, path: Path, number: int, lasting: bool
     finally:
         durable.set_hook(None)
     return accepted, seen > step
+
+
+def test_what_a_whole_chunk_was_about_to_get_is_removed(tmp_path: Path) -> None:
+    """A chunk has its index, and its log has gone, before its extra data is written, when the next
+    one begins: a power cut there leaves the temporary file in a chunk that needs nothing else."""
+    path = interrupted(tmp_path / "a", 0, 1, 2, 3)
+    assert (path / "000001").exists()
+    (path / "000000" / ".index.extra.json.tmp").write_text("[")
+    recover(path)
+    assert numbers_in(path) == [0, 1, 2, 3]
+    assert list(path.rglob(".*.tmp")) == []
