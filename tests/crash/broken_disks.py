@@ -110,10 +110,12 @@ def kept(rows: Rows, *folders: Path) -> dict[str, Kept]:
     said: list[str] = []
     for folder in folders:
         recover_folder(folder, lambda text, severity: said.append(f"{severity}: {text}"))
-        assert check(folder, deep=True) == []
+        problems = [f"{p.invariant} {p.path.relative_to(folder)}: {p.text}"
+                    for p in check(folder, deep=True)]
+        assert not problems, (problems, said)
         for path in folder.glob("box_*"):
             found = read_store(path, drawn(CAMERAS[key_of(path.name)]))
-            assert found.wrong == []
+            assert not found.wrong, found.wrong
             numbers[key_of(path.name)] += found.numbers
     assert not any(text.startswith("error") for text in said), said
     appended = rows[rows["kind"] == APPENDED]
@@ -129,5 +131,5 @@ def _missing(appended: Rows, numbers: list[int]) -> Rows:
 
 def assert_without_gap(numbers: list[int], least: int) -> None:
     """Every number from 0 on is there once."""
-    assert numbers == list(range(len(numbers)))
+    assert numbers == list(range(len(numbers))), numbers
     assert len(numbers) >= least

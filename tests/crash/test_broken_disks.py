@@ -144,8 +144,8 @@ async def test_a_disk_that_loses_its_end_is_left(rig: Rig) -> None:
         await box.recorded(20, rig.spare)
         await box.app.control.stop()
     for found in kept(box.ledger.rows(), rig.spare).values():
-        assert len(found.numbers) >= 20
-        assert found.numbers == list(range(found.numbers[0], found.numbers[-1] + 1))
+        assert len(found.numbers) >= 10
+        assert found.numbers == list(range(found.numbers[0], found.numbers[-1] + 1)), found.numbers
 
 
 # -- there is no other folder --------------------------------------------------------------------
