@@ -70,8 +70,6 @@ class Options(CameraOptions):
     open_timeout_s: float = Field(default=10.0, gt=0, le=120)
     stall_s: float = Field(default=5.0, gt=0, le=600)
     """Nothing from the camera for so long: it is lost. Longer than the time between two frames."""
-    threads: int = Field(default=1, ge=1, le=16)
-    """For decoding. With more than one, frames come later by as many."""
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
@@ -123,8 +121,7 @@ class NetworkCamera:
         else:
             from fieldrec.camera.network_decoder import Decoder
 
-            self._decoder = Decoder(self._facts.codec, self._facts.extradata,
-                                    self.options.threads)
+            self._decoder = Decoder(self._facts.codec, self._facts.extradata)
         self._source.want()
         self._started_ns = SystemClock().monotonic_ns()
         self._needs_key = True

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Decoder:
     """Decodes one stream from a key picture on."""
 
-    def __init__(self, codec: str, extradata: bytes, threads: int) -> None:
+    def __init__(self, codec: str, extradata: bytes) -> None:
         """CameraError when FFmpeg here has no such decoder."""
         import av
         from av.video.reformatter import VideoReformatter
@@ -38,8 +38,8 @@ class Decoder:
             raise CameraError(f"{codec} is no video; check the address")
         if extradata:
             context.extradata = extradata
-        context.thread_count = threads
-        context.thread_type = "SLICE" if threads == 1 else "AUTO"
+        # FFmpeg's threads a frame can wait for the GIL that is held by whoever frees them.
+        context.thread_count = 1
         context.options = {"err_detect": "explode"}
         self._context = context
         self._codec = codec

@@ -35,13 +35,13 @@ def shown(decoder: Decoder, coded: list[Picture], shape: tuple[int, ...] = (180,
 @pytest.mark.parametrize("codec", ["h264", "mjpeg"])
 def test_each_picture_comes_out_at_once_as_itself(shape: tuple[int, ...], codec: str) -> None:
     packets = h264_packets(25) if codec == "h264" else jpeg_packets(25)
-    found = shown(Decoder(codec, b"", 1), pictures(packets, codec), shape)
+    found = shown(Decoder(codec, b""), pictures(packets, codec), shape)
     assert found == [(at, at, at * 1000) for at in range(25)]
 
 
 def test_behind_a_missing_picture_nothing_is_shown_up_to_the_next_key_picture() -> None:
     coded = [picture for picture in pictures(h264_packets(40)) if picture.number not in (4, 20)]
-    found = shown(Decoder("h264", b"", 1), coded[2:])
+    found = shown(Decoder("h264", b""), coded[2:])
     assert [number for number, burnt, _time in found] == [*range(10, 20), *range(30, 40)]
     assert all(number == burnt for number, burnt, _time in found)
 
@@ -50,27 +50,21 @@ def test_a_damaged_picture_hides_those_made_from_it() -> None:
     coded = pictures(h264_packets(30))
     good = coded[14]
     coded[14] = Picture(good.data[:-len(good.data) // 3], False, 14, 0, None)
-    found = shown(Decoder("h264", b"", 1), coded)
+    found = shown(Decoder("h264", b""), coded)
     assert [number for number, *_ in found] == [*range(14), *range(20, 30)]
 
 
 def test_b_frames_come_in_the_order_of_showing_with_rising_numbers() -> None:
     coded = pictures(h264_packets(40, params="bframes=2:b-adapt=0"))
-    found = shown(Decoder("h264", b"", 1), coded)
+    found = shown(Decoder("h264", b""), coded)
     assert [number for number, *_ in found] == list(range(len(found)))
     burnt = [number for _, number, _ in found]
     assert burnt == list(range(len(found)))
     assert len(found) >= 36
 
 
-def test_several_threads_give_the_same_pictures_later() -> None:
-    found = shown(Decoder("h264", b"", 2), pictures(h264_packets(30)))
-    assert found == [(at, at, at * 1000) for at in range(len(found))]
-    assert len(found) >= 25
-
-
 def test_grey_is_the_luma_as_coded() -> None:
-    decoder = Decoder("mjpeg", b"", 1)
+    decoder = Decoder("mjpeg", b"")
     (frame, _known), = decoder.decode(pictures(jpeg_packets(1), "mjpeg")[0])
     into = np.zeros((180, 320), np.uint8)
     decoder.put(frame, into)
@@ -78,9 +72,9 @@ def test_grey_is_the_luma_as_coded() -> None:
 
 
 def test_another_size_and_an_unknown_coding_are_errors() -> None:
-    decoder = Decoder("mjpeg", b"", 1)
+    decoder = Decoder("mjpeg", b"")
     (frame, _known), = decoder.decode(pictures(jpeg_packets(1), "mjpeg")[0])
     with pytest.raises(CameraError, match="320x180 now, not of 64x48"):
         decoder.put(frame, np.zeros((48, 64), np.uint8))
     with pytest.raises(CameraError, match=r"no decoder for nothing; set the camera to H\.264"):
-        Decoder("nothing", b"", 1)
+        Decoder("nothing", b"")
