@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fieldrec.camera.discovery import backend_names
 from fieldrec.config.models import SAFE_NAME
 from fieldrec.core.errors import UsageError
 
 EXAMPLES = ("synthetic", "synthetic:1280x1024@60,mono8", "file:clip.mp4", "opencv:/dev/video0",
-            "basler:40012345")
+            "basler:40012345", "genicam:192.168.1.20",
+            "network:rtsp://192.168.1.30/live,store=packets")
 
 _SIZE = re.compile(r"^([0-9]+)x([0-9]+)(?:@([0-9]+(?:\.[0-9]+)?))?$", re.IGNORECASE)
 _RATE = re.compile(r"^@([0-9]+(?:\.[0-9]+)?)$")
@@ -55,6 +57,11 @@ def parse_spec(text: str) -> CameraSpec:
         raise _wrong(text, "which device is missing")
     options = _options(text, words)
     name = safe_name(Path(place).name)
+    if backend == "network":  # a name without the user and password that a URL may hold
+        host = urlsplit(place).hostname if "://" in place else place
+        name = safe_name(host or "network")
+        return CameraSpec(name, backend, name, {"url" if "://" in place else "axis": place,
+                                                **options})
     if backend == "opencv":
         return CameraSpec(name, backend, name, {"device": place, **options})
     return CameraSpec(name, backend, place, options)
@@ -68,7 +75,7 @@ def parse_specs(texts: Iterable[str]) -> list[CameraSpec]:
         spec = parse_spec(text)
         taken = {other.key for other in specs} | {other.serial for other in specs}
         if spec.key in taken or spec.serial in taken:
-            if spec.backend not in ("synthetic", "file"):
+            if spec.backend not in ("synthetic", "file", "network"):  # one host, many streams
                 raise _wrong(text, "this camera is there twice")
             name = next(f"{spec.key}-{number}" for number in range(2, len(specs) + 3)
                         if f"{spec.key}-{number}" not in taken)

@@ -103,3 +103,10 @@ def test_any_path_gives_a_name_that_is_safe_in_file_names(path: str) -> None:
     spec = parse_spec("file:" + path)
     assert SAFE_NAME.match(spec.key)
     assert Path(spec.options["path"]) == Path(path)
+
+
+def test_a_network_camera_is_named_by_its_host_and_never_by_its_password() -> None:
+    spec = parse_spec("network:rtsp://ann:secret@10.0.0.7:554/live?a=1,store=packets")
+    assert (spec.key, spec.serial) == ("10.0.0.7", "10.0.0.7")
+    assert spec.options == {"url": "rtsp://ann:secret@10.0.0.7:554/live?a=1", "store": "packets"}
+    assert parse_spec("network:axis-pond").options == {"axis": "axis-pond"}
