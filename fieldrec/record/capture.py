@@ -19,7 +19,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from fieldrec.camera import Camera
+from fieldrec.camera import Camera, Pixels
 from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout
 from fieldrec.core.model import FrameHeader
 from fieldrec.record.ring import Ring
@@ -93,6 +93,10 @@ class Capture:
         self.gaps: deque[Gap] = deque()
         """What the camera dropped; the store thread takes them from the left."""
         self.dropped = 0
+        self.digest_of: Callable[[Pixels], int] | None = None
+        """What the store thread wants to know of each frame that it is going to write. Taken here
+        because a frame that was copied just now lies in the processor's cache: on the store's side
+        it takes a second time what the copying took. None: nobody needs it."""
         self.turns = 0
         """Goes up whenever the camera has answered: standing still, it hangs."""
         self.ready = threading.Event()
@@ -181,9 +185,10 @@ class Capture:
             if asked:
                 self._answer()
             slot = ring.acquire()
+            pixels = ring.pixels(slot)
             self.turns += 1
             try:
-                header = grab(ring.pixels(slot), grab_s)
+                header = grab(pixels, grab_s)
             except CameraTimeout:
                 quiet_s += grab_s
                 if quiet_s >= self._silence_s:
@@ -195,7 +200,8 @@ class Capture:
             if slot is not None:
                 if self._lost_run is not None:
                     self._end_lost_run()
-                ring.commit(header)
+                digest_of = self.digest_of
+                ring.commit(header, None if digest_of is None else digest_of(pixels))
             elif not ring.commit_spare(header):
                 self._note_lost(header)
             elif self._lost_run is not None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fieldrec.camera import Pixels
 from fieldrec.core import durable
 from fieldrec.core.clock import Anchor
 from fieldrec.core.errors import FieldrecError
@@ -83,6 +84,11 @@ class Part:
         cannot be decoded for want of others."""
         return self._writer.lost + self._undecodable
 
+    @property
+    def digest_of(self) -> Callable[[Pixels], int] | None:
+        """As StoreWriter.digest_of."""
+        return self._writer.digest_of
+
     # -- while it is written -----------------------------------------------------------------------
 
     def append(self, slot: Slot, time_ns: int) -> None:
@@ -91,7 +97,8 @@ class Part:
         if self._packets:
             self._append_packet(slot, time_ns)
         else:
-            self._writer.append(slot.pixels, header.number, time_ns, header.device_time_ns)
+            self._writer.append(slot.pixels, header.number, time_ns, header.device_time_ns,
+                                digest=slot.digest)
         if self.first_monotonic_ns is None:
             self.first_monotonic_ns = header.monotonic_ns
             self._step(RecordingState.RECORDING)

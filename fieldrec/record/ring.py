@@ -38,6 +38,8 @@ class Slot(NamedTuple):
 
     header: FrameHeader
     pixels: Pixels
+    digest: int | None = None
+    """Of the pixels, where the producer was asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,9 @@ class Ring:
         """Where to put the frame: an acquired slot's pixels, or the spare frame's for None."""
         return self._spare if slot is None else self._frames[slot]
 
-    def commit(self, header: FrameHeader) -> None:
+    def commit(self, header: FrameHeader, digest: int | None = None) -> None:
         """Hand the acquired slot's frame to the consumer."""
-        self._queue.put(Slot(header, self._frames[self._committed % self._slots]))
+        self._queue.put(Slot(header, self._frames[self._committed % self._slots], digest))
         self._committed += 1
         used = self._committed - self._released - self.held
         if used > self._peak:

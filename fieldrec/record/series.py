@@ -14,10 +14,11 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from fieldrec.camera import Pixels
 from fieldrec.config.models import SplitConfig
 from fieldrec.core.clock import Anchor, Clock
 from fieldrec.core.errors import FieldrecError, StateError, StoreFull, SyncFailed
@@ -131,6 +132,11 @@ class Series:
     def measured_hz(self) -> float:
         """Frames per second over the last three seconds, by the frames' own times."""
         return self._rate.hz()
+
+    @property
+    def digest_of(self) -> Callable[[Pixels], int] | None:
+        """What its stores keep of each frame beside the pixels, if it can be taken before."""
+        return None if self._parts.now is None else self._parts.now.digest_of
 
     # -- its beginning -----------------------------------------------------------------------------
 

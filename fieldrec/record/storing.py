@@ -225,12 +225,16 @@ class Storing:
     def _choose(self) -> None:
         """What becomes of a frame from now on."""
         series = self.series
+        self.capture.digest_of = None  # for frames that may be thrown away it would be wasted
         if series is None:
             self._handle = self._hold
         elif series.paused:
             self._handle = self._leave_out
+        elif series.trigger is not None:
+            self._handle = self._judge
         else:
-            self._handle = self._write if series.trigger is None else self._judge
+            self._handle = self._write
+            self.capture.digest_of = series.digest_of
 
     # -- what becomes of a frame -------------------------------------------------------------------
 

@@ -99,9 +99,10 @@ class OpenChunk:
     # --- frames ---------------------------------------------------------------------------------
 
     def append(self, pixels: NDArray[Any], number: int, time_ns: int, device_time_ns: int,
-               time_s: float | None = None) -> int:
+               time_s: float | None = None, digest: int | None = None) -> int:
         """Write one frame and its record; return the bytes written.
 
+        `digest`: what `files.digest_of` gives for these pixels, where it is known already.
         `time_s`: epoch seconds to be shown exactly so where `time_ns` rounds them. On any error
         the frame is not there: StoreFull when there is no room, StoreError otherwise; ValueError
         for pixels that the format cannot hold.
@@ -109,7 +110,8 @@ class OpenChunk:
         position = self.count
         files = self._files
         buffers, total = files.buffers(pixels)
-        digest = files.digest(pixels, buffers)
+        if digest is None:
+            digest = files.digest(pixels, buffers)
         exact_s = None if time_s is None or time_s == layout.second_of(time_ns) else time_s
         try:
             layout.pack_record(self._record, position, number, time_ns, device_time_ns, digest,

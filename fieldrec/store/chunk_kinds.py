@@ -48,9 +48,10 @@ class Chunk(Protocol):
         ...
 
     def append(self, pixels: Any, number: int, time_ns: int, device_time_ns: int,
-               time_s: float | None = None) -> int:
+               time_s: float | None = None, digest: int | None = None, /) -> int:
         """Write one frame and its record; return the bytes written. `pixels`: an array, or, for
-        chunks of packets, what :meth:`PacketStream.take` gave."""
+        chunks of packets, what :meth:`PacketStream.take` gave. `digest`: of the pixels, where it
+        is known; chunks of videos have no use for it."""
         ...
 
     def finish(self) -> None:
@@ -77,6 +78,11 @@ class ChunkKind(Protocol):
     @property
     def most_frames(self) -> int:
         """No chunk has more."""
+        ...
+
+    @property
+    def digest_of(self) -> Callable[[Any], int] | None:
+        """The digest of pixels that the index keeps; None where it keeps none, or another."""
         ...
 
     def begin(self, paths: ChunkPaths) -> Chunk:
@@ -109,6 +115,7 @@ class DirectoryChunks:
         self._metadata = metadata
         self.most_frames = metadata.chunksize
         self._files = frame_files(metadata)
+        self.digest_of = self._files.digest_of
 
     def begin(self, paths: ChunkPaths) -> OpenChunk:
         """A directory with its log."""
@@ -123,6 +130,7 @@ class VideoChunks:
     """Chunks of one video each."""
 
     packets = None
+    digest_of = None
 
     def __init__(self, metadata: StoreMetadata) -> None:
         from fieldrec.store.video.codec import video_form
@@ -146,6 +154,8 @@ class VideoChunks:
 
 class PacketChunks:
     """Chunks of one video each, of packets as they come."""
+
+    digest_of = None
 
     def __init__(self, metadata: StoreMetadata) -> None:
         from fieldrec.store.video.codec import video_form

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,6 +45,12 @@ class FrameFiles(Protocol):
     def buffers(self, pixels: NDArray[Any]) -> tuple[list[Buffer], int]:
         """What to write, in this order, and how many bytes it is. Pixels are not copied where
         the file holds them as they are. ValueError for what the format cannot hold."""
+        ...
+
+    @property
+    def digest_of(self) -> Callable[[NDArray[Any]], int] | None:
+        """What :meth:`digest` gives, from C-contiguous pixels alone; None where it is not of
+        them."""
         ...
 
     def digest(self, pixels: NDArray[Any], buffers: list[Buffer]) -> int:
@@ -102,6 +109,8 @@ def frame_files(metadata: StoreMetadata) -> FrameFiles:
 
 class PictureFiles:
     """The frame files of a store of format png, bmp, tif, jpg, pgm or ppm."""
+
+    digest_of = None
 
     def __init__(self, form: str, imgshape: tuple[int, ...]) -> None:
         """`imgshape` decides what is read: (h, w, 3) as BGR, (h, w, 4) as the file has it, any

@@ -91,6 +91,10 @@ class NpyFiles:
             pixels = pixels.copy("C")
         return [self._written, pixels], len(self._written) + pixels.nbytes
 
+    def digest_of(self, pixels: NDArray[Any]) -> int:
+        """XXH3-64 of the bytes of C-contiguous pixels, as they will lie in the file."""
+        return xxhash.xxh3_64_intdigest(pixels)  # type: ignore[arg-type]  # a buffer it is
+
     def digest(self, pixels: NDArray[Any], buffers: list[Buffer]) -> int:
         """XXH3-64 of the pixel bytes as they lie in the file."""
         return xxhash.xxh3_64_intdigest(buffers[1])

@@ -105,13 +105,21 @@ class StoreWriter:
         """The store's own, made for it."""
         return self.metadata.uuid or ""
 
+    @property
+    def digest_of(self) -> Callable[[NDArray[Any]], int] | None:
+        """The digest of a frame that is kept with it, of C-contiguous pixels; None where it is not
+        one of the pixels. Who has a frame in hand before it is written may take it then."""
+        return None if self._decode_as is not None else self._kind.digest_of
+
     # --- frames ---------------------------------------------------------------------------------
 
     def append(self, pixels: NDArray[Any], number: int, time_ns: int,
-               device_time_ns: int | None, time_s: float | None = None) -> None:
+               device_time_ns: int | None, time_s: float | None = None, *,
+               digest: int | None = None) -> None:
         """Write one frame; at the end of a chunk sync it, write its index and close it.
 
-        `time_s`: what `frame_time` is to be, where `time_ns` can only be near it.
+        `time_s`: what `frame_time` is to be, where `time_ns` can only be near it. `digest`: what
+        :attr:`digest_of` gives for these pixels, where it is known already.
         StoreFull, StoreError, ValueError (pixels that the format cannot hold): this frame is not
         in the store, which can still be closed. SyncFailed: the frame is in the open chunk, which
         cannot be trusted: call :meth:`next_chunk_after_sync_failure`.
@@ -127,13 +135,13 @@ class StoreWriter:
         chunk = self._chunk
         if chunk is None or chunk.full:
             chunk = self._chunk_with_room()
-        self._append(chunk, pixels, number, time_ns, device_time_ns, time_s)
+        self._append(chunk, pixels, number, time_ns, device_time_ns, time_s, digest)
 
     def _append(self, chunk: Chunk, frame: Any, number: int, time_ns: int,
-                device_time_ns: int | None, time_s: float | None) -> None:
+                device_time_ns: int | None, time_s: float | None, digest: int | None) -> None:
         self.written_bytes += chunk.append(
             frame, number, time_ns,
-            layout.NO_DEVICE_TIME if device_time_ns is None else device_time_ns, time_s)
+            layout.NO_DEVICE_TIME if device_time_ns is None else device_time_ns, time_s, digest)
         if self.first_time_ns is None:
             self.first_time_ns = time_ns
         self.last_time_ns = time_ns
@@ -159,7 +167,7 @@ class StoreWriter:
             return False
         if chunk is None or stream.begins_chunk(taken, chunk.count):
             chunk = self._chunk_with_room()
-        self._append(chunk, taken, number, time_ns, device_time_ns, None)
+        self._append(chunk, taken, number, time_ns, device_time_ns, None, None)
         stream.stored(taken, number)
         return True
 

@@ -54,9 +54,9 @@ class WatchedRing(Ring):
         self._since: deque[int] = deque()
         self.made.append(self)
 
-    def commit(self, header: FrameHeader) -> None:
+    def commit(self, header: FrameHeader, digest: int | None = None) -> None:
         self._since.append(time.monotonic_ns())
-        super().commit(header)
+        super().commit(header, digest)
 
     def release(self) -> None:
         super().release()

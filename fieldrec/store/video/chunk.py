@@ -51,7 +51,7 @@ class OpenVideoChunk:
         return self._coded.columns
 
     def append(self, pixels: NDArray[Any], number: int, time_ns: int, device_time_ns: int,
-               time_s: float | None = None) -> int:
+               time_s: float | None = None, _digest: int | None = None) -> int:
         """Encode and write one picture and its record; return the bytes written.
 
         `pixels`: uint8, grey or BGR, of the store's size; an odd last row or column is not coded.

@@ -51,7 +51,7 @@ class OpenPacketChunk:
         return self._coded.columns
 
     def append(self, taken: Taken, number: int, time_ns: int, device_time_ns: int,
-               time_s: float | None = None) -> int:
+               time_s: float | None = None, _digest: int | None = None) -> int:
         """Write one packet and its record; return the bytes written. Errors as for CodedChunk; on
         any the packet is not there."""
         if not isinstance(taken, Taken):
