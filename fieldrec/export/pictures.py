@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.model import FrameSpec
+from fieldrec.export.presets import Preset
 
 Pixels = NDArray[Any]
 Grey = NDArray[np.uint8]
@@ -54,6 +55,8 @@ class Colours:
     matrix_code: int
     primaries_code: int
     transfer_code: int
+    full_range: bool = False
+    """Whether black is 0 and white the greatest value, or 16 and 235 of 255 (limited)."""
 
 
 BT709 = Colours("bt709", 0.2126, 0.0722, Colorspace.ITU709, 1, 1, 1)
@@ -77,6 +80,8 @@ class Pictures:
         self.height, self.width = self.lines + self.lines % 2, self.columns + self.columns % 2
         self.colours = BT709 if self.lines >= HD_LINES else BT601
         self.is_mono = spec.pixel_format in _MONO_SHIFT
+        self.pixel_format = "yuv420p"
+        self.is_exact = False
         self._reformatter = VideoReformatter()
         """One for all frames: making swscale's tables anew takes a fifth of a conversion."""
 
@@ -184,6 +189,15 @@ class Pictures:
         difference = primary - (luma - 16) * np.float32(255 / 219)
         chroma: Luma = 128 + difference * np.float32(112 / 255 / (1 - weight))
         return chroma
+
+
+def pictures_for(spec: FrameSpec, preset: Preset) -> Pictures:
+    """The rules for a camera's frames in a movie of this preset. JobRefused for what it cannot."""
+    from fieldrec.export.pictures_exact import ExactPictures
+
+    if getattr(preset, "lossless", False):
+        return ExactPictures(spec)  # type: ignore[return-value]
+    return Pictures(spec)
 
 
 def _eight_bits(pixels: Pixels, shift: int) -> Grey:

@@ -53,6 +53,13 @@ class Quality:
 
     psnr_min_db: float
     psnr_mean_db: float
+    ssim_min: float = 0.0
+    """Structural similarity of luma, 1 for the same; of the frames that were compared in full."""
+    ssim_mean: float = 0.0
+    compared: int = 0
+    """Frames of which every pixel was compared; of all others a sixteenth and every block."""
+    exact: bool = False
+    """Whether every pixel of every frame is what was recorded."""
 
 
 def expected(pictures: Pictures, frames: Iterable[Pixels]) -> Iterator[Expected]:
