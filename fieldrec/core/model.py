@@ -168,6 +168,13 @@ class Export:
     size_bytes: int
     digest: str
     verified_at_ns: int
+    slice_number: int = 0
+    """From 1 on, where the export was cut into slices; 0 where it is one file."""
+    slice_count: int = 0
+    """Slices that there are in all; 0 where it is one file."""
+    unreadable: int = 0
+    """Frames that could not be read in the raw store and so are not in the movie; the sidecar names
+    them."""
 
 
 @dataclass(frozen=True, slots=True)
