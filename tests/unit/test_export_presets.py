@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import pytest
 
 from fieldrec.core.errors import UsageError
 from fieldrec.export.codecs import CODECS
-from fieldrec.export.presets import PRESETS, export_name, preset
+from fieldrec.export.presets import PRESETS, Geometry, Preset, export_name, preset
 
 
 @pytest.mark.parametrize(("given", "name"), [
@@ -33,6 +36,7 @@ def test_rows_are_what_was_promised() -> None:
         ("VP9", "vp9", 24)]
     for row in PRESETS:
         codec = CODECS[row.codec]
+        assert row.crf is not None
         assert codec.crf_range[0] <= row.crf <= codec.crf_range[1]
         assert row.speed in codec.speeds
     assert all(row.floor_db > 0 and row.block_bound > 0 for row in PRESETS)
@@ -40,3 +44,24 @@ def test_rows_are_what_was_promised() -> None:
 
 def test_export_name() -> None:
     assert export_name("bees_20261121_060000", preset("High")) == "bees_20261121_060000.high.mp4"
+    assert export_name("bees", preset("Low"), 12) == "bees.low.012.mp4"
+    assert export_name("bees", dataclasses.replace(preset("High"), container=".mkv"), 1000) == (
+        "bees.high.1000.mkv")
+
+
+def test_own_presets_are_found_beside_the_built_in_ones() -> None:
+    own = {"Field": Preset("Field", crf=20)}
+    assert preset("field", own) is own["Field"]
+    assert preset("hq", own).name == "High"
+    with pytest.raises(UsageError, match=r"VP9, Field; did you mean Field\?$"):
+        preset("fjeld", own)
+
+
+@pytest.mark.parametrize("row", [
+    *PRESETS,
+    Preset("Night", ("n",), bitrate_bits_per_s=4_000_000, options={"aq-mode": "3"}, slice_s=600.0,
+           geometry=Geometry((8, 16, 320, 240), 0.5, rotate=90, flip="both")),
+], ids=lambda row: row.name)
+def test_a_preset_travels_as_json(row: Preset) -> None:
+    assert Preset.from_request(json.loads(json.dumps(row.to_request()))) == row
+    assert hash(row) == hash(Preset.from_request(row.to_request()))
