@@ -1,0 +1,31 @@
+"""Which exports of a recording are whole: all slices of a set, or the one file. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fieldrec.core.model import Export, Recording
+
+
+def has_export(recording: Recording, preset_name: str) -> bool:
+    """Whether the recording was exported with this preset (its name, whatever its case), all of it:
+    a second export would be for nothing."""
+    wanted = preset_name.lower()
+    return bool(whole([export for export in recording.exports if export.preset.lower() == wanted]))
+
+
+def whole(exports: Iterable[Export]) -> tuple[Export, ...]:
+    """Without the slices of sets that are not complete: those are no exports, and are made again.
+
+    A set is complete when each of its `slice_count` slices is there once.
+    """
+    exports = tuple(exports)
+    numbers: dict[tuple[str, int], set[int]] = {}
+    for export in exports:
+        numbers.setdefault(_set(export), set()).add(export.slice_number)
+    return tuple(export for export in exports if export.slice_count == 0
+                 or numbers[_set(export)] == set(range(1, export.slice_count + 1)))
+
+
+def _set(export: Export) -> tuple[str, int]:
+    return export.preset.lower(), export.slice_count
