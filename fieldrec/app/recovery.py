@@ -47,7 +47,8 @@ class Recovery:
         self._total = 0
         self._looked = False
         self.progress = ""
-        """The store in hand and how many there are, for people; "" when nothing is in hand."""
+        """The store in hand and how many there are, for people; "" when nothing is to be done (any
+        more, or until it goes on)."""
 
     @property
     def left(self) -> int:
@@ -63,9 +64,15 @@ class Recovery:
             except OSError as error:
                 self._say(f"{folder}: not recovered: {error.strerror}", "error")
         self._total = len(self._interrupted)
+        if self._total:
+            self.progress = f"interrupted recordings left to complete: {self._total}"
 
     def complete(self, stop: threading.Event) -> None:
-        """Do it, until `stop` is set (seen between two stores); called again, it goes on."""
+        """Do it, until `stop` is set; called again, it goes on.
+
+        The store in hand is always completed: an orderly stop waits for it within its budget, and
+        what that leaves (as a kill would) the next start does.
+        """
         while self._unfinished and not stop.is_set():
             self._sweep(self._unfinished.popleft())
         while self._interrupted and not stop.is_set():

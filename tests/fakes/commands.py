@@ -124,6 +124,11 @@ class Daemon:
     def wait_said(self, text: str) -> None:
         self.wait(lambda: text in self.log, f"the daemon says {text!r}")
 
+    def recovered(self) -> None:
+        """Wait until every recording that an earlier life left is complete: recovery goes on
+        beside everything else, and an orderly stop leaves what it has not begun with."""
+        self.wait(lambda: not self.ask("snapshot")["recovery"], "recovery ends")
+
     def recorded(self, frames: int) -> None:
         """Wait until every camera has handed this many frames to its store."""
         def all_have() -> bool:

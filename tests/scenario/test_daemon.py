@@ -349,6 +349,7 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
             halt.wait(0.001)
         assert box.ended() in (130, 0)  # 0: it was quicker than the second signal
     with daemon(config) as box:
+        box.recovered()
         assert box.stop() == 0
     assert_all_right(tmp_path / "recordings")
 
@@ -404,6 +405,7 @@ def test_killed_among_splits_it_goes_on_recording_and_nothing_is_left_open(tmp_p
             moment.wait(random.Random(f"split {seed}").uniform(0, 0.1))
             box.kill()
     with daemon(config) as box:
+        box.recovered()
         box.recorded(6)
         assert fieldrec("split", "--config", config).returncode == 0
         assert box.stop() == 0

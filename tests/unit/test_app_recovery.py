@@ -87,8 +87,9 @@ def test_a_recovery_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None
             stop.set()
 
     recovery.look()
+    assert recovery.progress == "interrupted recordings left to complete: 3"
     recovery.complete(stop)
-    assert (recovery.left, len(said)) == (1, 2)
+    assert (recovery.left, len(said)) == (1, 2)  # the one in hand was completed
     recovery.complete(threading.Event())
     assert (recovery.left, len(said)) == (0, 3)
     assert shown == ["completing ants_20260101_120000 (1 of 3)",
