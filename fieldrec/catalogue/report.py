@@ -21,6 +21,7 @@ from fieldrec.catalogue.statistics import (
     gaps,
     intervals,
     lost_runs,
+    paused_runs,
     summary,
 )
 from fieldrec.core.errors import FieldrecError
@@ -85,7 +86,7 @@ def store_report(path: Path) -> StoreReport:
             first_time_ns=int(times_ns[0]) if has else None,
             last_time_ns=int(times_ns[-1]) if has else None,
             told_hz=nominal_rate(store.user_metadata), intervals=intervals(numbers, times_ns),
-            gaps=gaps(numbers, times_ns, runs),
+            gaps=gaps(numbers, times_ns, runs, paused_runs(records)),
             lost=max(_noted_lost(store), sum(run.count for run in runs)),
             clock_steps=tuple(clock_steps(records)), extra=summary(records),
             recoveries=_recoveries(path, problems), problems=tuple(problems))
@@ -129,7 +130,8 @@ def as_json(report: StoreReport) -> dict[str, Any]:
         "length_s": report.length_s, "told_hz": report.told_hz,
         "intervals": None if report.intervals is None else dataclasses.asdict(report.intervals),
         "gaps": {**dataclasses.asdict(report.gaps), "dropped": report.gaps.dropped,
-                 "largest": [{**dataclasses.asdict(gap), "missing": gap.missing}
+                 "largest": [{**dataclasses.asdict(gap), "missing": gap.missing,
+                              "dropped": gap.dropped}
                              for gap in report.gaps.largest]},
         "lost": report.lost,
         "clock_steps": [dataclasses.asdict(step) for step in report.clock_steps],

@@ -1,8 +1,8 @@
 """What the numbers and times of a recording say: true rate, jitter, gaps, clock steps.
 
 Pure functions over arrays, any thread, no I/O. A number that is missing was **dropped** by the
-camera unless the recorder wrote down that our ring **lost** it; a store of another program does
-not know of lost ones.
+camera unless the recorder wrote down that our ring **lost** it, or that it was left out while
+recording was **paused**; a store of another program knows of neither.
 """
 
 from __future__ import annotations
@@ -53,12 +53,19 @@ class Gap:
     after_ns: int
     """Times of the frames before and after it."""
     lost: int
-    """Of the missing frames, those that our ring lost; the camera dropped the others."""
+    """Of the missing frames, those that our ring lost."""
+    paused: int
+    """And those that were left out on purpose."""
 
     @property
     def missing(self) -> int:
         """How many numbers are missing."""
         return self.last_number - self.first_number + 1
+
+    @property
+    def dropped(self) -> int:
+        """All others: the camera dropped them, as far as the store knows."""
+        return self.missing - self.lost - self.paused
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,8 @@ class Gaps:
     missing: int
     lost: int
     """Of the missing frames, those that our ring lost."""
+    paused: int
+    """And those that were left out while recording was paused."""
     largest: tuple[Gap, ...]
     """The largest few, largest first."""
     repeated: int
@@ -77,12 +86,13 @@ class Gaps:
     @property
     def dropped(self) -> int:
         """Missing frames that the camera dropped, as far as the store knows."""
-        return self.missing - self.lost
+        return self.missing - self.lost - self.paused
 
 
 @dataclass(frozen=True, slots=True)
-class LostRun:
-    """Consecutive frames that our ring lost, as the recorder wrote them down."""
+class MissingRun:
+    """Consecutive frames that our ring lost, or that a pause left out, as the recorder wrote them
+    down."""
 
     first_number: int
     last_number: int
@@ -136,26 +146,30 @@ def _rate_hz(gaps_ns: Integers, steps: NDArray[Any], median_ns: float) -> float:
     return float(steps[running].sum()) * 1e9 / total_ns if total_ns else 0.0
 
 
-def gaps(numbers: Integers, times_ns: Integers, lost_runs: Iterable[LostRun] = ()) -> Gaps:
-    """Missing numbers, and which of them our ring lost."""
+def gaps(numbers: Integers, times_ns: Integers, lost_runs: Iterable[MissingRun] = (),
+         paused_runs: Iterable[MissingRun] = ()) -> Gaps:
+    """Missing numbers, and which of them our ring lost or a pause left out."""
     steps = np.diff(numbers)
     before = np.flatnonzero(steps > 1)
     missing = steps[before].astype(np.int64) - 1
-    lost = _lost_in(before, numbers, times_ns, lost_runs)
+    lost = _told_in(before, missing, numbers, times_ns, lost_runs)
+    paused = _told_in(before, missing - lost, numbers, times_ns, paused_runs)
     order = np.argsort(-missing, kind="stable")[:SHOWN_GAPS]
     largest = tuple(
         Gap(index=at + 1, first_number=int(numbers[at]) + 1, last_number=int(numbers[at + 1]) - 1,
-            before_ns=int(times_ns[at]), after_ns=int(times_ns[at + 1]), lost=int(lost[place]))
+            before_ns=int(times_ns[at]), after_ns=int(times_ns[at + 1]), lost=int(lost[place]),
+            paused=int(paused[place]))
         for place in order.tolist() for at in [int(before[place])])
     return Gaps(count=len(before), missing=int(missing.sum()), lost=int(lost.sum()),
-                largest=largest, repeated=int(np.count_nonzero(steps <= 0)))
+                paused=int(paused.sum()), largest=largest,
+                repeated=int(np.count_nonzero(steps <= 0)))
 
 
-def _lost_in(before: NDArray[np.intp], numbers: Integers, times_ns: Integers,
-             runs: Iterable[LostRun]) -> Integers:
-    """Lost frames of each gap. A run belongs to the gap around its time, if its numbers fit: a
-    camera that began anew has the same numbers twice."""
-    lost = np.zeros(len(before), np.int64)
+def _told_in(before: NDArray[np.intp], room: Integers, numbers: Integers, times_ns: Integers,
+             runs: Iterable[MissingRun]) -> Integers:
+    """Frames of each gap that the runs tell of, within its `room`. A run belongs to the gap around
+    its time, if its numbers fit: a camera that began anew has the same numbers twice."""
+    told = np.zeros(len(before), np.int64)
     begins_ns = times_ns[before]
     for run in runs:
         place = int(np.searchsorted(begins_ns, run.first_time_ns)) - 1
@@ -163,19 +177,27 @@ def _lost_in(before: NDArray[np.intp], numbers: Integers, times_ns: Integers,
             continue
         at = int(before[place])
         if numbers[at] < run.first_number and run.last_number < numbers[at + 1]:
-            room = int(numbers[at + 1] - numbers[at]) - 1 - int(lost[place])
-            lost[place] += min(max(run.count, 0), room)
-    return lost
+            told[place] += min(max(run.count, 0), int(room[place] - told[place]))
+    return told
 
 
-def lost_runs(records: Iterable[Mapping[str, Any]]) -> list[LostRun]:
+def lost_runs(records: Iterable[Mapping[str, Any]]) -> list[MissingRun]:
     """The runs of lost frames that the recorder wrote into the extra data, by time."""
-    names = ("lost_first_number", "lost_last_number", "lost_count", "lost_first_time_ns")
+    return _runs(records, "lost")
+
+
+def paused_runs(records: Iterable[Mapping[str, Any]]) -> list[MissingRun]:
+    """The pauses, likewise: the frames that each left out."""
+    return _runs(records, "paused")
+
+
+def _runs(records: Iterable[Mapping[str, Any]], kind: str) -> list[MissingRun]:
+    names = [f"{kind}_{one}" for one in ("first_number", "last_number", "count", "first_time_ns")]
     found = []
     for record in records:
         values = [value for name in names if isinstance(value := record.get(name), int)]
         if len(values) == len(names):
-            found.append(LostRun(*values))
+            found.append(MissingRun(*values))
     return sorted(found, key=lambda run: run.first_time_ns)
 
 

@@ -187,7 +187,9 @@ def _gap_rows(report: StoreReport) -> Rows:
     else:
         yield "missing", (f"{words.plural(gaps.missing, 'number')} in "
                           f"{words.plural(gaps.count, 'gap')}: {words.count(gaps.dropped)} dropped "
-                          f"(by the camera), {words.count(report.lost)} lost (our ring was full)")
+                          f"(by the camera), {words.count(report.lost)} lost (our ring was full)"
+                          + (f", {words.count(gaps.paused)} left out (paused)" if gaps.paused
+                             else ""))
     for gap in gaps.largest:
         yield "  gap", _gap(gap, report.timezone)
     if gaps.count > len(gaps.largest):
@@ -201,9 +203,11 @@ def _gap(gap: Gap, zone: str) -> str:
     from fieldrec.cli.local_time import time_of_day
     from fieldrec.status import words
 
-    who = "dropped" if not gap.lost else "lost" if gap.lost == gap.missing else (
-        f"{gap.lost} lost, {gap.missing - gap.lost} dropped")
-    return (f"{words.plural(gap.missing, 'frame')} {who} after {time_of_day(gap.before_ns, zone)}, "
+    kinds = {"lost": gap.lost, "left out (paused)": gap.paused, "dropped": gap.dropped}
+    told = [(kind, count) for kind, count in kinds.items() if count]
+    who = f" {told[0][0]}" if len(told) == 1 else "".join(f", {count} {kind}"
+                                                          for kind, count in told)
+    return (f"{words.plural(gap.missing, 'frame')}{who} after {time_of_day(gap.before_ns, zone)}, "
             f"numbers {gap.first_number} to {gap.last_number}, before index {gap.index}, "
             f"{_ms((gap.after_ns - gap.before_ns) / 1e9)}")
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fieldrec.catalogue.statistics import (
-    LostRun,
+    MissingRun,
     clock_steps,
     gaps,
     intervals,
     lost_runs,
+    paused_runs,
     summary,
 )
 
@@ -80,7 +81,7 @@ def test_equal_times_and_times_running_back_are_counted_and_harmless() -> None:
 def test_gaps_are_told_apart_by_who_lost_the_frames() -> None:
     numbers = integers(0, 1, 5, 6, 20, 21)
     times_ns = numbers * 10 * MS
-    found = gaps(numbers, times_ns, [LostRun(8, 17, 6, 80 * MS)])
+    found = gaps(numbers, times_ns, [MissingRun(8, 17, 6, 80 * MS)])
     assert (found.count, found.missing, found.lost, found.dropped) == (2, 16, 6, 10)
     first, second = found.largest
     assert (first.index, first.first_number, first.last_number, first.lost) == (4, 7, 19, 6)
@@ -91,7 +92,7 @@ def test_gaps_are_told_apart_by_who_lost_the_frames() -> None:
 def test_a_camera_that_began_anew_has_its_lost_run_at_the_right_time() -> None:
     numbers = integers(0, 1, 9, 0, 1, 9)
     times_ns = integers(0, 10, 90, 1000, 1010, 1090) * MS
-    first, second = LostRun(2, 8, 7, 20 * MS), LostRun(2, 8, 5, 1020 * MS)
+    first, second = MissingRun(2, 8, 7, 20 * MS), MissingRun(2, 8, 5, 1020 * MS)
     assert [gap.lost for gap in gaps(numbers, times_ns, [first]).largest] == [7, 0]
     assert [gap.lost for gap in gaps(numbers, times_ns, [second]).largest] == [0, 5]
     assert [gap.lost for gap in gaps(numbers, times_ns, [first, second]).largest] == [7, 5]
@@ -100,21 +101,34 @@ def test_a_camera_that_began_anew_has_its_lost_run_at_the_right_time() -> None:
 
 def test_a_run_that_fits_no_gap_is_not_counted_in_one() -> None:
     numbers, times_ns = integers(5, 6, 8), integers(50, 60, 80) * MS
-    outside = [LostRun(0, 4, 5, 0), LostRun(9, 11, 3, 90 * MS), LostRun(6, 7, 2, 60 * MS)]
+    outside = [MissingRun(0, 4, 5, 0), MissingRun(9, 11, 3, 90 * MS), MissingRun(6, 7, 2, 60 * MS)]
     assert gaps(numbers, times_ns, outside).lost == 0
+
+
+def test_what_a_pause_left_out_was_not_dropped() -> None:
+    numbers = integers(0, 1, 10, 11, 20, 21, 24)
+    times_ns = numbers * 10 * MS
+    paused = [MissingRun(3, 9, 7, 30 * MS), MissingRun(12, 19, 8, 120 * MS)]
+    found = gaps(numbers, times_ns, [MissingRun(13, 14, 2, 130 * MS)], paused)
+    assert (found.missing, found.paused, found.lost, found.dropped) == (18, 13, 2, 3)
+    assert [(gap.paused, gap.lost, gap.dropped) for gap in found.largest] == [
+        (7, 0, 1), (6, 2, 0), (0, 0, 2)]
 
 
 @given(st.lists(st.integers(-1000, 1000), max_size=60), st.data())
 def test_missing_is_the_sum_of_the_steps_and_lost_never_more(numbers: list[int],
                                                              data: st.DataObject) -> None:
     times_ns = integers(*range(len(numbers)))
-    runs = [LostRun(first, first + length, data.draw(st.integers(0, 50)), at) for
-            first, length, at in data.draw(st.lists(st.tuples(
-                st.integers(-1000, 1000), st.integers(0, 40), st.integers(-5, 70)), max_size=5))]
-    found = gaps(integers(*numbers), times_ns, runs)
+    lost, paused = (
+        [MissingRun(first, first + length, data.draw(st.integers(0, 50)), at) for
+         first, length, at in data.draw(st.lists(st.tuples(
+             st.integers(-1000, 1000), st.integers(0, 40), st.integers(-5, 70)), max_size=5))]
+        for _ in range(2))
+    found = gaps(integers(*numbers), times_ns, lost, paused)
     steps = [b - a for a, b in itertools.pairwise(numbers)]
     assert found.missing == sum(step - 1 for step in steps if step > 1)
-    assert 0 <= found.lost <= found.missing
+    assert min(found.lost, found.paused, found.dropped) >= 0
+    assert found.lost + found.paused + found.dropped == found.missing
     assert found.count == sum(step > 1 for step in steps)
     assert found.repeated == sum(step <= 0 for step in steps)
     sizes = [gap.missing for gap in found.largest]
@@ -126,12 +140,15 @@ def test_what_the_recorder_wrote_down_is_found_among_other_records() -> None:
         {"temperature": 20.5, "frame_time": 1.0, "frame_index": 0},
         {"lost_first_number": 7, "lost_last_number": 9, "lost_count": 3,
          "lost_first_time_ns": 70, "lost_last_time_ns": 90},
+        {"paused": True, "paused_first_number": 2, "paused_last_number": 4, "paused_count": 3,
+         "paused_first_time_ns": 20, "paused_last_time_ns": 40},
         {"lost_first_number": "7", "lost_last_number": 9, "lost_count": 3},
         {"clock_step": True, "clock_wall_ns": 3_000_000_000, "clock_recording_ns": 1_000_000_000},
         {"clock_step": True, "clock_wall_ns": 4_500_000_000, "clock_recording_ns": 2_000_000_000},
         {"clock_step": True},
     ]
-    assert lost_runs(records) == [LostRun(7, 9, 3, 70)]
+    assert lost_runs(records) == [MissingRun(7, 9, 3, 70)]
+    assert paused_runs(records) == [MissingRun(2, 4, 3, 20)]
     assert [(step.recording_ns, step.moved_s) for step in clock_steps(records)] == [
         (1_000_000_000, 2.0), (2_000_000_000, 0.5)]
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fieldrec.camera.synthetic import Options, SyntheticCamera, read_number
+from fieldrec.catalogue.report import store_report
 from fieldrec.config import RecordConfig, StoreConfig
 from fieldrec.config.models import SplitConfig
 from fieldrec.core import durable
@@ -264,6 +265,8 @@ async def test_pause_leaves_frames_out_in_the_same_store_and_says_so(tmp_path: P
     assert told == {"paused_first_number": 2, "paused_last_number": 4, "paused_count": 3,
                     "paused_first_time_ns": left_out[0], "paused_last_time_ns": left_out[-1],
                     "frame_number": 1}
+    found = store_report(tmp_path / "a-1").gaps
+    assert (found.paused, found.dropped, found.lost) == (3, 0, 0)
 
 
 async def test_steps_record_exactly_so_many_frames(tmp_path: Path) -> None:
