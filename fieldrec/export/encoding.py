@@ -21,8 +21,8 @@ from av.video.stream import VideoStream
 
 from fieldrec.core import durable
 from fieldrec.core.errors import EncoderFailed
-from fieldrec.export.codecs import CODECS, Quality
 from fieldrec.export.containers import MP4, Container
+from fieldrec.export.opening import open_stream
 from fieldrec.export.pictures import Colours
 from fieldrec.export.presets import Preset
 from fieldrec.export.stopped import ExportStopped
@@ -32,8 +32,6 @@ _HEAD_BYTES = 4_096
 _INDEX_BYTES = 8_192
 _INDEX_BYTES_PER_FRAME = 48
 """Upper bound: time 8, reordering 8, size 4, key frame 4, chunk 12 + 8, and some."""
-_FEWEST_KEYFRAME_FRAMES = 12
-"""Slower cameras get longer groups, or every frame would be a key frame."""
 
 
 class PartFile:
@@ -83,6 +81,8 @@ class MovieFormat:
     preset: Preset
     width: int
     height: int
+    pixel_format: str
+    """libavutil's name of what the pictures are."""
     colours: Colours
     nominal_hz: float
     metadata: Mapping[str, str]
@@ -117,7 +117,7 @@ def _encode(file: PartFile, pictures: Iterable[av.VideoFrame], pts: Ticks, form:
     claimed = Fraction(1, container.claimed_ticks_per_second or container.ticks_per_second)
     with av.open(file, "w", format=container.muxer, options=options) as movie:
         movie.metadata.update(form.metadata)
-        stream = _stream(movie, form, mean_hz(pts, form.nominal_hz, container))
+        stream = open_stream(movie, form, mean_hz(pts, form.nominal_hz, container), tick)
         for index, picture in enumerate(pictures):
             if stop.is_set():
                 raise ExportStopped("export stopped")
@@ -136,36 +136,3 @@ def _mux(movie: av.container.OutputContainer, packets: Iterable[Packet[VideoStre
     for packet in packets:
         packet.time_base = claimed
         movie.mux(packet)
-
-
-def _stream(movie: av.container.OutputContainer, form: MovieFormat, frames_per_second: float
-            ) -> VideoStream:
-    row, codec = form.preset, CODECS[form.preset.codec]
-    rate = Fraction(frames_per_second).limit_denominator(1001) or Fraction(1, 1001)
-    group = max(_FEWEST_KEYFRAME_FRAMES, round(frames_per_second * row.keyframe_s))
-    quality = Quality(row.crf, row.speed, group)
-    stream: VideoStream = movie.add_stream(  # type: ignore[assignment]  # of a video encoder
-        codec.encoder, rate=rate, options=dict(codec.options(quality)))
-    if codec.tag and form.container is MP4:
-        stream.codec_context.codec_tag = codec.tag
-    stream.width, stream.height, stream.pix_fmt = form.width, form.height, "yuv420p"
-    stream.codec_context.time_base = Fraction(1, form.container.ticks_per_second)
-    _tag(stream, form.colours)
-    return stream
-
-
-def _tag(stream: VideoStream, colours: Colours) -> None:
-    """Name range and matrix in the stream: an untagged movie is shown by a player's guess."""
-    context = stream.codec_context
-    context.color_range = 1  # limited ("MPEG")
-    context.colorspace = colours.matrix_code
-    context.color_primaries = colours.primaries_code
-    context.color_trc = colours.transfer_code
-
-
-def encoder_name(preset: Preset) -> str:
-    """What encoded a movie, for its sidecar."""
-    avcodec = ".".join(map(str, av.library_versions["libavcodec"]))
-    encoder = CODECS[preset.codec].encoder
-    return (f"{encoder} {preset.speed} crf {preset.crf} by PyAV {av.__version__}, libavcodec "
-            f"{avcodec}")

@@ -153,7 +153,7 @@ class _Work:
         seconds, rest = divmod(int(self.store.times_ns[0]), 1_000_000_000)
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
         return MovieFormat(
-            self.preset, pictures.width, pictures.height, pictures.colours,
+            self.preset, pictures.width, pictures.height, pictures.pixel_format, pictures.colours,
             self.store.spec.nominal_hz,
             {"creation_time": f"{moment}.{rest // 1000:06d}Z", "title": self.name,
              "comment": f"fieldrec recording {self.store.uuid}"})

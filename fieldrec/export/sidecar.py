@@ -20,7 +20,7 @@ from fieldrec.core import durable
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.model import Export, FrameSpec
 from fieldrec.export.codecs import CODECS
-from fieldrec.export.encoding import encoder_name
+from fieldrec.export.opening import encoder_name
 from fieldrec.export.presets import Preset
 from fieldrec.export.verify import Quality, file_digest
 
@@ -79,7 +79,7 @@ def write(export: Export, source: Source, *, preset: Preset, quality: Quality,
         "user_metadata": source.user_metadata,
         "file": {"name": export.path.name, "size_bytes": export.size_bytes,
                  "xxh64": export.digest},
-        "preset": export.preset, "encoder": encoder_name(preset),
+        "preset": export.preset, "encoder": encoder_name(preset, CODECS[preset.codec].encoder),
         "codec": CODECS[preset.codec].title,
         "frame_count": export.frame_count, "verified_at_ns": export.verified_at_ns,
         "quality": asdict(quality),

@@ -212,8 +212,9 @@ class _Work:
         told = json.dumps(jsonable(self.store.user_metadata), ensure_ascii=False)
         if len(told.encode(errors="replace")) <= TAG_BYTES:
             tags["description"] = told
-        return MovieFormat(self.preset, pictures.width, pictures.height, pictures.colours,
-                           self._nominal_hz(), tags, self.container)
+        return MovieFormat(self.preset, pictures.width, pictures.height,
+                           pictures.pixel_format, pictures.colours, self._nominal_hz(), tags,
+                           self.container)
 
     def _nominal_hz(self) -> float:
         """What the metadata says, unless the times say something else: then 0, and they count."""

@@ -37,7 +37,8 @@ def make(path: Path, frames: Sequence[Pixels], spec: FrameSpec, pts: Ticks, *,
     reported: list[int] = []
     descriptor = durable.create(path)
     try:
-        form = MovieFormat(row, pictures.width, pictures.height, pictures.colours, spec.nominal_hz,
+        form = MovieFormat(row, pictures.width, pictures.height, pictures.pixel_format,
+                           pictures.colours, spec.nominal_hz,
                            {"title": "bees", "comment": "fieldrec recording abc",
                             "creation_time": "2026-11-21T06:00:00.000000Z"})
         encode(PartFile(path, descriptor), map(pictures.convert, frames), pts, form,

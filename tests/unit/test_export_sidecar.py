@@ -14,7 +14,7 @@ import pytest
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.model import Export
 from fieldrec.export import sidecar
-from fieldrec.export.encoding import encoder_name
+from fieldrec.export.opening import encoder_name
 from fieldrec.export.presets import preset
 from fieldrec.export.verify import Quality, file_digest
 from tests.fakes.export_content import BGR
@@ -52,7 +52,7 @@ def test_it_says_everything(tmp_path: Path) -> None:
         "user_metadata": {"observer": "Ada", "fieldrec": {
             "camera_serial": "cam-7", "dropped": 2, "lost": 1}},
         "file": {"name": "bees.high.mp4", "size_bytes": 7, "xxh64": export.digest},
-        "preset": "High", "encoder": encoder_name(preset("High")), "codec": "H.264 High",
+        "preset": "High", "encoder": encoder_name(preset("High"), "libx264"), "codec": "H.264 High",
         "frame_count": 3,
         "verified_at_ns": 77, "quality": {"psnr_min_db": 38.5, "psnr_mean_db": 41.0},
         "frames": {"number": [5, 6, 9], "time_ns": [1000, 2000, 5000]},
