@@ -22,7 +22,7 @@ from fieldrec.core import durable, errors
 from fieldrec.core.errors import EncoderFailed, FieldrecError
 from fieldrec.core.model import Export
 from fieldrec.core.workers import Worker
-from fieldrec.export.presets import export_name, preset
+from fieldrec.export.presets import Preset, export_name, preset
 from fieldrec.export.stopped import ExportStopped
 
 GRACE_S = 10.0
@@ -31,11 +31,11 @@ _STDERR_BYTES = 2000
 
 
 class Encoder:
-    """One export in a process of its own. UsageError at once for an unknown preset."""
+    """One export in a process of its own."""
 
-    def __init__(self, store_path: Path, preset_name: str, output_folder: Path,
+    def __init__(self, store_path: Path, row: Preset | str, output_folder: Path,
                  on_progress: Callable[[str, int, int], None], *, grace_s: float = GRACE_S) -> None:
-        self._preset = preset(preset_name)
+        self._preset = preset(row) if isinstance(row, str) else row
         self._store_path = store_path
         self._output_folder = output_folder
         self._on_progress = on_progress
@@ -91,7 +91,7 @@ class Encoder:
         return _result(outcome, complaint, code)
 
     def _request(self) -> str:
-        return json.dumps({"store": str(self._store_path), "preset": self._preset.name,
+        return json.dumps({"store": str(self._store_path), "preset": self._preset.to_request(),
                            "output_folder": str(self._output_folder), "parent": os.getpid()})
 
     def _signal(self, number: signal.Signals) -> None:

@@ -4,7 +4,8 @@ A process of its own, so that its crash or memory is not the recorder's (I9); it
 processor and disk time, and dies with the daemon. SIGSTOP and SIGCONT pause and resume it; SIGTERM
 stops it and removes the part file.
 
-REQUEST is JSON: ``{"store": path, "preset": name, "output_folder": path, "parent": pid}``.
+REQUEST is JSON: ``{"store": path, "preset": {…}, "output_folder": path, "parent": pid}``, the
+preset as :meth:`Preset.to_request` tells it.
 Lines: ``{"progress": [phase, done, total]}``, then one of ``{"export": {…}}`` and
 ``{"error": [class name, message]}``. Exit code: 0, that of the error, 143 after SIGTERM.
 """
@@ -77,10 +78,10 @@ def be_idle() -> None:
 
 def _export(request: dict[str, Any], stop: threading.Event) -> dict[str, Any]:
     # imported here, after becoming idle: these load the codecs
-    from fieldrec.export.presets import preset
+    from fieldrec.export.presets import Preset
     from fieldrec.export.run import run_export
 
-    export = run_export(Path(request["store"]), preset(request["preset"]),
+    export = run_export(Path(request["store"]), Preset.from_request(request["preset"]),
                         output_folder=Path(request["output_folder"]), stop=stop,
                         on_progress=_rate_limited())
     return {"path": str(export.path), "preset": export.preset, "frame_count": export.frame_count,

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from fieldrec.core.errors import NotFoundError
 from fieldrec.export import process
+from fieldrec.export.presets import preset
 from tests.fakes.export_content import moving, write_store
 
 PATIENCE_S = 60
@@ -24,8 +26,9 @@ def store(tmp_path: Path) -> Path:
     return write_store(tmp_path / "bees", moving(150))
 
 
-def request(store: Path, parent: int | None = None, preset: str = "High") -> str:
-    return json.dumps({"store": str(store), "preset": preset, "output_folder": str(store.parent),
+def request(store: Path, parent: int | None = None) -> str:
+    return json.dumps({"store": str(store), "preset": preset("High").to_request(),
+                       "output_folder": str(store.parent),
                        "parent": os.getpid() if parent is None else parent})
 
 
@@ -57,14 +60,11 @@ def test_it_says_progress_and_then_the_export(store: Path) -> None:
     assert len(phases) < 150  # not a line for every frame
 
 
-@pytest.mark.parametrize(("preset", "name", "code"), [
-    ("Higgh", "UsageError", 4), ("High", "NotFoundError", 5)])
-def test_an_error_is_one_line_with_its_class(tmp_path: Path, preset: str, name: str, code: int
-                                             ) -> None:
-    with start(request(tmp_path / "nothing", preset=preset)) as child:
+def test_an_error_is_one_line_with_its_class(tmp_path: Path) -> None:
+    with start(request(tmp_path / "nothing")) as child:
         said = lines(child.communicate(timeout=PATIENCE_S)[0])
-    assert [line["error"][0] for line in said] == [name]
-    assert child.returncode == code
+    assert [line["error"][0] for line in said] == ["NotFoundError"]
+    assert child.returncode == NotFoundError.exit_code == 5
 
 
 def test_sigterm_stops_it_and_removes_the_part_file(store: Path) -> None:

@@ -1,0 +1,92 @@
+"""The private working folder of one export under way: ``.work-<name of the movie>`` beside it.
+
+Blocking. In it lie the segments that were encoded already, so that an export which was stopped, or
+killed, or cut off goes on where it was. A flock on the folder itself says that somebody works in
+it; a folder that nobody works in and no job wants is swept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from fieldrec.core import durable
+from fieldrec.core.errors import LockedError
+
+WORK_PREFIX = ".work-"
+
+
+def work_path(target: Path) -> Path:
+    """The working folder of the movie at `target`; for slices, of the name without a number."""
+    return target.with_name(WORK_PREFIX + target.name)
+
+
+@contextlib.contextmanager
+def working_folder(target: Path) -> Iterator[Path]:
+    """The folder, made if it is not there, and nobody else's until the block ends.
+
+    It stays when the block ends; :func:`remove` it there when it is not needed again. LockedError
+    when another process makes the same movie.
+    """
+    folder = work_path(target)
+    descriptor = _locked(folder)
+    try:
+        yield folder
+    finally:
+        os.close(descriptor)
+
+
+def remove(target: Path) -> None:
+    """Remove the working folder of `target`, if there is one. Nobody else may work in it."""
+    folder = work_path(target)
+    if folder.is_dir():
+        durable.rmtree(folder)
+
+
+def sweep(folder: Path, wanted_names: Collection[str]) -> list[Path]:
+    """Remove the working folders in `folder` that nobody works in and that belong to none of
+    `wanted_names` (names of exports without a slice's number); those that were removed."""
+    swept = []
+    for path in sorted(folder.glob(WORK_PREFIX + "*")):
+        if path.name.removeprefix(WORK_PREFIX) in wanted_names or path.is_symlink():
+            continue
+        if path.is_dir() and not _is_locked(path):
+            durable.rmtree(path)
+            swept.append(path)
+    return swept
+
+
+def _locked(folder: Path) -> int:
+    """A descriptor of the folder that holds its lock."""
+    while True:
+        with contextlib.suppress(FileExistsError):
+            durable.make_directory(folder)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                                 | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # swept in between
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), folder.stat()):
+                return descriptor
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise LockedError(f"{folder}: another process is making this export") from error
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)  # it was renamed away before it was locked
+
+
+def _is_locked(folder: Path) -> bool:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
