@@ -8,7 +8,8 @@ and synced; CPU is that of the process (the kernel's write-back threads are not 
 from a frame's commit to the ring to its release, written; lag is that of a 10 ms heartbeat in the
 event loop of the same process. Each run writes into fresh folders and none is removed before all
 are done: ext4 is slow to make files soon after many were deleted. Before the time runs each case
-records a second of frames: what is loaded, or measured of the disk, once is not counted.
+records a few seconds of frames at its pace: what is loaded, or measured of the disk (both ways of
+writing are tried in turns), once in the life of a process is not counted.
 """
 
 from __future__ import annotations
@@ -87,8 +88,8 @@ async def run(design: str, cameras: int, frames: int, shape: str, pace: str, whe
     """One repetition of one case, in this process."""
     paced = pace == "60 Hz"
     hz = 60.0 if paced else 30.0
-    await record(design, load.cameras(1, hz=hz, frames=45, paced=False, **SHAPES[shape]),
-                 where / "before")
+    await record(design, load.cameras(1, hz=hz, frames=180 if paced else 45, paced=paced,
+                                      **SHAPES[shape]), where / "before")
     load.WatchedRing.made.clear()
     used = load.cameras(cameras, hz=hz, frames=frames, paced=paced, **SHAPES[shape])
     stop = asyncio.Event()
