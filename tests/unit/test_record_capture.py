@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from fieldrec.camera import Pixels
 from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout
 from fieldrec.record import capture as capture_module
 from fieldrec.record.capture import Capture, Gap, LostRun, Patience
@@ -67,6 +68,25 @@ def test_each_gap_is_noted_with_its_numbers_and_the_time_after_it(rig: Rig) -> N
     second = 1000 * SECOND_NS
     assert list(rig.capture.gaps) == [Gap(6, 7, 2, second + 2 * SECOND_NS),
                                       Gap(10, 10, 1, second + 4 * SECOND_NS)]
+
+
+def test_a_digest_is_taken_of_the_frames_that_are_kept_and_only_when_it_is_wanted(rig: Rig) -> None:
+    seen = []
+
+    def digest_of(pixels: Pixels) -> int:
+        seen.append(threading.current_thread().name)
+        return int(pixels.sum())
+
+    rig.give(1)
+    rig.capture.digest_of = digest_of
+    rig.give(2)  # may have been waited for since before
+    rig.give(3, 4, 5)
+    slots = [rig.ring.take(0) for _ in range(4)]
+    sums = [int(slot.pixels.sum()) for slot in slots if slot is not None]
+    assert [slot.digest for slot in slots if slot is not None][2:] == sums[2:]
+    assert next(slot.digest for slot in slots if slot is not None) is None
+    assert seen == ["cap-c"] * len(seen)
+    assert len(seen) in (2, 3)  # the fifth was lost
 
 
 def test_gaps_that_nobody_takes_are_added_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

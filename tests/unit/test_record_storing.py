@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fieldrec.camera import Pixels
 from fieldrec.core import durable
 from fieldrec.core.errors import CameraLost
 from fieldrec.core.model import CameraState, Heat
 from fieldrec.record.place import GivenPath
+from fieldrec.store.npy_frames import NpyFiles
 from tests.fakes.cameras import SECOND_NS
-from tests.fakes.rigs import QUICK, Disk, check_complete, extra_data, names_in, recorder_rig
+from tests.fakes.rigs import (
+    QUICK,
+    Disk,
+    RecorderRig,
+    check_complete,
+    extra_data,
+    names_in,
+    recorder_rig,
+)
 
 pytestmark = pytest.mark.asyncio
 
@@ -197,6 +209,42 @@ async def test_figures_stay_after_the_end(tmp_path: Path) -> None:
         status = rig.status
     assert (status.recording, status.frame_count, status.dropped) == ("a", 3, 1)
     assert (status.stop_reason, status.measured_hz, status.ring_used) == ("enough", 0.0, 0)
+
+
+async def leave_out(rig: RecorderRig, *numbers: int) -> None:
+    """Frames that the store thread has seen."""
+    for number in numbers:
+        rig.camera.give(number)
+    rig.camera.wait_taken()
+    await rig.settled()
+
+
+async def test_digests_are_taken_by_the_capture_thread_of_what_is_recorded(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+    digest_of, digest = NpyFiles.digest_of, NpyFiles.digest
+
+    def watched(files: NpyFiles, pixels: Pixels) -> int:
+        taken.append(threading.current_thread().name)
+        return digest_of(files, pixels)
+
+    def watched_late(files: NpyFiles, pixels: Pixels, buffers: list[Any]) -> int:
+        taken.append(threading.current_thread().name)
+        return digest(files, pixels, buffers)
+
+    monkeypatch.setattr(NpyFiles, "digest_of", watched)
+    monkeypatch.setattr(NpyFiles, "digest", watched_late)
+    async with recorder_rig() as rig:
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
+        await rig.give(0, 1, 2, 3)
+        assert taken[1:] == ["cap-left"] * 3  # the first may have been waited for since before
+        await rig.recorder.pause()
+        await leave_out(rig, 4)  # as this one
+        before = len(taken)
+        await leave_out(rig, 5, 6)
+        assert len(taken) == before
+        await rig.recorder.stop()
+    check_complete(tmp_path / "a", [0, 1, 2, 3])
 
 
 async def test_frames_are_written_by_the_store_thread_alone(tmp_path: Path, disk: Disk) -> None:

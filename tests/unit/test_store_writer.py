@@ -17,7 +17,7 @@ import pytest
 from imgstore import new_for_filename
 
 from fieldrec.core import durable
-from fieldrec.core.errors import StoreError, StoreFull, SyncFailed
+from fieldrec.core.errors import StoreDamaged, StoreError, StoreFull, SyncFailed
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout
 from fieldrec.store.api.new_store import recording_metadata
@@ -166,6 +166,34 @@ def test_frames_with_strides_are_stored_right(tmp_path: Path) -> None:
     store.append(turned, 0, START_NS, None)
     store.close()
     assert_holds(tmp_path / "s", [0])
+
+
+def test_a_digest_that_was_taken_before_is_the_one_that_counts(tmp_path: Path) -> None:
+    """So that what happens to a frame between the camera and the disk is noticed later."""
+    store = writer(tmp_path / "s")
+    assert store.digest_of is not None
+    for number in range(3):
+        pixels = frame(number)
+        digest = store.digest_of(pixels)
+        if number == 1:
+            pixels[2, 3] ^= 1
+        store.append(pixels, number, START_NS + number, None, digest=digest)
+    store.close()
+    reader = StoreReader(tmp_path / "s")
+    assert np.array_equal(reader.read(0), frame(0))
+    with pytest.raises(StoreDamaged, match=r"000001\.npy: not what was recorded"):
+        reader.read(1)
+    assert np.array_equal(reader.read(2), frame(2))
+
+
+@pytest.mark.parametrize("form", ["png", "npy", "avc1/mp4"])
+def test_only_npy_keeps_a_digest_of_the_pixels(tmp_path: Path, form: str) -> None:
+    metadata = recording_metadata({}, FrameSpec((48, 64), "uint8", "MONO8", 25.0), "UTC")
+    store = StoreWriter(tmp_path / "s", FrameSpec((48, 64), "uint8", "MONO8", 25.0), chunksize=4,
+                        timezone="UTC", created_epoch_ns=START_NS, user_metadata=metadata,
+                        form=form)
+    assert (store.digest_of is None) == (form != "npy")
+    store.abandon()
 
 
 def test_the_lock_is_held_until_the_end(tmp_path: Path) -> None:
