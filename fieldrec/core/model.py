@@ -37,6 +37,8 @@ class JobKind(enum.Enum):
     COPY = "copy"
     MOVE = "move"
     DELETE = "delete"
+    DELETE_RAW = "delete-raw"
+    """Delete the raw of a recording whose verified export is there."""
 
 
 class JobState(enum.Enum):
@@ -216,6 +218,19 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class Prediction:
+    """What an export will come to, drawn from earlier ones like it."""
+
+    size_bytes: int
+    least_bytes: int
+    most_bytes: int
+    seconds: float
+    """Of encoding and verifying, without any pause; 0 when nothing is known."""
+    drawn_from: int
+    """Exports that were looked at; 0: it is what the preset typically needs."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One unit of deferred work on one recording; a row of the queue."""
 
@@ -230,12 +245,20 @@ class Job:
     allow_battery: bool
     state: JobState
     reason: str
-    """Why it waits, failed or was refused, in words and figures; "" otherwise."""
+    """Why it waits, failed or was refused, or what came of it, in words and figures; or ""."""
     attempt: int
     done_bytes: int
     total_bytes: int
     created_ns: int
     changed_ns: int
+    paused: bool = False
+    """By the operator, until told to go on."""
+    prediction: Prediction | None = None
+    """Of an export; None while not known."""
+    seconds_left: float | None = None
+    """Of an export that runs, from its own pace; None while not known."""
+    frees_bytes: int = 0
+    """What its end gives back here: the raw that it deletes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,3 +326,5 @@ class Conditions:
     shutting_down: bool = False
     recovering: bool = False
     """Interrupted recordings are being completed: what is on disk may still change."""
+    export_share: float = 0.0
+    """Of the processor's time that an export may take while something is recorded; 0: none."""

@@ -7,35 +7,26 @@ aside and a new one begun; while rows cannot be written the jobs go on, and the 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
-import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from fieldrec.core import durable, states
+from fieldrec.core import states
 from fieldrec.core.clock import Clock, SystemClock
-from fieldrec.core.errors import FieldrecError, NotFoundError, StateError
-from fieldrec.core.model import Job, JobKind, JobState
+from fieldrec.core.errors import NotFoundError, StateError
+from fieldrec.core.model import Job, JobKind, JobState, Prediction
 from fieldrec.core.workers import Worker
+from fieldrec.jobs.history import Sample
+from fieldrec.jobs.job_rows import SAMPLES, JobRows
 
 log = logging.getLogger(__name__)
 
 HISTORY = 200
 """Finished jobs that are kept."""
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS jobs (
-    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, item TEXT NOT NULL, item_uuid TEXT NOT NULL,
-    destination TEXT, preset TEXT, delete_source INTEGER NOT NULL, allow_battery INTEGER NOT NULL,
-    state TEXT NOT NULL, reason TEXT NOT NULL, attempt INTEGER NOT NULL,
-    total_bytes INTEGER NOT NULL, created_ns INTEGER NOT NULL, changed_ns INTEGER NOT NULL)
-"""
-_COLUMNS = ("id", "kind", "item", "item_uuid", "destination", "preset", "delete_source",
-            "allow_battery", "state", "reason", "attempt", "total_bytes", "created_ns",
-            "changed_ns")
 
+_TOO_LATE = (JobState.COMMITTING, JobState.DELETING_SOURCE)
 OnChange = Callable[[Job], None]
 OnEvent = Callable[[str, str], None]
 """(text, severity): "info", "warning" or "error"."""
@@ -54,12 +45,15 @@ class JobQueue:
         self._jobs: dict[int, Job] = {}
         self._next_id = 1
         self._worker = Worker("db")
-        self._connection: sqlite3.Connection | None = None
+        self._rows = JobRows(path)
+        self._rows_open = False
         self._rows_work = True
+        self._samples: list[Sample] = []
 
     async def open(self) -> None:
         """Read the rows; every unfinished job is QUEUED again. Never fails for a bad file (I6)."""
-        jobs, trouble = await self._worker.run(lambda _stop: self._load())
+        jobs, self._samples, trouble = await self._worker.run(lambda _stop: self._rows.load())
+        self._rows_open = True
         if trouble:
             self._on_event(trouble, "warning")
         now_ns = self._clock.epoch_ns()
@@ -72,8 +66,9 @@ class JobQueue:
 
     async def close(self) -> None:
         """Finish what is being written and close the file. Idempotent."""
-        if self._connection is not None:
-            await self._worker.run(lambda _stop: self._disconnect())
+        if self._rows_open:
+            self._rows_open = False
+            await self._worker.run(lambda _stop: self._rows.close())
         self._worker.close()
 
     def subscribe(self, watcher: OnChange) -> None:
@@ -96,6 +91,11 @@ class JobQueue:
             return self._jobs[job_id]
         except KeyError:
             raise NotFoundError(f"no job {job_id}; see `fieldrec jobs`") from None
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """What finished exports came to, oldest first."""
+        return tuple(self._samples)
 
     # -- changing --------------------------------------------------------------------------------
 
@@ -136,20 +136,47 @@ class JobQueue:
         if job.state is not state:
             states.step(states.JOB, job.state, state, f"job {job_id}")
         job = await self._put(dataclasses.replace(
-            job, state=state, reason=reason, attempt=attempt, changed_ns=self._clock.epoch_ns()))
+            job, state=state, reason=reason, attempt=attempt, changed_ns=self._clock.epoch_ns(),
+            paused=job.paused and not state.finished,
+            seconds_left=None if state.finished else job.seconds_left))
         if state.finished:
             await self._forget_old()
         return job
 
-    def progress(self, job_id: int, done_bytes: int, total_bytes: int) -> None:
+    def progress(self, job_id: int, done_bytes: int, total_bytes: int,
+                 seconds_left: float | None = None) -> None:
         """How far a job is; kept in memory only. Nothing for a job that is finished."""
+        self._show(job_id, done_bytes=done_bytes, total_bytes=total_bytes,
+                   seconds_left=seconds_left)
+
+    def expect(self, job_id: int, prediction: Prediction | None, frees_bytes: int) -> None:
+        """What a job will come to; kept in memory only."""
+        self._show(job_id, prediction=prediction, frees_bytes=frees_bytes)
+
+    def _show(self, job_id: int, **shown: Any) -> None:
         job = self._jobs.get(job_id)
         if job is None or job.state.finished:
             return
-        job = dataclasses.replace(job, done_bytes=done_bytes, total_bytes=total_bytes)
-        self._jobs[job_id] = job
-        for watcher in self._watchers:
-            watcher(job)
+        changed = dataclasses.replace(job, **shown)
+        if changed != job:
+            self._jobs[job_id] = changed
+            for watcher in self._watchers:
+                watcher(changed)
+
+    async def remember(self, sample: Sample) -> None:
+        """Note what an export came to; the oldest are forgotten."""
+        self._samples = [*self._samples, sample][-SAMPLES:]
+        await self._write([], samples=[sample])
+
+    async def set_paused(self, job_id: int, paused: bool) -> Job:
+        """Note that the operator pauses a job, or lets it go on. StateError once it is committing
+        or finished."""
+        job = self.job(job_id)
+        if job.state.finished or job.state in _TOO_LATE:
+            raise StateError(f"job {job_id} is {job.state.value}; it can no longer be paused")
+        if job.paused is paused:
+            return job
+        return await self._put(dataclasses.replace(job, paused=paused))
 
     async def retry(self, job_id: int) -> Job:
         """Queue a failed or cancelled job again, its attempts counted anew."""
@@ -162,7 +189,7 @@ class JobQueue:
     async def cancel(self, job_id: int) -> Job:
         """Cancel a job; a running one stops at its next slice. StateError once it is committing."""
         job = self.job(job_id)
-        if job.state in (JobState.COMMITTING, JobState.DELETING_SOURCE):
+        if job.state in _TOO_LATE:
             raise StateError(f"job {job_id} is {job.state.value}; it is too late to cancel it")
         if job.state.finished:
             raise StateError(f"job {job_id} is {job.state.value} already")
@@ -184,95 +211,16 @@ class JobQueue:
                 del self._jobs[job.id]
             await self._write([], [job.id for job in finished])
 
-    async def _write(self, jobs: Iterable[Job], forgotten: Iterable[int] = ()) -> None:
-        rows = [_row(job) for job in jobs]
-        gone = [(job_id,) for job_id in forgotten]
-        trouble = await self._worker.run(lambda _stop: self._save(rows, gone))
+    async def _write(self, jobs: Iterable[Job], forgotten: Iterable[int] = (),
+                     samples: Iterable[Sample] = ()) -> None:
+        rows, gone, new = list(jobs), list(forgotten), list(samples)
+        trouble = await self._worker.run(lambda _stop: self._rows.save(rows, gone, new))
         if trouble and self._rows_work:
             self._on_event(f"jobs cannot be saved in {self.path}: {trouble}; they go on, and are "
                            "forgotten at a restart; make room or check the disk", "error")
         self._rows_work = not trouble
 
-    # -- in thread db ----------------------------------------------------------------------------
-
-    def _load(self) -> tuple[list[Job], str]:
-        """The rows, and what was wrong with the file, "" for nothing."""
-        try:
-            return self._read_rows(), ""
-        except sqlite3.OperationalError as error:  # locked, read-only, disk full: not its fault
-            self._disconnect()
-            return [], f"{self.path} cannot be opened ({error}): jobs are kept in memory only"
-        except (sqlite3.DatabaseError, ValueError) as error:
-            self._disconnect()
-            trouble = f"{self.path} cannot be read ({error})"
-        try:
-            aside = self._put_aside()
-            return self._read_rows(), f"{trouble}: put aside as {aside.name}, jobs begin anew"
-        except (sqlite3.Error, OSError, FieldrecError, ValueError) as error:
-            self._disconnect()
-            return [], f"{trouble}, nor replaced ({error}): jobs are kept in memory only"
-
-    def _read_rows(self) -> list[Job]:
-        with contextlib.suppress(OSError, FieldrecError):
-            durable.make_directories(self.path.parent)
-        self._connection = sqlite3.connect(self.path, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        version, = self._connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, SCHEMA_VERSION):
-            raise ValueError(f"its version is {version}, not {SCHEMA_VERSION}")
-        sound, = self._connection.execute("PRAGMA quick_check(1)").fetchone()
-        if sound != "ok":
-            raise ValueError(str(sound))
-        with self._connection:
-            self._connection.execute(_SCHEMA)
-            self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        rows = self._connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM jobs")
-        return [_job(row) for row in rows]
-
-    def _put_aside(self) -> Path:
-        aside = self.path.with_name(self.path.name + ".bad")
-        durable.rename(self.path, aside)
-        for ending in ("-wal", "-shm"):
-            durable.unlink(self.path.with_name(self.path.name + ending), missing_ok=True)
-        return aside
-
-    def _save(self, rows: list[tuple[object, ...]], gone: list[tuple[int]]) -> str:
-        """Write rows; what went wrong, "" for nothing."""
-        if self._connection is None:
-            return "the file could not be opened"
-        marks = ", ".join("?" * len(_COLUMNS))
-        try:
-            with self._connection:
-                self._connection.executemany(
-                    f"INSERT OR REPLACE INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", rows)
-                self._connection.executemany("DELETE FROM jobs WHERE id = ?", gone)
-        except sqlite3.Error as error:
-            return str(error)
-        return ""
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
-            self._connection = None
-
 
 def _request(job: Job) -> tuple[object, ...]:
     """What makes two jobs the same."""
     return (job.kind, job.item_uuid, job.destination, job.preset, job.delete_source)
-
-
-def _row(job: Job) -> tuple[object, ...]:
-    values = {field: getattr(job, field) for field in _COLUMNS}
-    values.update(kind=job.kind.value, state=job.state.value)
-    return tuple(values.values())
-
-
-def _job(row: tuple[object, ...]) -> Job:
-    """A job from its row; ValueError for a kind or state that is not known."""
-    values: dict[str, object] = dict(zip(_COLUMNS, row, strict=True))
-    values.update(kind=JobKind(values["kind"]), state=JobState(values["state"]),
-                  delete_source=bool(values["delete_source"]),
-                  allow_battery=bool(values["allow_battery"]), done_bytes=0)
-    return Job(**values)  # type: ignore[arg-type]

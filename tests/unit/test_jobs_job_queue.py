@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from fieldrec.core.errors import NotFoundError, StateError
-from fieldrec.core.model import Job, JobKind, JobState
-from fieldrec.jobs import job_queue
+from fieldrec.core.model import Job, JobKind, JobState, Prediction
+from fieldrec.jobs import job_queue, job_rows
+from fieldrec.jobs.history import Sample
 from fieldrec.jobs.job_queue import JobQueue
 
 pytestmark = pytest.mark.asyncio
@@ -185,3 +186,52 @@ async def test_without_a_file_jobs_are_kept_in_memory(tmp_path: Path) -> None:
         assert queue.job(job.id).state is JobState.RUNNING
     assert [("memory only" in text, "cannot be saved" in text) for text in events] == [
         (True, False), (False, True)]
+
+
+async def test_what_exports_came_to_is_kept_and_bounded(
+        path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_rows, "SAMPLES", 3)
+    made = [Sample("C1", "High", 4, 3, float(number), 0.1, 0.2, 0.3) for number in range(5)]
+    async with opened(path) as queue:
+        for sample in made:
+            await queue.remember(sample)
+    async with opened(path) as queue:
+        assert queue.samples == tuple(made[2:])
+
+
+async def test_a_pause_is_kept_over_a_restart_and_ends_with_the_job(path: Path) -> None:
+    async with opened(path) as queue:
+        job = await add(queue)
+        assert (await queue.set_paused(job.id, True)).paused
+    async with opened(path) as queue:
+        assert queue.job(job.id).paused
+        await queue.cancel(job.id)
+        assert not queue.job(job.id).paused
+        with pytest.raises(StateError, match="can no longer be paused"):
+            await queue.set_paused(job.id, True)
+
+
+async def test_rows_of_the_version_before_are_taken_over(path: Path) -> None:
+    async with opened(path) as queue:
+        job = await add(queue)
+    with closing(sqlite3.connect(path)) as rows, rows:
+        rows.execute("ALTER TABLE jobs DROP COLUMN paused")
+        rows.execute("DROP TABLE exports")
+        rows.execute("PRAGMA user_version=1")
+    async with opened(path) as queue:
+        assert [kept.item for kept in queue.jobs()] == [job.item]
+        await queue.set_paused(job.id, True)
+    assert not path.with_name("jobs.sqlite.bad").exists()
+
+
+async def test_what_a_job_will_come_to_is_shown(path: Path) -> None:
+    told: list[Job] = []
+    async with opened(path, on_change=told.append) as queue:
+        job = await add(queue)
+        prediction = Prediction(5, 4, 6, 1.0, 2)
+        queue.expect(job.id, prediction, 100)
+        queue.expect(job.id, prediction, 100)  # nothing new
+        queue.progress(job.id, 1, 2, 30.0)
+        assert len(told) == 3
+        assert (told[1].prediction, told[1].frees_bytes) == (prediction, 100)
+        assert told[2].seconds_left == 30.0
