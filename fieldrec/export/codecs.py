@@ -1,7 +1,7 @@
 """The codecs that presets can ask for, one row each: encoders, their options, what holds them.
 
-Pure values, no I/O; the encoder's own names are nowhere else. Options that an encoder does not know
-are errors where the stream is opened (encoding.py), so a row with a mistake in it cannot be used.
+Pure values, no I/O; the encoders' own names are nowhere else. Options that an encoder does not know
+are errors where it is opened (opening.py), so a row with a mistake in it cannot be used.
 """
 
 from __future__ import annotations
@@ -14,12 +14,34 @@ from dataclasses import dataclass
 class Quality:
     """What a preset asks of its encoder."""
 
-    crf: int
+    crf: int | None
     """Constant quality: lower is better and larger; the scale is the codec's own."""
     speed: str
     """The encoder's speed preset."""
     group: int
     """Frames from key frame to key frame."""
+    bits_per_s: int | None = None
+    """Mean bitrate, where that is asked for instead of a quality."""
+    usual_bits_per_s: int = 1_000_000
+    """What this quality costs at most scenes: for encoders that know bitrates only."""
+    threads: int = 0
+    """0: as many as the encoder wants."""
+    in_order: bool = False
+    """Whether frames must be stored in the order they are shown in: no B-frames."""
+
+
+Options = Callable[[Quality], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """An encoder that only some machines have."""
+
+    encoder: str
+    """libavcodec's name."""
+    options: Options
+    pixel_format: str = "nv12"
+    """What it takes; pictures are made so by exact reordering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +54,102 @@ class Codec:
     """For people and for the sidecar."""
     encoder: str
     """libavcodec's software encoder, in the PyAV wheel."""
-    options: Callable[[Quality], Mapping[str, str]]
+    options: Options
     containers: tuple[str, ...]
     """File name extensions of what can hold it, the usual one first."""
-    crf_range: tuple[int, int] = (0, 0)
+    crf_range: tuple[int, int] | None = None
+    """Best and worst; None: it is lossless, and neither quality nor bitrate can be asked for."""
     speeds: tuple[str, ...] = ()
-    """Slowest last."""
+    """Slowest last; the first one is never a default."""
+    usual_speed: str = ""
+    """Of own presets that name none: that of the row in presets.py."""
+    pixel_formats: tuple[str, ...] = ("yuv420p",)
     tag: str = ""
     """Code in mp4, where libavformat's choice is not what players take."""
+    hardware: tuple[Hardware, ...] = ()
+    """In the order in which `encoder: auto` tries them."""
+    wants_realtime: bool = False
+    """Whether its threads take real-time priority wherever they may."""
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether every bit of every pixel comes back."""
+        return self.crf_range is None
+
+
+def _rate(quality: Quality) -> dict[str, str]:
+    """Quality or bitrate, as most encoders name them."""
+    if quality.bits_per_s is not None:
+        return {"b": str(quality.bits_per_s)}
+    return {} if quality.crf is None else {"crf": str(quality.crf)}
 
 
 def _x264(quality: Quality) -> Mapping[str, str]:
-    return {"preset": quality.speed, "profile": "high", "g": str(quality.group),
-            "crf": str(quality.crf)}
+    order = {"bf": "0"} if quality.in_order else {}
+    return {"preset": quality.speed, "profile": "high", "g": str(quality.group), **order,
+            **_rate(quality)}
 
 
 def _x265(quality: Quality) -> Mapping[str, str]:
-    return {"preset": quality.speed, "g": str(quality.group), "crf": str(quality.crf),
-            "x265-params": "log-level=error:open-gop=0"}
+    pools = f":pools={quality.threads}" if quality.threads else ""
+    return {"preset": quality.speed, "g": str(quality.group), **_rate(quality),
+            "x265-params": f"log-level=error:open-gop=0{pools}"}
 
 
 def _vp9(quality: Quality) -> Mapping[str, str]:
     return {"deadline": "good", "cpu-used": quality.speed, "row-mt": "1", "g": str(quality.group),
-            "tile-columns": "1", "b": "0", "crf": str(quality.crf)}
+            "tile-columns": "1", "b": "0", **_rate(quality)}
 
 
+def _svt_av1(quality: Quality) -> Mapping[str, str]:
+    level = {"svtav1-params": f"lp={min(quality.threads, 6)}"} if quality.threads else {}
+    return {"preset": quality.speed, "g": str(quality.group), **level, **_rate(quality)}
+
+
+def _ffv1(quality: Quality) -> Mapping[str, str]:
+    slices = next((count for count in _FFV1_SLICES if count >= quality.threads), _FFV1_SLICES[-1])
+    return {"level": "3", "g": "1", "slices": str(slices), "slicecrc": "1"}
+
+
+def _nvenc(quality: Quality) -> Mapping[str, str]:
+    rate = {"rc": "vbr", "b": str(quality.bits_per_s)} if quality.bits_per_s is not None else {
+        "rc": "vbr", "cq": str(quality.crf), "b": "0"}
+    return {"preset": "p5", "g": str(quality.group), **rate, **_bf(quality)}
+
+
+def _qsv(quality: Quality) -> Mapping[str, str]:
+    rate = {"b": str(quality.bits_per_s)} if quality.bits_per_s is not None else {
+        "global_quality": str(quality.crf)}
+    return {"preset": "medium", "g": str(quality.group), **rate, **_bf(quality)}
+
+
+def _v4l2m2m(quality: Quality) -> Mapping[str, str]:
+    return {"g": str(quality.group), "b": str(quality.bits_per_s or quality.usual_bits_per_s)}
+
+
+def _bf(quality: Quality) -> dict[str, str]:
+    return {"bf": "0"} if quality.in_order else {}
+
+
+_FFV1_SLICES = (4, 6, 9, 12, 16, 20, 24, 30)
+"""Numbers of slices that the encoder takes. Each is a thread's work and has a checksum; more of
+them compress a little less."""
 _X26 = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower",
         "veryslow")
 
 CODECS: Mapping[str, Codec] = {row.name: row for row in (
-    Codec("h264", "H.264 High", "libx264", _x264, (".mp4", ".mkv"), (0, 51), _X26),
-    Codec("hevc", "HEVC Main", "libx265", _x265, (".mp4", ".mkv"), (0, 51), _X26, tag="hvc1"),
+    Codec("h264", "H.264 High", "libx264", _x264, (".mp4", ".mkv", ".avi"), (0, 51), _X26,
+          "veryfast", hardware=(Hardware("h264_nvenc", _nvenc), Hardware("h264_qsv", _qsv),
+                                Hardware("h264_v4l2m2m", _v4l2m2m, "yuv420p"))),
+    Codec("hevc", "HEVC Main", "libx265", _x265, (".mp4", ".mkv"), (0, 51), _X26, "superfast",
+          tag="hvc1", hardware=(Hardware("hevc_nvenc", _nvenc), Hardware("hevc_qsv", _qsv),
+                                Hardware("hevc_v4l2m2m", _v4l2m2m, "yuv420p"))),
     Codec("vp9", "VP9", "libvpx-vp9", _vp9, (".mp4", ".mkv"), (0, 63),
-          ("8", "7", "6", "5", "4", "3", "2", "1", "0")),
+          ("8", "7", "6", "5", "4", "3", "2", "1", "0"), "5",
+          hardware=(Hardware("vp9_qsv", _qsv),)),
+    Codec("av1", "AV1 Main", "libsvtav1", _svt_av1, (".mp4", ".mkv"), (1, 63),
+          ("9", "8", "7", "6", "5", "4", "3", "2", "1", "0"), "8",
+          hardware=(Hardware("av1_nvenc", _nvenc), Hardware("av1_qsv", _qsv)),
+          wants_realtime=True),
+    Codec("ffv1", "FFV1 level 3", "ffv1", _ffv1, (".mkv", ".avi"), pixel_formats=("native",)),
 )}

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from fieldrec.core.errors import UsageError
+from fieldrec.export.codecs import CODECS
+from fieldrec.export.presets import NATIVE_RATE, TRUE_TIMES, Preset
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,10 @@ class Container:
     """(bytes, what takes their place) in the head of the finished file."""
     index_in_front: bool = False
     """Whether room for the index is reserved at the front of the file."""
+    is_evenly_spaced: bool = False
+    """Whether it can only say how many frames a second there are: a tick for each of them."""
+    in_order: bool = False
+    """Whether it has no word for the time a frame is shown apart from its place in the file."""
 
 
 MP4 = Container(".mp4", "mp4", 90_000, 2**31 - 1, {"movie_timescale": "90000"},
@@ -39,4 +48,32 @@ MKV = Container(
 for milliseconds, and the TimestampScale in the head (1,000,000 ns) is then put right (10,000 ns).
 Within a cluster 16 bits say the time: a third of a second."""
 
-CONTAINERS = (MP4, MKV)
+AVI = Container(".avi", "avi", 1, 1, is_evenly_spaced=True, in_order=True)
+"""A frame has no time in it, just a place: the n-th is shown n periods after the first. Its ticks
+are of the rate that it gets (:func:`container_for`). Grows beyond 2 GB as OpenDML."""
+
+CONTAINERS = (MP4, MKV, AVI)
+
+
+def container_for(preset: Preset, extension: str, nominal_hz: float) -> Container:
+    """What holds a movie of that preset under that extension, for a camera's nominal rate.
+
+    UsageError, saying what would do, where it cannot hold the codec or keep the times.
+    """
+    codec = CODECS[preset.codec]
+    found = next((row for row in CONTAINERS if row.extension == extension.lower()), None)
+    if found is None or found.extension not in codec.containers:
+        raise UsageError(f"preset {preset.name}: {codec.title} cannot be put into a "
+                         f"{extension or 'file without extension'}: use "
+                         f"{' or '.join(codec.containers)}")
+    if not found.is_evenly_spaced:
+        return found
+    if preset.rate == TRUE_TIMES:
+        others = " or ".join(one for one in codec.containers if one != found.extension)
+        raise UsageError(f"preset {preset.name}: {found.extension} cannot say when a frame was "
+                         f"taken: use {others}, or a constant rate (rate: native, or in Hz)")
+    hz = nominal_hz if preset.rate == NATIVE_RATE else float(preset.rate)
+    if hz < 1 or hz != round(hz):
+        raise UsageError(f"preset {preset.name}: {found.extension} takes whole frames per second, "
+                         f"not {hz:g}: set `rate` to a whole number of Hz")
+    return dataclasses.replace(found, ticks_per_second=round(hz), longest_gap_ticks=1)

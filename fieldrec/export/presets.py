@@ -116,6 +116,8 @@ class Preset:
 
 
 PRESETS = (
+    Preset("Lossless", ("raw", "ll", "h264-ll", "ffv1"), codec="ffv1", container=".mkv", speed="",
+           keyframe_s=0.0, pixel_format=AS_RAW, lossless=True, typical_bits_per_pixel=4.0),
     Preset("High", ("hq", "h264-hq", "h264", "libx264"), crf=18, floor_db=24.0, block_bound=18.0,
            typical_bits_per_pixel=0.03),
     Preset("Medium", ("mq", "h264-mq"), crf=23, floor_db=20.0, block_bound=24.0,
@@ -125,6 +127,8 @@ PRESETS = (
     Preset("HEVC", ("h265", "libx265"), codec="hevc", crf=20, speed="superfast", floor_db=24.0,
            block_bound=18.0, typical_bits_per_pixel=0.02),
     Preset("VP9", ("libvpx-vp9",), codec="vp9", crf=24, speed="5", floor_db=24.0,
+           block_bound=24.0, typical_bits_per_pixel=0.02),
+    Preset("AV1", ("libsvtav1", "svt-av1"), codec="av1", crf=25, speed="8", floor_db=24.0,
            block_bound=24.0, typical_bits_per_pixel=0.02),
 )
 

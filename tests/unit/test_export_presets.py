@@ -14,7 +14,8 @@ from fieldrec.export.presets import PRESETS, Geometry, Preset, export_name, pres
 
 @pytest.mark.parametrize(("given", "name"), [
     ("High", "High"), ("high", "High"), ("HQ", "High"), ("h264", "High"), ("libx264", "High"),
-    (" Medium ", "Medium"), ("mq", "Medium"), ("LOW", "Low"), ("lq", "Low"),
+    (" Medium ", "Medium"), ("mq", "Medium"), ("LOW", "Low"), ("lq", "Low"), ("raw", "Lossless"),
+    ("ll", "Lossless"), ("ffv1", "Lossless"), ("h264-hq", "High"), ("libx265", "HEVC"),
 ])
 def test_presets_are_found_by_any_case_and_alias(given: str, name: str) -> None:
     assert preset(given).name == name
@@ -24,22 +25,27 @@ def test_unknown_preset_lists_the_valid_ones_and_the_near_one() -> None:
     with pytest.raises(UsageError) as caught:
         preset("hihg")
     assert str(caught.value) == (
-        "unknown preset 'hihg': the presets are High, Medium, Low, HEVC, VP9; "
+        "unknown preset 'hihg': the presets are Lossless, High, Medium, Low, HEVC, VP9, AV1; "
         "did you mean High?")
-    with pytest.raises(UsageError, match=r"the presets are High, Medium, Low, HEVC, VP9$"):
-        preset("raw")
+    with pytest.raises(UsageError, match=r"the presets are .*, HEVC, VP9, AV1$"):
+        preset("prores")
 
 
 def test_rows_are_what_was_promised() -> None:
-    assert [(row.name, row.codec, row.crf) for row in PRESETS] == [
-        ("High", "h264", 18), ("Medium", "h264", 23), ("Low", "h264", 28), ("HEVC", "hevc", 20),
-        ("VP9", "vp9", 24)]
+    assert [(row.name, row.codec, row.container, row.crf) for row in PRESETS] == [
+        ("Lossless", "ffv1", ".mkv", None), ("High", "h264", ".mp4", 18),
+        ("Medium", "h264", ".mp4", 23), ("Low", "h264", ".mp4", 28), ("HEVC", "hevc", ".mp4", 20),
+        ("VP9", "vp9", ".mp4", 24), ("AV1", "av1", ".mp4", 25)]
     for row in PRESETS:
         codec = CODECS[row.codec]
-        assert row.crf is not None
-        assert codec.crf_range[0] <= row.crf <= codec.crf_range[1]
-        assert row.speed in codec.speeds
-    assert all(row.floor_db > 0 and row.block_bound > 0 for row in PRESETS)
+        assert codec.containers[0] == row.container
+        assert row.pixel_format in codec.pixel_formats
+        assert row.lossless == codec.is_lossless == (row.crf is None)
+        if codec.crf_range is not None and row.crf is not None:
+            assert codec.crf_range[0] <= row.crf <= codec.crf_range[1]
+            assert row.speed in codec.speeds
+            assert row.floor_db > 0
+            assert row.block_bound > 0
 
 
 def test_export_name() -> None:
@@ -53,7 +59,7 @@ def test_own_presets_are_found_beside_the_built_in_ones() -> None:
     own = {"Field": Preset("Field", crf=20)}
     assert preset("field", own) is own["Field"]
     assert preset("hq", own).name == "High"
-    with pytest.raises(UsageError, match=r"VP9, Field; did you mean Field\?$"):
+    with pytest.raises(UsageError, match=r"AV1, Field; did you mean Field\?$"):
         preset("fjeld", own)
 
 
