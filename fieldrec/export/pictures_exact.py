@@ -12,19 +12,14 @@ from typing import Any
 
 import av
 import cv2
-import numpy as np
 from numpy.typing import NDArray
 
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.model import FrameSpec
-from fieldrec.export.pictures import Colours
+from fieldrec.export.colours import GREY, RGB
+from fieldrec.export.pictures import plane
 
 Pixels = NDArray[Any]
-
-GREY = Colours("grey", 0.0, 0.0, 2, 2, 2, 2, full_range=True)
-"""No colours: no matrix, primaries or transfer to be told."""
-RGB = Colours("rgb", 0.0, 0.0, 2, 0, 1, 13, full_range=True)
-"""Not YCbCr at all (H.273 matrix 0), with the primaries and transfer of sRGB."""
 
 _GREY_FORMATS = {8: "gray", 10: "gray10le", 12: "gray12le", 16: "gray16le"}
 _PATTERNS = {"RG": "RG/GB", "GR": "GR/BG", "BG": "BG/GR", "GB": "GB/RG"}
@@ -68,7 +63,7 @@ class ExactPictures:
         JobRefused for a value of more bits than the pixel format says.
         """
         picture = av.VideoFrame(self.width, self.height, self.pixel_format)
-        values = self._all(picture)
+        values = plane(picture, 0)
         if self.is_mono:
             self._refuse_deeper(pixels)
             values[:] = pixels.reshape(self.height, self.width)
@@ -78,24 +73,15 @@ class ExactPictures:
         return picture
 
     def decoded(self, picture: av.VideoFrame) -> Pixels:
-        """The pixels of a decoded picture as the raw frame has them; borrowed from it."""
-        values = self._all(picture)
+        """The pixels of a decoded picture as the raw frame has them; may be borrowed from it."""
+        values = plane(picture, 0)
         if self.is_mono:
             return values
-        return values[..., 2::-1] if self.spec.pixel_format == "RGB8" else values[..., :3]
+        code = cv2.COLOR_BGRA2RGB if self.spec.pixel_format == "RGB8" else cv2.COLOR_BGRA2BGR
+        return cv2.cvtColor(values, code)
 
     def _refuse_deeper(self, pixels: Pixels) -> None:
         if self.bits in (10, 12) and int(pixels.max()) >> self.bits:
             raise JobRefused(f"a frame has the value {int(pixels.max())}, more than the "
                              f"{self.bits} bits of {self.spec.pixel_format}: export it with "
                              "another preset, or keep the raw")
-
-    def _all(self, picture: av.VideoFrame) -> Pixels:
-        """(h, w) or (h, w, 4) over the picture's memory."""
-        memory = picture.planes[0]
-        depth = 1 if self.bits == 8 else 2
-        rows = np.frombuffer(memoryview(memory), np.uint8).reshape(-1, memory.line_size)
-        values = rows[: self.height, : self.width * (depth if self.is_mono else 4)]
-        if not self.is_mono:
-            return values.reshape(self.height, self.width, 4)
-        return values.view(np.uint8 if self.bits == 8 else np.uint16)

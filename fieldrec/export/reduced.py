@@ -1,6 +1,6 @@
 """Frames of any store as 8-bit grey or BGR, by rules that can be told: what a movie is made from.
 
-Blocking, one thread. What :class:`Pictures` knows already is left as it is; mosaics and packed
+Blocking, one thread. What :class:`LossyPictures` knows already is left as it is; mosaics and packed
 colours are decoded, depths that nobody told are looked up in the frames themselves.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fieldrec.core.errors import JobRefused, StoreDamaged
 from fieldrec.core.model import FrameSpec
-from fieldrec.export.pictures import Pictures
+from fieldrec.export.pictures_lossy import LossyPictures
 from fieldrec.store import encodings
 from fieldrec.store.metadata import StoreMetadata
 from fieldrec.store.spec import stored_dtype
@@ -32,7 +32,7 @@ class Reduction:
     """How each frame becomes what the movie is made from."""
 
     spec: FrameSpec
-    """Of the results: a pixel format that :class:`Pictures` knows."""
+    """Of the results: a pixel format that :class:`LossyPictures` knows."""
     apply: Callable[[Pixels], Pixels]
     """May return its argument. StoreDamaged for a frame unlike the others."""
     rules: dict[str, str]
@@ -71,7 +71,7 @@ def reduction(metadata: StoreMetadata, spec: FrameSpec, told_format: str,
 
 def _pictures_know(spec: FrameSpec) -> bool:
     try:
-        Pictures(spec)
+        LossyPictures(spec)
     except JobRefused:
         return False
     return True

@@ -33,7 +33,7 @@ from fieldrec.export.part import (
     part_path,
     removed_on_failure,
 )
-from fieldrec.export.pictures import Pictures, Pixels
+from fieldrec.export.pictures import Pictures, Pixels, pictures_for
 from fieldrec.export.prefetch import prefetched
 from fieldrec.export.presets import Preset, export_name
 from fieldrec.export.timing import TICKS_PER_SECOND, Ticks, ticks
@@ -80,7 +80,7 @@ class _Work:
             raise StoreDamaged(f"an export would lack frames: {store.problems[0]}")
 
     def run(self) -> Export:
-        pictures = Pictures(self.store.spec)
+        pictures = pictures_for(self.store.spec, self.preset)
         pts, moved = ticks(self.store.times_ns)
         with errors_in_one_line(self.part):
             done = sidecar.committed(self.target, self.store.uuid, self.preset.name,

@@ -40,7 +40,7 @@ from fieldrec.export.part import (
     part_path,
     removed_on_failure,
 )
-from fieldrec.export.pictures import Pictures, Pixels
+from fieldrec.export.pictures import Pictures, Pixels, pictures_for
 from fieldrec.export.prefetch import prefetched
 from fieldrec.export.presets import PRESETS, Preset, export_name
 from fieldrec.export.reduced import Reduction, reduction
@@ -123,7 +123,7 @@ class _Work:
 
     def run(self) -> Transcoded:
         self.reduction = self._reduction()
-        pictures = Pictures(self.reduction.spec)
+        pictures = pictures_for(self.reduction.spec, self.preset)
         self._refuse_if_full()
         with removed_on_failure(self.part):
             digest = self._encode(pictures)

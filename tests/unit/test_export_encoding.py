@@ -18,7 +18,7 @@ from fieldrec.core import durable
 from fieldrec.core.errors import StoreFull
 from fieldrec.core.model import FrameSpec
 from fieldrec.export.encoding import MovieFormat, PartFile, encode
-from fieldrec.export.pictures import Pictures
+from fieldrec.export.pictures import pictures_for
 from fieldrec.export.presets import PRESETS, Preset, preset
 from fieldrec.export.stopped import ExportStopped
 from fieldrec.export.timing import Ticks, ticks
@@ -33,7 +33,7 @@ needs_ffprobe = pytest.mark.skipif(shutil.which("ffprobe") is None,
 def make(path: Path, frames: Sequence[Pixels], spec: FrameSpec, pts: Ticks, *,
          row: Preset = HIGH, stop: threading.Event | None = None) -> list[int]:
     """Encode; returns the indexes that were reported."""
-    pictures = Pictures(spec)
+    pictures = pictures_for(spec, row)
     reported: list[int] = []
     descriptor = durable.create(path)
     try:

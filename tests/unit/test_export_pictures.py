@@ -7,7 +7,9 @@ import pytest
 
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.model import FrameSpec
-from fieldrec.export.pictures import GRID, Pictures, on_grid, plane
+from fieldrec.export.looks import GRID, LossyLooks, on_grid
+from fieldrec.export.pictures import plane
+from fieldrec.export.pictures_lossy import LossyPictures
 
 BARS_BGR = [(255, 255, 255), (0, 255, 255), (255, 255, 0), (0, 255, 0), (255, 0, 255), (0, 0, 255),
             (255, 0, 0), (0, 0, 0), (128, 128, 128), (30, 60, 200)]
@@ -22,7 +24,7 @@ def spec_of(pixel_format: str, *shape: int, dtype: str = "uint8") -> FrameSpec:
 @pytest.mark.parametrize("pixel_format", ["BGR8", "RGB8"])
 def test_colour_bars_have_the_values_of_the_standard(pixel_format: str, lines: int, name: str,
                                                     red: float, blue: float) -> None:
-    pictures = Pictures(spec_of(pixel_format, lines, 32 * len(BARS_BGR), 3))
+    pictures = LossyPictures(spec_of(pixel_format, lines, 32 * len(BARS_BGR), 3))
     bars = np.repeat(np.array([BARS_BGR], np.uint8), 32, axis=1).repeat(lines, axis=0)
     given = bars if pixel_format == "BGR8" else bars[..., ::-1]
     picture = pictures.convert(np.ascontiguousarray(given))
@@ -39,7 +41,7 @@ def test_colour_bars_have_the_values_of_the_standard(pixel_format: str, lines: i
 
 def test_mono_follows_the_stated_rule() -> None:
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    picture = Pictures(spec_of("MONO8", 16, 16)).convert(ramp)
+    picture = LossyPictures(spec_of("MONO8", 16, 16)).convert(ramp)
     assert plane(picture, 0).ravel().tolist() == [round(16 + v * 219 / 255) for v in range(256)]
     assert (plane(picture, 1) == 128).all()
     assert (plane(picture, 2) == 128).all()
@@ -47,7 +49,7 @@ def test_mono_follows_the_stated_rule() -> None:
 
 @pytest.mark.parametrize(("pixel_format", "shift"), [("MONO10", 2), ("MONO12", 4), ("MONO16", 8)])
 def test_deep_mono_is_shifted_and_says_so(pixel_format: str, shift: int) -> None:
-    pictures = Pictures(spec_of(pixel_format, 16, 16, dtype="uint16"))
+    pictures = LossyPictures(spec_of(pixel_format, 16, 16, dtype="uint16"))
     deep = (np.arange(256, dtype=np.uint16) << shift).reshape(16, 16)
     luma = plane(pictures.convert(deep), 0)
     assert luma.ravel().tolist() == [round(16 + v * 219 / 255) for v in range(256)]
@@ -56,7 +58,7 @@ def test_deep_mono_is_shifted_and_says_so(pixel_format: str, shift: int) -> None
 
 @pytest.mark.parametrize("channels", [(), (3,)])
 def test_odd_sizes_are_padded_with_their_edge(channels: tuple[int, ...]) -> None:
-    pictures = Pictures(spec_of("BGR8" if channels else "MONO8", 47, 63, *channels))
+    pictures = LossyPictures(spec_of("BGR8" if channels else "MONO8", 47, 63, *channels))
     pixels = np.random.default_rng(0).integers(0, 256, (47, 63, *channels)).astype(np.uint8)
     luma = plane(pictures.convert(pixels), 0)
     assert luma.shape == (48, 64)
@@ -70,7 +72,7 @@ def test_odd_sizes_are_padded_with_their_edge(channels: tuple[int, ...]) -> None
 def test_bayer_is_demosaiced(bits: int, dtype: str) -> None:
     mosaic = np.zeros((32, 32), dtype)
     mosaic[0::2, 0::2] = 200 << (bits - 8)  # red alone, in the pattern RG/GB
-    pictures = Pictures(spec_of(f"BAYER_RG{bits}", 32, 32, dtype=dtype))
+    pictures = LossyPictures(spec_of(f"BAYER_RG{bits}", 32, 32, dtype=dtype))
     picture = pictures.convert(mosaic)
     assert ("v >>" in pictures.rules()["demosaic"]) == (bits > 8)
     luma = 0.299 * 200 / 255
@@ -83,14 +85,14 @@ def test_bayer_is_demosaiced(bits: int, dtype: str) -> None:
     ("RGB8", (41, 57, 3), "uint8"), ("BAYER_GB8", (40, 56), "uint8")])
 def test_expected_luma_agrees_with_the_picture(pixel_format: str, shape: tuple[int, ...],
                                                dtype: str) -> None:
-    pictures = Pictures(spec_of(pixel_format, *shape, dtype=dtype))
+    pictures = LossyPictures(spec_of(pixel_format, *shape, dtype=dtype))
     top = 2 ** (8 * np.dtype(dtype).itemsize)
     pixels = np.random.default_rng(0).integers(0, top, shape).astype(dtype)
     picture = pictures.convert(pixels)
-    luma = pictures.decoded_luma(picture)
+    looks = LossyLooks(pictures)
     for index in range(GRID * GRID + 1):
-        grid = pictures.grid(pixels, index)
-        assert np.abs(grid - on_grid(luma, index)).max() <= 1.0
+        grid = looks.of_raw(pixels, index, in_full=False).grid
+        assert np.abs(grid - looks.grid(picture, index)).max() <= 1.0
 
 
 @pytest.mark.parametrize(("pixel_format", "shape", "dtype"), [
@@ -98,14 +100,17 @@ def test_expected_luma_agrees_with_the_picture(pixel_format: str, shape: tuple[i
     ("RGB8", (41, 57, 3), "uint8"), ("BAYER_GB8", (45, 58), "uint8"), ("MONO8", (1, 3), "uint8")])
 def test_expected_blocks_agree_with_the_picture(pixel_format: str, shape: tuple[int, ...],
                                                 dtype: str) -> None:
-    pictures = Pictures(spec_of(pixel_format, *shape, dtype=dtype))
+    pictures = LossyPictures(spec_of(pixel_format, *shape, dtype=dtype))
     top = 2 ** (8 * np.dtype(dtype).itemsize) - 1
     ramp = np.linspace(0, top, int(np.prod(shape[:2]))).reshape(shape[:2])
     pixels = np.dstack([ramp, ramp[::-1], ramp[:, ::-1]]) if len(shape) == 3 else ramp
     pixels = np.ascontiguousarray(pixels.astype(dtype))
-    blocks = pictures.decoded_blocks(pictures.convert(pixels))
-    assert blocks.shape == pictures.blocks(pixels).shape
-    assert np.abs(pictures.blocks(pixels) - blocks).max() <= 2.0
+    looks = LossyLooks(pictures)
+    shown, told = looks.blocks(pictures.convert(pixels)), looks.of_raw(pixels, 0, in_full=True)
+    assert shown.shape == told.blocks.shape
+    assert np.abs(told.blocks - shown).max() <= 2.0
+    assert told.luma is not None
+    assert np.abs(told.luma - looks.luma(pictures.convert(pixels))).max() <= 1.0
 
 
 def test_grid_visits_every_pixel() -> None:
@@ -117,13 +122,13 @@ def test_grid_visits_every_pixel() -> None:
 
 def test_convert_copies() -> None:
     pixels = np.full((16, 16), 100, np.uint8)
-    picture = Pictures(spec_of("MONO8", 16, 16)).convert(pixels)
+    picture = LossyPictures(spec_of("MONO8", 16, 16)).convert(pixels)
     pixels[:] = 0
     assert (plane(picture, 0) == 102).all()
 
 
 def test_unknown_format_and_wrong_shape_are_refused() -> None:
     with pytest.raises(JobRefused, match="'BGR16': the known ones are MONO8"):
-        Pictures(spec_of("BGR16", 16, 16, 3, dtype="uint16"))
+        LossyPictures(spec_of("BGR16", 16, 16, 3, dtype="uint16"))
     with pytest.raises(JobRefused, match=r"shape \(16, 16\) are not BGR8"):
-        Pictures(spec_of("BGR8", 16, 16))
+        LossyPictures(spec_of("BGR8", 16, 16))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fieldrec.core.errors import JobRefused, StoreDamaged
 from fieldrec.core.model import FrameSpec
-from fieldrec.export.pictures import Pictures
+from fieldrec.export.pictures_lossy import LossyPictures
 from fieldrec.export.reduced import Reduction, reduction
 from fieldrec.store.metadata import store_metadata
 from fieldrec.store.spec import spec_at
@@ -30,7 +30,7 @@ def reduced(frames: list[NDArray[Any]], told: str = "", encoding: str | None = N
         "format": "npy", "class": "DirectoryImgStore", "encoding": encoding})
     spec = spec_at(metadata, {"fieldrec": {"pixel_format": told}} if told else {}, 25.0)
     made = reduction(metadata, spec, told, look or (lambda: frames))
-    Pictures(made.spec)  # which refuses what it does not know
+    LossyPictures(made.spec)  # which refuses what it does not know
     for frame in frames:
         result = made.apply(frame)
         assert (result.shape, result.dtype) == (made.spec.shape, np.dtype(made.spec.dtype))

@@ -54,7 +54,9 @@ def test_it_says_everything(tmp_path: Path) -> None:
         "file": {"name": "bees.high.mp4", "size_bytes": 7, "xxh64": export.digest},
         "preset": "High", "encoder": encoder_name(preset("High"), "libx264"), "codec": "H.264 High",
         "frame_count": 3,
-        "verified_at_ns": 77, "quality": {"psnr_min_db": 38.5, "psnr_mean_db": 41.0},
+        "verified_at_ns": 77, "quality": {
+            "psnr_min_db": 38.5, "psnr_mean_db": 41.0, "ssim_min": 0.0, "ssim_mean": 0.0,
+            "compared": 0, "exact": False},
         "frames": {"number": [5, 6, 9], "time_ns": [1000, 2000, 5000]},
         "rules": {"range": "limited"},
     }
