@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "save": ("save", "Save a video file or a camera as a store of any format."),
     "convert": ("convert", "Make a store of another format, compared frame by frame."),
     "transcode": ("transcode", "Make a movie of a store, with its true times."),
+    "bench": ("bench", "Measure what exporting costs on this machine."),
     "selftest": ("selftest", "Prove that every format writes and reads back right here."),
     "config": ("config", "Check a configuration file."),
 }
