@@ -6,24 +6,37 @@ The stores in it: check_store.py; what can be done about them: repair.py.
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from fieldrec.catalogue.check_store import check_store, not_judged
+from fieldrec.catalogue.exports import whole
 from fieldrec.catalogue.problem import Problem
 from fieldrec.catalogue.repair import repair_store
 from fieldrec.catalogue.sidecar import (
-    SUFFIX,
+    EXTENSIONS,
     NoExport,
+    Sidecar,
     file_digest,
+    is_sidecar,
     matches,
     read_sidecar,
+    sidecar_path,
     transcode_problem,
+    whole_problem,
 )
 from fieldrec.core.durable import PART_PREFIX, TRASH_PREFIX
-from fieldrec.core.errors import NotFoundError, StoreDamaged
+from fieldrec.core.errors import FieldrecError, NotFoundError, StoreDamaged
+from fieldrec.store.movie.content import TRANSCODE_FORMAT, content_of, parse
+from fieldrec.store.movie.embedded import embedded
 
 __all__ = ["Problem", "check", "check_store", "not_judged", "repair_store"]
+
+
+WORK_PREFIX = ".work-"
+"""Of the folder in which an export is made; one that somebody works in holds its flock."""
 
 
 def check(directory: Path, deep: bool = False) -> list[Problem]:
@@ -34,25 +47,31 @@ def check(directory: Path, deep: bool = False) -> list[Problem]:
         raise NotFoundError(f"{directory}: {error.strerror}; the recordings folder must exist"
                             ) from error
     problems: list[Problem] = []
+    exports: list[Sidecar] = []
     for path in paths:
         try:
-            problems.extend(_check_entry(path, deep))
+            problems.extend(_check_entry(path, deep, exports))
         except OSError as error:
             problems.append(Problem(path, "I1", f"cannot be read: {error.strerror or error}"))
-    return problems
+    return [*problems, *_incomplete_sets(exports)]
 
 
-def _check_entry(path: Path, deep: bool) -> Iterator[Problem]:
+def _check_entry(path: Path, deep: bool, exports: list[Sidecar]) -> Iterator[Problem]:
+    """What is wrong with one entry; a good export's sidecar is added to `exports`."""
     if path.name.startswith((PART_PREFIX, TRASH_PREFIX)):
         yield Problem(path, "I7", "unfinished work left behind; it is swept at the next start")
+    elif path.name.startswith(WORK_PREFIX) and path.is_dir():
+        if not _is_worked_in(path):
+            yield Problem(path, "I7", "an export that was not finished; it goes on, or is swept, "
+                                      "at the next start")
     elif path.name.startswith("."):
         return
     elif path.is_dir():
         yield from _check_directory(path, deep)
-    elif path.name.endswith(SUFFIX):
-        yield from _check_sidecar(path, deep)
-    elif path.name.endswith(".mp4") and not path.with_name(path.name + ".json").exists():
-        yield Problem(path, "I4", "an export without its sidecar; delete it and export again")
+    elif is_sidecar(path.name):
+        yield from _check_sidecar(path, deep, exports)
+    elif path.name.endswith(EXTENSIONS) and not sidecar_path(path).exists():
+        yield from _without_sidecar(path)
 
 
 # --- stores -----------------------------------------------------------------------------------
@@ -67,11 +86,44 @@ def _check_directory(path: Path, deep: bool) -> Iterator[Problem]:
 
 # --- exports ----------------------------------------------------------------------------------
 
-def _check_sidecar(path: Path, deep: bool) -> Iterator[Problem]:
+def _is_worked_in(folder: Path) -> bool:
+    """Whether somebody holds its flock; the probe holds a shared one for an instant."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _without_sidecar(path: Path) -> Iterator[Problem]:
+    """A movie that nothing beside it speaks for. What it carries was written before it was
+    verified, so it is no export; but it still tells which recording it shows. A movie that carries
+    nothing and is not named like an export is not ours to judge."""
+    try:
+        told = content_of(path).values
+        name = str(told["recording"]["name"])
+    except (FieldrecError, KeyError, TypeError):
+        if "." in path.stem:
+            yield Problem(path, "I4", "an export without its sidecar; delete it and export again")
+        return
+    if told["format"] == TRANSCODE_FORMAT:
+        text = f"its sidecar is gone; it still tells that it shows {name}: `fieldrec show` it"
+    elif (path.parent / name).is_dir():
+        text = f"an export of {name} without its sidecar; delete it and export again"
+    else:
+        text = (f"an export of {name}, whose raw is gone, without its sidecar: keep it, it still "
+                "tells its numbers and times: `fieldrec show` it")
+    yield Problem(path, "I4", text)
+
+
+def _check_sidecar(path: Path, deep: bool, exports: list[Sidecar]) -> Iterator[Problem]:
     try:
         sidecar = read_sidecar(path)
     except NoExport:
-        problem = transcode_problem(path, deep)
+        problem = transcode_problem(path, deep) or whole_problem(path)
         if problem:
             yield Problem(path, "I4", problem)
         return
@@ -81,6 +133,44 @@ def _check_sidecar(path: Path, deep: bool) -> Iterator[Problem]:
     if not matches(sidecar):
         yield Problem(path, "I4", f"{sidecar.file.name} is missing or has another size; delete "
                                   "both and export again")
-    elif deep and file_digest(sidecar.file) != sidecar.export.digest.lower():
+        return
+    exports.append(sidecar)
+    problem = whole_problem(path)
+    if problem:
+        yield Problem(path, "I4", problem)
+    if deep:
+        yield from _check_movie(sidecar)
+
+
+def _check_movie(sidecar: Sidecar) -> Iterator[Problem]:
+    """Every byte of the movie, and what it carries."""
+    if file_digest(sidecar.file) != sidecar.export.digest.lower():
         yield Problem(sidecar.file, "I4", "its bytes are not those that were verified; delete it "
                                           "and export again")
+        return
+    carried = embedded(sidecar.file)
+    if carried is None:
+        return
+    try:
+        told = parse(carried)
+        same = (told["recording"]["uuid"], told["frame_count"]) == (
+            sidecar.recording.uuid, sidecar.export.frame_count)
+    except (ValueError, KeyError, TypeError):
+        same = False
+    if not same:
+        yield Problem(sidecar.file, "I4", "what it carries is not what its sidecar says")
+
+
+def _incomplete_sets(sidecars: list[Sidecar]) -> Iterator[Problem]:
+    """Slices of exports that lack others."""
+    by_recording: dict[tuple[str, str], list[Sidecar]] = {}
+    for sidecar in sidecars:
+        key = sidecar.recording.name, sidecar.recording.uuid
+        by_recording.setdefault(key, []).append(sidecar)
+    for found in by_recording.values():
+        complete = {export.path for export in whole(sidecar.export for sidecar in found)}
+        for sidecar in found:
+            if sidecar.file not in complete:
+                yield Problem(sidecar.file, "I4", f"slice {sidecar.export.slice_number} of "
+                              f"{sidecar.export.slice_count}, of which others are missing: it is "
+                              "no export; export again")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Sequence
 
 from fieldrec.core.model import Export, Recording
 
@@ -25,6 +26,20 @@ def whole(exports: Iterable[Export]) -> tuple[Export, ...]:
         numbers.setdefault(_set(export), set()).add(export.slice_number)
     return tuple(export for export in exports if export.slice_count == 0
                  or numbers[_set(export)] == set(range(1, export.slice_count + 1)))
+
+
+def without_raw(told: Sequence[Recording]) -> Recording:
+    """One recording whose raw is gone, from what the sidecars of its exports tell. A set that lacks
+    slices is all that is left then, and counts."""
+    exports = tuple(export for recording in told for export in recording.exports)
+    first = [known.first_time_ns for known in told if known.first_time_ns is not None]
+    last = [known.last_time_ns for known in told if known.last_time_ns is not None]
+    frames: dict[str, int] = {}
+    for export in exports:
+        frames[export.preset.lower()] = frames.get(export.preset.lower(), 0) + export.frame_count
+    return dataclasses.replace(
+        told[0], exports=exports, frame_count=max(frames.values(), default=0),
+        first_time_ns=min(first, default=None), last_time_ns=max(last, default=None))
 
 
 def _set(export: Export) -> tuple[str, int]:

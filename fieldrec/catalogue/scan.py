@@ -12,14 +12,15 @@ import difflib
 import fcntl
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from fieldrec.catalogue.contents import ContentsMemory
-from fieldrec.catalogue.sidecar import SUFFIX, NoExport, Sidecar, matches, read_sidecar
+from fieldrec.catalogue.exports import whole, without_raw
+from fieldrec.catalogue.sidecar import NoExport, Sidecar, is_sidecar, matches, read_sidecar
 from fieldrec.core.errors import FieldrecError, NotFoundError, StoreDamaged
-from fieldrec.core.model import ClockQuality, Recording, RecordingState
+from fieldrec.core.model import ClockQuality, Export, Recording, RecordingState
 from fieldrec.store import layout
 from fieldrec.store.metadata import METADATA_NAME, StoreMetadata, store_metadata
 from fieldrec.store.reader import created_text, read_metadata
@@ -119,22 +120,39 @@ class Catalogue:
 
     # --- exports --------------------------------------------------------------------------------
 
+    def exports_of(self, recording: Recording) -> tuple[Export, ...]:
+        """Every movie beside a recording that its sidecar calls an export of it, slices of sets
+        that are not complete included. OSError when the folder cannot be listed."""
+        names = sorted(entry.name for entry in os.scandir(self.directory)
+                       if entry.name.startswith(f"{recording.name}."))
+        return tuple(sidecar.export for sidecar in self._sidecars(names)
+                     if sidecar.recording.name == recording.name
+                     and sidecar.recording.uuid == recording.uuid)
+
     def _add_exports(self, found: dict[str, Recording], names: list[str]) -> None:
         """Attach every committed export to its recording; make one where the raw is gone."""
-        for name in names:
-            if not name.endswith(SUFFIX):
-                continue
-            sidecar = self._sidecar(self.directory / name)
-            if sidecar is None or not matches(sidecar):
-                continue
-            owner = found.get(sidecar.recording.name)
+        told: dict[str, Recording] = {}
+        for sidecar in self._sidecars(names):
+            name = sidecar.recording.name
+            owner = found.get(name) or told.get(name)
             if owner is None:
-                found[sidecar.recording.name] = sidecar.recording
-            elif owner.uuid == sidecar.recording.uuid:
-                found[owner.name] = dataclasses.replace(
-                    owner, exports=(*owner.exports, sidecar.export))
+                told[name] = sidecar.recording
+            elif owner.uuid != sidecar.recording.uuid:
+                log.warning("%s: made from another recording named %s", sidecar.path, name)
+            elif owner.has_raw:
+                found[name] = dataclasses.replace(owner, exports=(*owner.exports, sidecar.export))
             else:
-                log.warning("%s: made from another recording named %s", sidecar.path, owner.name)
+                told[name] = without_raw((owner, sidecar.recording))
+        for name, recording in found.items():
+            found[name] = dataclasses.replace(recording, exports=whole(recording.exports))
+        found.update(told)
+
+    def _sidecars(self, names: list[str]) -> Iterator[Sidecar]:
+        """Those that match their movie, by the names of files."""
+        for name in names:
+            sidecar = self._sidecar(self.directory / name) if is_sidecar(name) else None
+            if sidecar is not None and matches(sidecar):
+                yield sidecar
 
     def _sidecar(self, path: Path) -> Sidecar | None:
         try:

@@ -1,101 +1,274 @@
-"""The JSON file beside an export: what the movie cannot say, and the proof that it is whole.
+"""What an export says of itself, beside its movie and inside it; and the proof that it is whole.
 
-Written last and atomically: an export exists when its sidecar matches it, not before (I4). The
-catalogue reads the same format; the keys are described in DESIGN.md.
+The sidecar is written last and atomically: an export exists when its sidecar matches it, not before
+(I4). The copy inside the movie says all but what only verification can know. How the text is laid
+out is :mod:`fieldrec.store.movie.content`'s; the keys are described in DESIGN.md.
 """
 
 from __future__ import annotations
 
-import json
+import logging
 import threading
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
+from fieldrec import __version__
 from fieldrec.core import durable
-from fieldrec.core.errors import JobRefused
+from fieldrec.core.errors import FieldrecError, JobRefused
 from fieldrec.core.model import Export, FrameSpec
 from fieldrec.export.codecs import CODECS
 from fieldrec.export.opening import encoder_name
+from fieldrec.export.pictures import pictures_for
 from fieldrec.export.presets import Preset
 from fieldrec.export.verify import Quality, file_digest
+from fieldrec.store.extra_data import jsonable
+from fieldrec.store.extra_read import iter_extra_records
+from fieldrec.store.layout import NO_DEVICE_TIME, seconds_of
+from fieldrec.store.movie.columns import ENCODING, pack
+from fieldrec.store.movie.content import (
+    FORMAT,
+    READABLE,
+    TRANSCODE_FORMAT,
+    VERSION,
+    pack_records,
+    read_head,
+    sidecar_path,
+    text,
+)
+from fieldrec.store.movie.gaps import KINDS, gaps
+from fieldrec.store.reader import StoreReader
+from fieldrec.store.spec import ours_in
 
-FORMAT = "fieldrec-export"
-TRANSCODE_FORMAT = "fieldrec-transcode"
-"""Of movies that somebody named and placed: they are no exports, no raw is deleted for them."""
-VERSION = 1
+__all__ = ["FORMAT", "TRANSCODE_FORMAT", "Source", "Unreadable", "commit", "committed", "content",
+           "head", "sidecar_path", "source_of", "text"]
+
+log = logging.getLogger(__name__)
+
+_LIBRARIES = ("libavcodec", "libavformat", "libavutil", "libswscale")
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A frame of the raw store that could not be read, and so is not in the movie."""
+
+    index: int
+    """In the raw store."""
+    number: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What the sidecar says of the recording; built from its store."""
+    """What is told of the recording, or of a part of it; built from its store."""
 
     name: str
     uuid: str
     created_utc: str
     timezone: str
     spec: FrameSpec
-    user_metadata: dict[str, Any]
-    numbers: NDArray[np.int64]
+    """Of the frames as they are stored."""
+    user_metadata: Mapping[str, Any]
+    numbers: NDArray[Any]
     times_ns: NDArray[np.int64]
+    store: Mapping[str, Any] = field(default_factory=dict)
+    """The ``__store`` mapping."""
+    times_s: NDArray[np.float64] | None = None
+    """`frame_time` as stored, where `times_ns` do not say it exactly."""
+    device_times_ns: NDArray[np.int64] | None = None
+    records: Sequence[Mapping[str, Any]] = ()
+    """The extra data that belong to these frames."""
+    first_index: int = 0
+    """Of the first frame in the raw store."""
+    of: int = 0
+    """Frames of the raw store; 0: these are all."""
 
-    def described(self) -> dict[str, Any]:
-        """The `recording` mapping. Dropped frames are the gaps in the camera's numbers where
-        the store does not say; a store of another program does not know of lost ones."""
-        own = self.user_metadata.get("fieldrec")
-        known: dict[str, Any] = own if isinstance(own, dict) else {}
-        gaps = int(np.maximum(np.diff(self.numbers) - 1, 0).sum())
+    @property
+    def end_index(self) -> int:
+        """Behind the last frame in the raw store."""
+        return self.first_index + len(self.numbers)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether these are all frames of the recording."""
+        return len(self.numbers) == (self.of or len(self.numbers))
+
+    def described(self, found: Mapping[str, Sequence[Mapping[str, int]]]) -> dict[str, Any]:
+        """The `recording` mapping. Dropped and lost frames are those of the whole recording, where
+        the store says them; else those `found` between these frames."""
+        known = ours_in(self.user_metadata)
+        missing = {kind: sum(gap["count"] for gap in found[kind]) for kind in KINDS}
         return {
             "name": self.name, "uuid": self.uuid,
             "camera_serial": str(known.get("camera_serial", "")),
             "created_utc": self.created_utc, "timezone": self.timezone,
+            "clock_quality": str(known.get("clock_quality", "none")),
             "first_time_ns": int(self.times_ns[0]), "last_time_ns": int(self.times_ns[-1]),
-            "dropped": int(known.get("dropped", gaps)), "lost": int(known.get("lost", 0)),
+            "frame_count": self.of or len(self.numbers),
+            "dropped": int(known.get("dropped", missing["dropped"])),
+            "lost": int(known.get("lost", missing["lost"])),
+            "paused": int(known.get("paused_frames", missing["paused"])),
             "shape": list(self.spec.shape), "dtype": self.spec.dtype,
             "pixel_format": self.spec.pixel_format, "nominal_hz": self.spec.nominal_hz,
+            "raw_bytes": self.spec.frame_bytes * (self.of or len(self.numbers)),
         }
 
 
-def sidecar_path(export: Path) -> Path:
-    """"name.high.mp4" has its sidecar at "name.high.mp4.json"."""
-    return export.with_name(export.name + ".json")
+class Shown(Protocol):
+    """What is needed of the rules for a movie's pictures; :class:`Pictures` has it."""
+
+    spec: FrameSpec
+    is_exact: bool
+    width: int
+    height: int
+    pixel_format: str
+
+
+def source_of(store: StoreReader, name: str, first: int = 0, end: int | None = None) -> Source:
+    """All that the frames `first` … `end` - 1 of a store have to tell. Blocks for its extra data;
+    what is damaged of them is left out, and logged."""
+    end = store.frame_count if end is None else end
+    times_ns, times_s = store.times_ns[first:end], store.index.times_s[first:end]
+    device_ns = store.device_times_ns[first:end]
+    return Source(
+        name=name, uuid=store.uuid, created_utc=store.created_utc, timezone=store.timezone,
+        spec=store.spec, user_metadata=jsonable(store.user_metadata),
+        numbers=store.numbers[first:end], times_ns=times_ns,
+        store=jsonable(dict(store.metadata.raw)),
+        times_s=None if np.array_equal(times_s, seconds_of(times_ns)) else times_s,
+        device_times_ns=device_ns if (device_ns != NO_DEVICE_TIME).any() else None,
+        records=_records(store, first, end), first_index=first, of=store.frame_count)
+
+
+def _records(store: StoreReader, first: int, end: int) -> list[dict[str, Any]]:
+    """The records beside these frames; those from before the first frame of all belong to it."""
+    try:
+        records = list(iter_extra_records(store.path, ignore_corrupt=True))
+    except (FieldrecError, ImportError) as error:
+        log.warning("%s: extra data left out: %s", store.path, error)
+        return []
+    whole = first == 0 and end == store.frame_count
+    return [jsonable(record) for record in records
+            if whole or first <= max(_integer(record.get("frame_index")), 0) < end]
+
+
+def _integer(value: Any) -> int:
+    return value if isinstance(value, int) else -1
+
+
+# --- what is written ----------------------------------------------------------------------------
+
+def content(source: Source, *, preset: Preset, pictures: Shown, rules: Mapping[str, Any],
+            encoder: str, unreadable: Sequence[Unreadable] = (), slice_number: int = 0,
+            slice_count: int = 0, form: str = FORMAT) -> dict[str, Any]:
+    """All that is known before the movie is verified: what it carries, and most of its sidecar.
+
+    `source` is of the frames of this movie (of this slice); those that are `unreadable` are not in
+    it. `encoder` is libavcodec's name of what encoded it. `text` makes bytes of it.
+    """
+    kept = np.ones(len(source.numbers), np.bool_)
+    kept[[one.index - source.first_index for one in unreadable]] = False
+    found = gaps(source.numbers, source.times_ns, source.records)
+    return {
+        "format": form, "version": VERSION, "recording": source.described(found),
+        "user_metadata": source.user_metadata, "store": source.store,
+        "frame_count": int(kept.sum()), "preset": preset.name, "request": preset.to_request(),
+        "codec": CODECS[preset.codec].title, "encoder": encoder_name(preset, encoder),
+        "versions": versions(),
+        "pictures": _pictures(pictures, source),
+        "part": {"first_index": source.first_index, "end_index": source.end_index,
+                 "of": source.of or len(source.numbers)},
+        "slice": {"number": slice_number, "of": slice_count} if slice_number else None,
+        "missing": {kind: sum(gap["count"] for gap in found[kind]) for kind in KINDS},
+        "unreadable_count": len(unreadable), "extra_data_count": len(source.records),
+        "rules": dict(rules),
+        "gaps": found, "unreadable": [asdict(one) for one in unreadable],
+        "frames": _frames(source, kept),
+        **({"extra_data": pack_records(source.records)} if source.records else {}),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what made the movie."""
+    return {"fieldrec": __version__, "PyAV": av.__version__,
+            **{name: ".".join(map(str, av.library_versions[name])) for name in _LIBRARIES
+               if name in av.library_versions}}
+
+
+def _pictures(pictures: Shown, source: Source) -> dict[str, Any]:
+    """What a reader gets from the movie: the raw frames themselves where it is exact, else grey or
+    BGR of 8 bits; and how large the coded pictures are, which may be padded."""
+    spec = pictures.spec
+    exact = {"shape": list(spec.shape), "dtype": spec.dtype, "pixel_format": spec.pixel_format}
+    is_mono = spec.pixel_format.startswith("MONO")
+    seen = {"shape": [*spec.shape[:2]] if is_mono else [*spec.shape[:2], 3], "dtype": "uint8",
+            "pixel_format": "MONO8" if is_mono else "BGR8"}
+    encoding = source.store.get("encoding") if pictures.is_exact and spec == source.spec else None
+    return {**(exact if pictures.is_exact else seen), "exact": pictures.is_exact,
+            "encoding": encoding, "width": pictures.width, "height": pictures.height,
+            "coded_as": pictures.pixel_format}
+
+
+def _frames(source: Source, kept: NDArray[np.bool_]) -> dict[str, Any]:
+    columns = {"number": source.numbers, "time_ns": source.times_ns}
+    if source.times_s is not None:
+        columns["time_s"] = source.times_s
+    if source.device_times_ns is not None:
+        columns["device_time_ns"] = source.device_times_ns
+    if not kept.all():
+        columns["index"] = np.arange(source.first_index, source.end_index)
+    return {"count": int(kept.sum()), "encoding": ENCODING,
+            "columns": {name: pack(values[kept]) for name, values in columns.items()}}
+
+
+def commit(export: Export, told: Mapping[str, Any], quality: Quality) -> None:
+    """Commit the export: after this it exists. Blocks for two syncs; StoreFull, SyncFailed.
+
+    `told` is what :func:`content` made, and what the movie carries.
+    """
+    file = {"name": export.path.name, "size_bytes": export.size_bytes, "xxh64": export.digest}
+    durable.write_atomic(sidecar_path(export.path), text(
+        {**told, "file": file, "verified_at_ns": export.verified_at_ns,
+         "quality": asdict(quality)}))
 
 
 def write(export: Export, source: Source, *, preset: Preset, quality: Quality,
           rules: dict[str, Any], form: str = FORMAT, more: Mapping[str, Any] | None = None) -> None:
-    """Commit the export: after this it exists. Blocks for two syncs; StoreFull, SyncFailed.
-
-    `more` is put beside the keys that every sidecar has; its `frames` are added to them.
-    """
+    """:func:`content` and :func:`commit` in one, for a movie that carries nothing."""
     more = dict(more or {})
-    frames = {"number": source.numbers.tolist(), "time_ns": source.times_ns.tolist(),
-              **more.pop("frames", {})}
-    content = {
-        "format": form, "version": VERSION, "recording": source.described(),
-        "user_metadata": source.user_metadata,
-        "file": {"name": export.path.name, "size_bytes": export.size_bytes,
-                 "xxh64": export.digest},
-        "preset": export.preset, "encoder": encoder_name(preset, CODECS[preset.codec].encoder),
-        "codec": CODECS[preset.codec].title,
-        "frame_count": export.frame_count, "verified_at_ns": export.verified_at_ns,
-        "quality": asdict(quality),
-        "frames": frames, "rules": rules, **more,
-    }
-    text = json.dumps(content, ensure_ascii=False, default=str, separators=(",", ":"))
-    durable.write_atomic(sidecar_path(export.path), text.encode() + b"\n")
+    frames = more.get("frames", {})
+    part = more.get("part", {"first_index": 0, "of": 0})
+    source = replace(
+        source, records=more.get("extra_data", source.records), first_index=part["first_index"],
+        of=part["of"], user_metadata=jsonable(source.user_metadata),
+        times_s=np.array(frames["time_s"]) if "time_s" in frames else None,
+        device_times_ns=(np.array(frames["device_time_ns"], np.int64)
+                         if "device_time_ns" in frames else None))
+    spec = source.spec
+    if not preset.lossless:
+        is_mono = spec.pixel_format.startswith("MONO")
+        spec = FrameSpec(spec.shape[:2] if is_mono else (*spec.shape[:2], 3), "uint8",
+                         "MONO8" if is_mono else "BGR8", spec.nominal_hz)
+    told = content(source, preset=preset, pictures=pictures_for(spec, preset), rules=rules,
+                   encoder=CODECS[preset.codec].encoder, form=form)
+    commit(export, told, quality)
 
+
+# --- whether it is there ------------------------------------------------------------------------
 
 def committed(path: Path, uuid: str, preset: str, frame_count: int, stop: threading.Event
               ) -> Export | None:
     """The export at `path` if it is there whole (I4), else None; reads all of its bytes.
 
-    JobRefused when a whole export of *another* recording has that name: it is never overwritten.
+    `frame_count`: of the raw frames that it must be of, unreadable ones included. JobRefused when a
+    whole export of *another* recording has that name: it is never overwritten.
     """
-    found = _read(sidecar_path(path), path)
+    found = _read(path)
     if found is None or not path.is_file() or path.stat().st_size != found[0].size_bytes:
         return None
     export, its_uuid = found
@@ -104,20 +277,31 @@ def committed(path: Path, uuid: str, preset: str, frame_count: int, stop: thread
     if its_uuid != uuid:
         raise JobRefused(f"{path} is an export of another recording (uuid {its_uuid}): "
                          "move it and its .json away first")
-    is_same = export.preset == preset and export.frame_count == frame_count
+    is_same = export.preset == preset and export.frame_count + export.unreadable == frame_count
     return export if is_same else None
 
 
-def _read(sidecar: Path, path: Path) -> tuple[Export, str] | None:
-    """What a sidecar says, with the recording's uuid; None when it is missing or not ours."""
+def head(path: Path) -> dict[str, Any] | None:
+    """All but the long parts of the sidecar of the export at `path`; None when it is missing, or
+    not of an export, or of a newer fieldrec."""
     try:
-        content = json.loads(sidecar.read_bytes())
-        if (content["format"], content["version"]) != (FORMAT, VERSION):
-            return None
-        file = content["file"]
-        return Export(path=path, preset=str(content["preset"]),
-                      frame_count=int(content["frame_count"]), size_bytes=int(file["size_bytes"]),
-                      digest=str(file["xxh64"]),
-                      verified_at_ns=int(content["verified_at_ns"])), content["recording"]["uuid"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        told = read_head(sidecar_path(path))
+    except (FileNotFoundError, ValueError):
+        return None
+    return told if told.get("format") == FORMAT and told.get("version") in READABLE else None
+
+
+def _read(path: Path) -> tuple[Export, str] | None:
+    """The export that the sidecar of `path` tells of, with the recording's uuid."""
+    told = head(path)
+    if told is None:
+        return None
+    try:
+        file, part = told["file"], told.get("slice") or {"number": 0, "of": 0}
+        return Export(path=path, preset=str(told["preset"]),
+                      frame_count=int(told["frame_count"]), size_bytes=int(file["size_bytes"]),
+                      digest=str(file["xxh64"]), verified_at_ns=int(told["verified_at_ns"]),
+                      slice_number=int(part["number"]), slice_count=int(part["of"]),
+                      unreadable=int(told.get("unreadable_count", 0))), told["recording"]["uuid"]
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -23,6 +23,7 @@ import pytest
 from fieldrec.camera.synthetic import read_number
 from fieldrec.cli.demo import find_clip
 from tests.fakes.commands import COMMAND, environment, fieldrec, fieldrec_json, leftovers
+from tests.fakes.sidecar_content import told_by
 from tests.fakes.small_stores import contents
 
 SECONDS = 3
@@ -259,5 +260,4 @@ def test_the_burnt_numbers_survive_the_export(demo: Demo) -> None:
         seen = [read_number(frame.to_ndarray(format="gray"))
                 for frame in container.decode(video=0)]
     assert seen == numbers
-    sidecar = json.loads(movie.with_name(f"{movie.name}.json").read_text())
-    assert sidecar["frames"]["number"] == numbers
+    assert told_by(movie)["frames"]["number"] == numbers

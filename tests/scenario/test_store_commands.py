@@ -33,6 +33,7 @@ from fieldrec.core import errors
 from tests.fakes.clips import write_clip
 from tests.fakes.commands import COMMAND, environment, fieldrec, fieldrec_json, leftovers, refused
 from tests.fakes.recordings import small_recording
+from tests.fakes.sidecar_content import told_by
 from tests.fakes.small_stores import make_store
 
 STATE = errors.StateError.exit_code
@@ -219,7 +220,7 @@ def test_transcode_makes_a_movie_with_true_times(saved: Path, name: str) -> None
     with av.open(str(saved.parent / name)) as movie:
         times_s = [float(frame.time) for frame in movie.decode(video=0)]
     assert times_s == pytest.approx([at * 0.04 for at in range(8)], abs=0.001)
-    told = json.loads((saved.parent / f"{name}.json").read_text())
+    told = told_by(saved.parent / name)
     assert told["frames"]["number"] == list(range(2, 10))
     assert told["user_metadata"]["species"] == "tree frog"
     assert leftovers(saved.parent) == []

@@ -234,7 +234,7 @@ def test_an_export_that_is_not_committed_does_not_count(tmp_path: Path, spoil: s
     elif spoil == "other size":
         os.truncate(tmp_path / "bees.high.mp4", 499)
     elif spoil == "later version":
-        content["version"] = 2
+        content["version"] = 3
     elif spoil == "other name":
         content["file"]["name"] = "wasps.high.mp4"
     elif spoil == "wrong count":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import fcntl
-import json
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -34,6 +33,7 @@ from fieldrec.export.run import Progress, run_export
 from fieldrec.export.stopped import ExportStopped
 from fieldrec.export.verify import file_digest
 from tests.fakes.export_content import BGR, START_NS, moving, uneven_times, write_store
+from tests.fakes.sidecar_content import told_by
 
 HIGH = preset("High")
 COUNT = 60
@@ -70,7 +70,7 @@ def test_an_export_is_committed_with_its_sidecar(store: Path) -> None:
     assert (made.preset, made.frame_count) == ("High", COUNT)
     assert made.size_bytes == made.path.stat().st_size
     assert made.digest == file_digest(made.path, threading.Event())
-    content = json.loads((store.parent / f"{store.name}.high.mp4.json").read_text())
+    content = told_by(store.parent / f"{store.name}.high.mp4")
     assert content["frames"]["time_ns"] == uneven_times(COUNT).tolist()
     assert content["frames"]["number"] == [*range(4), *range(6, COUNT + 2)]
     assert content["recording"]["dropped"] == 2
@@ -103,7 +103,7 @@ def test_moved_times_are_reported_and_the_true_ones_kept(tmp_path: Path) -> None
     times_ns = uneven_times(20)
     times_ns[7] = times_ns[6]
     made = export(write_store(tmp_path / "bees", moving(20), times_ns=times_ns))
-    content = json.loads(made.path.with_name(made.path.name + ".json").read_text())
+    content = told_by(made.path)
     assert content["rules"]["times_moved"] == 1
     assert content["frames"]["time_ns"] == times_ns.tolist()
 

@@ -31,6 +31,7 @@ from fieldrec.export.stopped import ExportStopped
 from fieldrec.export.transcode import Transcoded, container_of, transcode
 from fieldrec.store.reader import StoreReader
 from tests.fakes.export_content import BGR, START_NS, Pixels, moving, uneven_times, write_store
+from tests.fakes.sidecar_content import told_by
 
 HIGH = preset("High")
 COUNT = 30
@@ -49,11 +50,6 @@ def shown(path: Path) -> tuple[list[Any], list[float], dict[str, str]]:
         frames = list(movie.decode(video=0))
         return ([frame.to_ndarray(format="bgr24") for frame in frames],
                 [float(frame.time) for frame in frames], dict(movie.metadata))
-
-
-def told(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.with_name(path.name + ".json").read_text())
-    return content
 
 
 @pytest.fixture
@@ -85,7 +81,7 @@ def test_every_frame_at_its_own_time(store: Path, tmp_path: Path, name: str, tic
 
 def test_the_sidecar_has_numbers_and_exact_times(store: Path, tmp_path: Path) -> None:
     made = make(store, tmp_path / "out.mp4")
-    content = told(made.path)
+    content = told_by(made.path)
     assert content["format"] == "fieldrec-transcode"
     assert content["frames"] == {"number": [*range(4), *range(6, COUNT + 2)],
                                  "time_ns": uneven_times(COUNT).tolist()}
@@ -103,7 +99,7 @@ def test_a_part_begins_at_zero_and_has_its_own_frames(store: Path, tmp_path: Pat
     pictures, times_s, _ = shown(made.path)
     assert (len(pictures), times_s[0]) == (5, 0.0)
     assert all(map(near, pictures, moving(COUNT, BGR)[10:15]))
-    content = told(made.path)
+    content = told_by(made.path)
     assert content["frames"]["number"] == [12, 13, 14, 15, 16]
     assert content["frames"]["time_ns"] == uneven_times(COUNT)[10:15].tolist()
     assert content["part"] == {"first_index": 10, "end_index": 15, "of": COUNT}
@@ -141,7 +137,7 @@ def test_stores_of_every_kind(tmp_path: Path, form: str, frames: list[Pixels],
     made = make(tmp_path / "frogs", tmp_path / "out.mp4")
     pictures, shown_s, _ = shown(made.path)
     assert np.abs(np.array(shown_s) - (np.array(times_s) - times_s[0])).max() < 1 / 80_000
-    content = told(made.path)
+    content = told_by(made.path)
     exact_s = content["frames"].get("time_s") or [
         ns // 10**9 + ns % 10**9 / 1e9 for ns in content["frames"]["time_ns"]]
     assert exact_s == times_s
@@ -162,7 +158,7 @@ def eight_bits(frames: list[Pixels]) -> list[Pixels]:
 def test_extra_data_of_a_part_is_that_of_its_frames(tmp_path: Path) -> None:
     foreign(tmp_path / "frogs", "npy", moving(COUNT))
     made = make(tmp_path / "frogs", tmp_path / "out.mp4", first=5, end=15)
-    assert [record["frame_index"] for record in told(made.path)["extra_data"]] == [10]
+    assert [record["frame_index"] for record in told_by(made.path)["extra_data"]] == [10]
 
 
 def test_times_that_do_not_run_on_are_moved_and_counted(tmp_path: Path) -> None:
@@ -171,7 +167,7 @@ def test_times_that_do_not_run_on_are_moved_and_counted(tmp_path: Path) -> None:
     made = make(tmp_path / "bees", tmp_path / "out.mkv")
     assert made.moved == 2
     assert shown(made.path)[1] == pytest.approx([0, 0.02, 0.02001, 0.02002, 0.06])
-    assert told(made.path)["frames"]["time_ns"] == times_ns.tolist()
+    assert told_by(made.path)["frames"]["time_ns"] == times_ns.tolist()
 
 
 # -- refused, stopped, failed: nothing is left, nothing is replaced --------------------------------
