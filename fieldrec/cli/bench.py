@@ -140,8 +140,8 @@ def _show(results: Sequence[Measured | NotMeasured], what: str, hz: float, watts
         if not isinstance(result, Measured):
             echo(f"{result.preset}: not measured: {words.safe_text(result.why, 500)}")
     echo(f"h/h, CPU-h/h, Wh/h: hours, hours of one core and watt hours to export one hour of\n"
-         f"recording at {hz:.4g} Hz. CPU-s/1000: for so many frames. MB: the most memory. All with\n"
-         "verification.")
+         f"recording at {hz:.4g} Hz. CPU-s/1000: for so many frames. MB: the most memory. All\n"
+         "with verification.")
     if watts is not None:
         echo(f"Wh: taken from --watts {watts:g}, not measured.")
     elif energy is not None:
