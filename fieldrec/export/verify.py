@@ -11,8 +11,10 @@ anybody may think of deleting the raw (I5). Four questions, in this order:
    really changed: noise that an encoder rightly smooths away does not count as motion. Of a
    lossless preset every pixel must be the same (judging.py).
 
-Decoding uses a thread of its own and FFmpeg's slice threads, never its frame threads: a decoder
-that is freed while those still work can hang for ever, and a mismatch or a stop ends in the middle.
+Decoding has one thread, beside that which compares. FFmpeg's frame threads are not used, as a
+decoder that is freed while they work can hang for ever, and a mismatch or a stop ends in the
+middle; nor its slice threads, with which H.264 hides damage instead of telling it. Only lossless
+movies are decoded with those: there every pixel is compared.
 """
 
 from __future__ import annotations
@@ -89,7 +91,8 @@ def _decoded(path: Path, pictures: Pictures, pts: Ticks, stop: threading.Event,
     try:
         with av.open(str(path), "r", format=container.muxer) as movie:
             stream = movie.streams.video[0]
-            stream.thread_type = "SLICE"
+            stream.thread_type = "SLICE" if pictures.is_exact else "NONE"
+            stream.codec_context.thread_count = 0 if pictures.is_exact else 1
             stream.codec_context.options = {"err_detect": "explode"}
             for picture in movie.decode(stream):
                 if stop.is_set():
