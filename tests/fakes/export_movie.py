@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.video.stream import VideoStream
 
 from fieldrec.core.model import FrameSpec
 from fieldrec.export.colours import Colours
@@ -41,7 +42,8 @@ def write(path: Path, pictures: Iterable[av.VideoFrame], pts: Ticks, form: Pictu
     quality = {} if row.crf is None else {"crf": str(row.crf)}
     tick = Fraction(1, ticks_per_second)
     with av.open(str(path), "w", format=MUXERS[path.suffix]) as movie:
-        stream = movie.add_stream(encoder, rate=60, options={**options, **quality})
+        stream: VideoStream = movie.add_stream(  # type: ignore[assignment]  # of a video encoder
+            encoder, rate=60, options={**options, **quality})
         stream.width, stream.height, stream.pix_fmt = form.width, form.height, form.pixel_format
         context = stream.codec_context
         context.time_base = tick
