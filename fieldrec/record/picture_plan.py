@@ -10,10 +10,8 @@ to the nearest pixel (halves up), at least one.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -21,13 +19,19 @@ from fieldrec.camera import Pixels
 from fieldrec.config.models import PrepareConfig
 from fieldrec.core.errors import CameraError
 from fieldrec.core.model import FrameSpec
+from fieldrec.core.reshape import (
+    Kind,
+    Step,
+    Turn,
+    is_within,
+    kind_of,
+    moved_mosaic,
+    resize,
+    scaled_shape,
+    turn_of,
+    turned,
+)
 
-Step = Callable[[Pixels, Pixels], Any]
-"""Reads its first argument, fills its second."""
-
-_FORMAT = re.compile(r"(?:MONO|(?P<colour>BGR|RGB)|BAYER_(?P<mosaic>RG|BG|GR|GB))_?(?P<bits>\d+)\Z")
-_QUADS = {"RG": "RGGB", "BG": "BGGR", "GR": "GRBG", "GB": "GBRG"}
-"""Colours of a mosaic's first two pixels in its first two rows."""
 _PACKETS = ("H264", "H265", "HEVC", "MJPEG")
 
 
@@ -85,12 +89,10 @@ def _refuse_packets(spec: FrameSpec) -> None:
                           "stored as they come; leave `prepare` out, or let the camera give pixels")
 
 
-def _kind(spec: FrameSpec) -> re.Match[str]:
+def _kind(spec: FrameSpec) -> Kind:
     """The pixel format taken apart."""
-    kind = _FORMAT.match(spec.pixel_format)
-    colour = kind is not None and kind["colour"] is not None
-    if kind is None or spec.dtype not in ("uint8", "uint16") \
-            or spec.shape[2:] != ((3,) if colour else ()):
+    kind = kind_of(spec)
+    if kind is None:
         raise CameraError(f"prepare: pictures of format {spec.pixel_format} ({spec.dtype}) can "
                           "only be stored as they are; let the camera give MONO, BGR or BAYER")
     return kind
@@ -102,31 +104,30 @@ def _region(picture: Pixels, config: PrepareConfig) -> Pixels:
         return picture
     x, y, width, height = config.region
     high, wide = picture.shape[:2]
-    if x < 0 or y < 0 or width < 1 or height < 1 or x + width > wide or y + height > high:
+    if not is_within(config.region, picture.shape):
         raise CameraError(f"prepare.region: [x, y, width, height] = {list(config.region)} is not "
                           f"within the camera's picture of {wide}x{high}")
     return picture[y:y + height, x:x + width]
 
 
-def _steps(shape: tuple[int, ...], kind: re.Match[str], spec: FrameSpec, config: PrepareConfig
+def _steps(shape: tuple[int, ...], kind: Kind, spec: FrameSpec, config: PrepareConfig
            ) -> Iterator[tuple[Step, tuple[int, ...]]]:
     """Generate (step, shape of what it makes), in the order that PrepareConfig tells."""
-    if kind["mosaic"] is not None:
+    if kind.mosaic:
         _refuse_for_mosaic(spec, config)
     if config.binning != 1:
         shape = _binned(shape, config.binning)
         yield _bin(config.binning), shape
     if config.scale != 1:
-        shape = tuple(max(1, int(side * config.scale + 0.5)) for side in shape[:2]) + shape[2:]
-        yield _resize, shape
-    if config.grey and kind["colour"] is not None:
+        shape = scaled_shape(shape, config.scale)
+        yield resize, shape
+    if config.grey and kind.colour:
         shape = shape[:2]
-        yield _grey(kind["colour"]), shape
+        yield _grey(kind.colour), shape
     turn = _turn(config)
-    if turn != (False, False, False):
-        if turn[0]:
-            shape = (shape[1], shape[0], *shape[2:])
-        yield _turned(*turn), shape
+    if turn:
+        shape = turn.shape(shape)
+        yield turned(turn), shape
 
 
 def _refuse_for_mosaic(spec: FrameSpec, config: PrepareConfig) -> None:
@@ -153,15 +154,8 @@ def _copy(source: Pixels, into: Pixels) -> None:
 def _bin(binning: int) -> Step:
     def step(source: Pixels, into: Pixels) -> None:
         high, wide = into.shape[:2]
-        _resize(source[:high * binning, :wide * binning], into)
+        resize(source[:high * binning, :wide * binning], into)
     return step
-
-
-def _resize(source: Pixels, into: Pixels) -> None:
-    """Area interpolation; by whole factors the mean, rounded."""
-    import cv2
-
-    cv2.resize(source, into.shape[1::-1], dst=into, interpolation=cv2.INTER_AREA)
 
 
 def _grey(order: str) -> Step:
@@ -174,51 +168,15 @@ def _grey(order: str) -> Step:
     return step
 
 
-def _turn(config: PrepareConfig) -> tuple[bool, bool, bool]:
-    """Rotation and flip as one: rows and columns swapped, then left and right, top and bottom."""
-    across = config.rotate in (90, 180)
-    down = config.rotate in (180, 270)
-    return (config.rotate in (90, 270), across ^ (config.flip in ("horizontal", "both")),
-            down ^ (config.flip in ("vertical", "both")))
+def _turn(config: PrepareConfig) -> Turn:
+    return turn_of(config.rotate, config.flip)
 
 
-def _turned(swap: bool, across: bool, down: bool) -> Step:
-    import cv2
-
-    code = -1 if across and down else 1 if across else 0
-
-    def flip(source: Pixels, into: Pixels) -> None:
-        cv2.flip(source, code, dst=into)
-
-    def transpose(source: Pixels, into: Pixels) -> None:
-        cv2.transpose(source, dst=into)
-
-    def both(source: Pixels, into: Pixels) -> None:
-        cv2.transpose(source, dst=into)
-        cv2.flip(into, code, dst=into)
-
-    if not swap:
-        return flip
-    return both if across or down else transpose
-
-
-def _format(kind: re.Match[str], spec: FrameSpec, config: PrepareConfig) -> str:
+def _format(kind: Kind, spec: FrameSpec, config: PrepareConfig) -> str:
     """Pixel format of what comes out."""
-    if config.grey and kind["colour"] is not None:
-        return f"MONO{kind['bits']}"
-    if kind["mosaic"] is None:
+    if config.grey and kind.colour:
+        return f"MONO{kind.bits}"
+    if not kind.mosaic:
         return spec.pixel_format
-    return f"BAYER_{_moved(kind['mosaic'], spec, config)}{kind['bits']}"
-
-
-def _moved(mosaic: str, spec: FrameSpec, config: PrepareConfig) -> str:
-    """The mosaic's name as it is after region, rotation and flip: done to its pattern, on a
-    picture whose sides are odd and even as the true one's are."""
-    x, y, width, height = config.region or (0, 0, spec.shape[1], spec.shape[0])
-    pattern = np.tile(np.array(list(_QUADS[mosaic])).reshape(2, 2), (3, 3))
-    pattern = pattern[y % 2:, x % 2:][:2 + height % 2, :2 + width % 2]
-    swap, across, down = _turn(config)
-    pattern = pattern.T if swap else pattern
-    pattern = pattern[::-1 if down else 1, ::-1 if across else 1]
-    quad = "".join(pattern[:2, :2].ravel().tolist())
-    return next(name for name, colours in _QUADS.items() if colours == quad)
+    region = config.region or (0, 0, spec.shape[1], spec.shape[0])
+    return f"BAYER_{moved_mosaic(kind.mosaic, region, _turn(config))}{kind.bits}"
