@@ -209,6 +209,37 @@ def sync_filesystem(descriptor: int, path: Path) -> None:
         raise SyncFailed(f"{path}: file system sync failed: {error.strerror}") from error
 
 
+def write_back(folder: Path) -> None:
+    """Have a file system write all that it still holds in memory, as far as it can: before what
+    lies there is judged by its content, file by file (:func:`settle`). Promises nothing, raises
+    nothing; blocks as a sync does."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _libc.syncfs(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def settle(path: Path) -> bool:
+    """Write what memory holds of a file and drop it from there, so that the next reader sees what
+    the medium has; False where that fails. A page that is not written yet reads back right and is
+    gone after a power cut. No step of its own: its result is what is read afterwards."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        os.fdatasync(descriptor)
+    except OSError as error:
+        return error.errno in (errno.EINVAL, errno.ENOTSUP)
+    finally:
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+    return True
+
+
 def rename(source: Path, target: Path) -> None:
     """Rename within one file system and make it durable. An existing target file is replaced."""
     _before("rename", source)

@@ -44,6 +44,7 @@ class Part:
         self._left_out: tuple[FrameHeader, FrameHeader, int] | None = None
         """First and last frame of the pause under way, and how many."""
         self._undecodable = 0
+        self._rescued = 0
         self._packets = packet_form(writer.spec.pixel_format) is not None
         self.number = number
         """In its series, or in its event, from 1."""
@@ -82,7 +83,7 @@ class Part:
     def given_up(self) -> int:
         """Frames that arrived and are not to be had: given up after a failed sync, or packets that
         cannot be decoded for want of others."""
-        return self._writer.lost + self._undecodable
+        return self._writer.lost + self._undecodable - self._rescued
 
     @property
     def digest_of(self) -> Callable[[Pixels], int] | None:
@@ -110,9 +111,16 @@ class Part:
                                             header.device_time_ns)
         self._undecodable += not stored
 
-    def next_chunk(self) -> None:
-        """Go on in a new chunk: the open one's sync failed. StoreError: it cannot be cured."""
-        self._writer.next_chunk_after_sync_failure()
+    def next_chunk(self) -> bool:
+        """Go on in a new chunk: the open one's sync failed. Whether the newest frame was kept.
+        StoreError: it cannot be cured."""
+        return self._writer.next_chunk_after_sync_failure()
+
+    def append_again(self, slot: Slot, time_ns: int) -> None:
+        """The newest frame, which was given up with its chunk and is still in its slot; as
+        :meth:`append`. It does not count as given up any more, wherever it gets to."""
+        self._rescued += 1
+        self.append(slot, time_ns)
 
     def sync(self) -> None:
         """Make all so far durable. Sync thread; errors as of StoreWriter.sync."""
@@ -193,8 +201,8 @@ class Part:
         self._step(RecordingState.COMPLETE)
 
     def _closing_metadata(self, reason: str) -> dict[str, Any]:
-        told: dict[str, Any] = {"dropped": self.dropped, "lost": self._lost + self._undecodable,
-                                "stop_reason": reason}
+        lost = self._lost + self._undecodable - self._rescued
+        told: dict[str, Any] = {"dropped": self.dropped, "lost": lost, "stop_reason": reason}
         if self._runs:
             told["lost_runs"] = self._runs
         if self._more_runs:

@@ -2,11 +2,11 @@
 or repeated between them.
 
 The store thread (`store-<camera>`) calls everything but the constructor, :meth:`Series.begin`
-(worker) and the figures (loop). What takes the disk's time, making the next
-store and closing the last one, is done by `turn-<camera>`; the store thread makes a store itself
-only when it has none to write to: at an event, or when the disk has failed. Times of all parts are
-by the anchor of the start, so that they go on smoothly whatever the wall clock does, and so are the
-names: a part is named by the time at which it was expected to begin when it was made ahead.
+(worker) and the figures (loop). What takes the disk's time, making the next store and closing the
+last one, is done by `turn-<camera>`; the store thread makes a store itself only when it has none to
+write to: at an event, or when the disk has failed. Times of all parts are by the anchor of the
+start, so that they go on smoothly whatever the wall clock does, and so are the names: a part is
+named by the time at which it was expected to begin when it was made ahead.
 """
 
 from __future__ import annotations
@@ -295,13 +295,15 @@ class Series:
                 self._move_on(error)
         self._syncer.resume()
 
-    def _cure(self, error: Exception) -> None:
-        """After this the frames that were written are in the store or counted; or the error."""
+    def _cure(self, error: Exception) -> bool:
+        """After this the frames that were written are in the store or counted; or the error.
+        Whether the newest one is in the store."""
         if not isinstance(error, SyncFailed):
             raise error
         part = self._parts.open()
-        part.next_chunk()
+        kept = part.next_chunk()
         self._listener.event(f"{part.name}: {error}; going on in a new chunk", "error")
+        return kept
 
     def _check_clock(self, now_ns: int) -> None:
         """Write both readings down when the wall clock stepped; frame times go on by the anchor."""
@@ -355,15 +357,16 @@ class Series:
     # -- a disk that fails -------------------------------------------------------------------------
 
     def _write_again(self, slot: Slot, time_ns: int, error: Exception) -> None:
-        """Bring a frame to the disk that could not be written: into this chunk's successor, or
-        into another folder. The error, or a later one, when there is none.
+        """Bring a frame to the disk that could not be written, or was given up with its chunk: into
+        this chunk's successor, or another folder. The error, or a later one, when there is none.
 
         A frame whose sync failed for good is written again elsewhere, though recovery may find it
         in the first store as well: twice is better than not at all.
         """
         if isinstance(error, SyncFailed):
             try:
-                self._cure(error)
+                if not self._cure(error):
+                    self._parts.open().append_again(slot, time_ns)
                 return
             except (FieldrecError, OSError) as worse:
                 error = worse

@@ -3,7 +3,8 @@
 Used by recover after a crash and by the writer after a failed sync. Blocking. May be killed at any
 step and run again with the same result (I2), because each step can tell whether it was done:
 
-1. Without a plan: verify every frame against the log, remove what does not match.
+1. Without a plan: write back what memory holds of every frame, then verify it against the log;
+   remove what does not match. (A page that is not on the medium yet reads back right, too.)
 2. Where that left holes: write ``frames.plan`` atomically: the surviving records with the positions
    they were written at. From here on nothing is verified, for a file's name no longer says which
    record it belongs to. Remove the open chunk's interim index: it would list other frames under
@@ -38,6 +39,14 @@ class Mended:
     columns: Columns
     damaged: int
     """Frames that were logged or begun and are not whole."""
+
+    def has_last_of(self, written: Columns) -> bool:
+        """Whether the last frame that was `written`, if there was one, is the last one kept."""
+        if len(written) == 0:
+            return True
+        kept = self.columns
+        return len(kept) > 0 and bool(kept.numbers[-1] == written.numbers[-1]
+                                      and kept.times_ns[-1] == written.times_ns[-1])
 
 
 def mend(paths: ChunkPaths, files: FrameFiles, store: Mapping[str, Any], *,
@@ -76,13 +85,20 @@ def tidy(paths: ChunkPaths) -> int:
     return len(present)
 
 
+def rewrite_log(paths: ChunkPaths, columns: Columns) -> None:
+    """Put a log on disk anew from memory: its own pages are as doubtful as the frames."""
+    records = Log(np.arange(len(columns), dtype=np.int64), columns)
+    durable.write_atomic(paths.log, layout.log_bytes(records))
+
+
 def _verify(paths: ChunkPaths, files: FrameFiles) -> tuple[Log, int]:
     """The logged frames that are whole; all other frame files are removed."""
     log = layout.parse_log(paths.log.read_bytes())
     digests = log.columns.digests
+    durable.write_back(paths.frames)
     good = np.array([digests is not None
-                     and frame_is_whole(paths.frame(position, files.extension), files,
-                                        int(digests[at]))
+                     and _is_on_medium(paths.frame(position, files.extension), files,
+                                       int(digests[at]))
                      for at, position in enumerate(log.positions.tolist())], dtype=bool)
     kept = {paths.frame(position, files.extension).name
             for position in log.positions[good].tolist()}
@@ -94,6 +110,10 @@ def _verify(paths: ChunkPaths, files: FrameFiles) -> tuple[Log, int]:
     missing = sum(1 for position in log.positions[~good].tolist()
                   if paths.frame(position, files.extension).name not in removed)
     return Log(log.positions[good], log.columns.take(good)), len(unfit) + missing
+
+
+def _is_on_medium(path: Path, files: FrameFiles, digest: int) -> bool:
+    return durable.settle(path) and frame_is_whole(path, files, digest)
 
 
 def frame_is_whole(path: Path, files: FrameFiles, digest: int) -> bool:

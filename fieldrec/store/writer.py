@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull, SyncFailed
 from fieldrec.core.model import FrameSpec
-from fieldrec.store import encodings, layout
-from fieldrec.store.api.new_store import new_store
+from fieldrec.store import encodings, layout, repair
+from fieldrec.store.api.new_store import closed_metadata, new_store
 from fieldrec.store.chunk import OpenChunk, as_store_error
 from fieldrec.store.chunk_kinds import Chunk, chunk_kind
 from fieldrec.store.chunk_paths import ChunkPaths, chunk_paths
@@ -83,6 +83,8 @@ class StoreWriter:
         self._sync_lock = threading.Lock()
         """Held while something is done with the chunk that the other thread must not cross."""
         self._distrusted = False
+        self._newest_given_up = False
+        """Whether the frame appended last did not survive a failed sync."""
         self._synced: tuple[Chunk | None, int] = None, 0
         """The open chunk at the last sync, and how many frames it had."""
         self._folder = StoreFolder(
@@ -199,6 +201,7 @@ class StoreWriter:
                     self._finish_chunk()
                 except SyncFailed:  # of the frames before: the new one is not written yet
                     self.next_chunk_after_sync_failure()
+                self._newest_given_up = False
             return self._open_chunk()
         except OSError as error:
             raise as_store_error(error, self.path) from error
@@ -206,9 +209,12 @@ class StoreWriter:
             raise StoreError(f"{error}; no new chunk can be begun") from error
 
     def _finish_full_chunk(self) -> None:
-        """The frame is safe in the log: what fails here is tried again before the next frame."""
+        """The frame is safe in the log: what fails here is tried again before the next frame, but
+        for one that has just been given up, which only its caller still has: SyncFailed."""
         try:
             self._finish_chunk()
+            if self._newest_given_up:
+                raise SyncFailed(f"{self.path}: a sync failed, and the newest frame with it")
         except SyncFailed:
             raise
         except (OSError, StoreError) as error:
@@ -280,15 +286,18 @@ class StoreWriter:
 
     # --- chunk end ------------------------------------------------------------------------------
 
-    def next_chunk_after_sync_failure(self) -> None:
-        """End the distrusted chunk with the frames that read back right; the rest is lost.
+    def next_chunk_after_sync_failure(self) -> bool:
+        """End the distrusted chunk with the frames that read back right; the rest is lost. Whether
+        the frame appended last is in the store: who still has one that is not may append it again.
 
-        Store thread. `frame_count` falls and `lost` rises by the frames given up. No effect when
-        the chunk has been dealt with. SyncFailed: the disk takes no index either; abandon.
+        Store thread. `frame_count` falls and `lost` rises by the frames given up. Nothing is done
+        when the chunk has been dealt with. SyncFailed: the disk takes no index either; abandon.
         """
         if self._distrusted and self._chunk is not None:
             self._finish_chunk()
         self._distrusted = False
+        given_up, self._newest_given_up = self._newest_given_up, False
+        return not given_up
 
     def _finish_chunk(self) -> None:
         chunk = self._chunk
@@ -326,9 +335,10 @@ class StoreWriter:
         before = chunk.count
         chunk.release()
         self._folder.give_reserve_back()
-        _rewrite_log(chunk)
+        repair.rewrite_log(chunk.paths, chunk.columns)
         mended = self._kind.mend(chunk.paths, self._write_index)
         given_up = before - len(mended.columns)
+        self._newest_given_up = not mended.has_last_of(chunk.columns)
         self.frame_count -= given_up
         self.lost += given_up
         self._distrusted = False
@@ -392,7 +402,10 @@ class StoreWriter:
         try:
             self._close_chunks()
             self._folder.give_reserve_back()
-            self._close_metadata(dict(closing_metadata or {}))
+            metadata = closed_metadata(self._folder.user, closing_metadata or {}, lost=self.lost,
+                                       extra_data_lost=self._extra.unwritten)
+            if metadata is not self._folder.user:
+                self._folder.update_metadata(metadata)
             self._folder.unlock()
         except OSError as error:
             raise as_store_error(error, self.path) from error
@@ -422,20 +435,6 @@ class StoreWriter:
         except StoreFull as error:
             log.warning("%s; extra data is not written", error)
 
-    def _close_metadata(self, closing: dict[str, Any]) -> None:
-        """Metadata that has no ``fieldrec`` mapping stays as it was given, unless there is
-        something to say."""
-        ours = self._folder.user.get("fieldrec")
-        if self.lost:
-            known = closing if "lost" in closing or not isinstance(ours, Mapping) else ours
-            closing["lost"] = int(known.get("lost", 0)) + self.lost
-        if self._extra.unwritten:
-            closing["extra_data_lost"] = self._extra.unwritten
-        if isinstance(ours, Mapping):
-            closing = {**ours, **closing, "interrupted": False}
-        if closing:
-            self._folder.update_metadata({**self._folder.user, "fieldrec": closing})
-
     def abandon(self) -> None:
         """Let go of all descriptors, leaving the rest as after a crash, for recover. Idempotent."""
         if self._chunk is not None:
@@ -445,9 +444,3 @@ class StoreWriter:
             self.interim.end()
             self._extra_paths = None
             self._folder.let_go()
-
-
-def _rewrite_log(chunk: Chunk) -> None:
-    """Put the log on disk anew from memory: its own pages are as doubtful as the frames."""
-    records = layout.Log(np.arange(chunk.count, dtype=np.int64), chunk.columns)
-    durable.write_atomic(chunk.paths.log, layout.log_bytes(records))

@@ -113,13 +113,19 @@ class Disk:
         self.fail_with = errno.ENOSPC
         self.fails_in: Path | None = None
         """The only folder whose writes fail; None: all do."""
+        self.works_in: Path | None = None
+        """The only folder whose writes do not fail."""
         self.fail_syncs = 0
+        self.damages: Path | None = None
+        """A frame that is not what was written when a sync has failed."""
         self.frames = 0
         self.writers: set[str] = set()
 
     def __call__(self, step: str, path: Path) -> None:
         if step == "syncfs" and self.fail_syncs:
             self.fail_syncs -= 1
+            if self.damages is not None:
+                self.damages.write_bytes(b"torn")
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         if step != "write" or path.suffix != ".npy":
             return
@@ -128,7 +134,8 @@ class Disk:
             self.holding.set()
             self.may_write.wait(30)
         self.frames += 1
-        here = self.fails_in is None or path.is_relative_to(self.fails_in)
+        here = (self.fails_in is None or path.is_relative_to(self.fails_in)) and (
+            self.works_in is None or not path.is_relative_to(self.works_in))
         if here and self.fail_at is not None and self.frames >= self.fail_at:
             raise OSError(self.fail_with, os.strerror(self.fail_with))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -378,6 +379,74 @@ async def test_camera_lost_after_a_split_closes_both(tmp_path: Path) -> None:
         await rig.watching.until(lambda: rig.in_state(CameraState.FAILED))
     check_complete(tmp_path / "a-1", [0, 1])
     check_complete(tmp_path / "a-2", [2])
+
+
+# -- a disk that fails -----------------------------------------------------------------------------
+
+def two_folders(inside: Path) -> tuple[Path, Path]:
+    one, two = inside / "one", inside / "two"
+    one.mkdir()
+    two.mkdir()
+    return one, two
+
+
+async def test_the_frame_that_meets_a_failed_disk_goes_to_the_next(tmp_path: Path, disk: Disk
+                                                                  ) -> None:
+    one, two = two_folders(tmp_path)
+    async with recorder_rig() as rig:
+        await rig.recorder.start(SeveralFolders(one, two), {})
+        times = await rig.give(0, 1)
+        disk.fail_at, disk.fail_with, disk.fails_in = disk.frames + 1, errno.EIO, one
+        times += await rig.give(2, 3)
+        assert (rig.status.frame_count, rig.status.lost, rig.status.dropped) == (4, 0, 0)
+        await rig.recorder.stop()
+    check_complete(two / "a-2", [2, 3], times[2:])
+
+
+async def test_each_folder_that_fails_passes_the_frame_on(tmp_path: Path, disk: Disk) -> None:
+    one, two = two_folders(tmp_path)
+    three = tmp_path / "three"
+    three.mkdir()
+    async with recorder_rig() as rig:
+        await rig.recorder.start(SeveralFolders(one, two, three), {})
+        await rig.give(0)
+        disk.fail_at, disk.fail_with = disk.frames + 1, errno.EIO
+        disk.works_in = three
+        await rig.give(1, 2)
+        await rig.recorder.stop()
+    assert names_in(two) == []
+    check_complete(three / "a-3", [1, 2])
+
+
+@pytest.mark.parametrize("chunksize", [2, 3])
+async def test_a_frame_given_up_with_its_chunk_is_written_again(tmp_path: Path, disk: Disk,
+                                                               chunksize: int) -> None:
+    """The sync at the chunk's end fails, and the newest frame does not read back right."""
+    async with recorder_rig(chunksize=chunksize) as rig:
+        await rig.recorder.start(SeveralFolders(tmp_path), {})
+        await rig.give(*range(chunksize - 1))
+        newest = chunksize - 1
+        disk.fail_syncs = 1
+        disk.damages = tmp_path / "a-1" / "000000" / f"{newest:06d}.npy"
+        await rig.give(newest, newest + 1)
+        assert rig.watching.said("going on in a new chunk")
+        assert (rig.status.frame_count, rig.status.lost) == (newest + 2, 0)
+        await rig.recorder.stop()
+    assert check_complete(tmp_path / "a-1", list(range(newest + 2)))["fieldrec"]["lost"] == 0
+
+
+async def test_a_frame_given_up_with_its_chunk_goes_elsewhere_if_it_must(tmp_path: Path,
+                                                                        disk: Disk) -> None:
+    one, two = two_folders(tmp_path)
+    async with recorder_rig(chunksize=2) as rig:
+        await rig.recorder.start(SeveralFolders(one, two), {})
+        await rig.give(0)
+        disk.fail_syncs, disk.damages = 1, one / "a-1" / "000000" / "000001.npy"
+        disk.fail_at, disk.fail_with, disk.fails_in = disk.frames + 2, errno.EIO, one
+        await rig.give(1, 2)
+        assert (rig.status.frame_count, rig.status.lost) == (3, 0)
+        await rig.recorder.stop()
+    check_complete(two / "a-2", [1, 2])
 
 
 # -- the clock -------------------------------------------------------------------------------------

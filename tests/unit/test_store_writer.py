@@ -419,7 +419,7 @@ def test_a_failed_sync_keeps_what_reads_back_right(tmp_path: Path) -> None:
         store.sync()
     durable.set_hook(None)
     damage(tmp_path / "s" / "000000" / "000001.npy")
-    store.next_chunk_after_sync_failure()
+    assert store.next_chunk_after_sync_failure() is True
     assert (store.frame_count, store.lost) == (4, 1)
     append(store, 5, 6)
     assert (tmp_path / "s" / "000001" / "frames.log").exists()
@@ -454,6 +454,48 @@ def test_a_sync_that_fails_at_the_chunk_end_is_raised_by_append(tmp_path: Path) 
         append(store, 1)
     durable.set_hook(None)
     store.next_chunk_after_sync_failure()
+    append(store, 2)
+    store.close()
+    assert_holds(tmp_path / "s", [0, 1, 2])
+
+
+def test_a_newest_frame_that_is_given_up_is_told_to_who_still_has_it(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=2)
+    append(store, 0)
+
+    def failing(step: str, path: Path) -> None:
+        if step == "syncfs":
+            damage(tmp_path / "s" / "000000" / "000001.npy")
+            failing_syncfs(step, path)
+
+    durable.set_hook(failing)
+    with pytest.raises(SyncFailed):
+        append(store, 1)
+    durable.set_hook(None)
+    assert store.next_chunk_after_sync_failure() is False
+    assert store.next_chunk_after_sync_failure() is True
+    append(store, 1, 2)
+    store.close()
+    assert_holds(tmp_path / "s", [0, 1, 2])
+
+
+def test_a_newest_frame_given_up_because_of_an_earlier_sync_is_told_too(tmp_path: Path) -> None:
+    store = writer(tmp_path / "s", chunksize=3)
+    append(store, 0, 1)
+    durable.set_hook(failing_syncfs)
+    with pytest.raises(SyncFailed):
+        store.sync()
+
+    def damaging(step: str, path: Path) -> None:
+        if step == "create" and path.name == ".frames.log.tmp":
+            damage(tmp_path / "s" / "000000" / "000002.npy")
+
+    durable.set_hook(damaging)
+    with pytest.raises(SyncFailed, match="the newest frame with it"):
+        append(store, 2)
+    durable.set_hook(None)
+    assert (store.frame_count, store.lost) == (2, 1)
+    assert store.next_chunk_after_sync_failure() is False
     append(store, 2)
     store.close()
     assert_holds(tmp_path / "s", [0, 1, 2])

@@ -97,3 +97,22 @@ def recording_metadata(user: Mapping[str, Any], spec: FrameSpec, timezone: str) 
             "nominal_hz": spec.nominal_hz, "dropped": 0, "lost": 0,
             **(given if isinstance(given, Mapping) else {}), "interrupted": True}
     return {**user, **known, "fieldrec": ours}
+
+
+def closed_metadata(user: Mapping[str, Any], closing: Mapping[str, Any], *, lost: int,
+                    extra_data_lost: int) -> Mapping[str, Any]:
+    """User metadata of a store that is closed in order, with what there is to say in the end.
+    Metadata that have no ``fieldrec`` mapping stay as they were given when that is nothing.
+
+    `lost`: frames that the writer gave up, beside those that `closing` or `user` tell of.
+    """
+    ours = user.get("fieldrec")
+    told = dict(closing)
+    if lost:
+        known = told if "lost" in told or not isinstance(ours, Mapping) else ours
+        told["lost"] = int(known.get("lost", 0)) + lost
+    if extra_data_lost:
+        told["extra_data_lost"] = extra_data_lost
+    if isinstance(ours, Mapping):
+        told = {**ours, **told, "interrupted": False}
+    return {**user, "fieldrec": told} if told else user

@@ -6,8 +6,8 @@ was made from is kept too. Where all kept frames lie at the beginning of the fil
 place; otherwise the kept packets are written into a new one. May be killed at any step and run
 again with the same result (I2), because each step can tell whether it was done:
 
-1. Without a plan: verify. A finished video that has no index yet and is not as it should be gets
-   the name of an unfinished one back.
+1. Without a plan: write back what memory holds, verify. A finished video that has no index yet and
+   is not as it should be gets the name of an unfinished one back.
 2. Where logged frames are lost: write ``frames.plan`` atomically, the kept records with the
    positions they were written at. From here on nothing else is kept: a video's only frame is there
    twice, and a video without any has a black one, which must not be taken for the lost ones.
@@ -183,7 +183,10 @@ def _verify(paths: ChunkPaths, form: VideoForm) -> tuple[Log, int, _Seen | None]
     """(records of what can be kept, how many frames are lost, the unfinished video that has them).
     Where there is no unfinished video afterwards, the finished one is right as it is."""
     log = _log(paths)
-    found = [_Seen.of(path, form) for path in (paths.frames, _unfinished(paths)) if path.exists()]
+    there = [path for path in (paths.frames, _unfinished(paths)) if path.exists()]
+    for path in there:
+        durable.settle(path)  # what could not be written is not read back then
+    found = [_Seen.of(path, form) for path in there]
     if log is None and any(seen.frames for seen in found):
         raise ValueError("no record of frames.log can be read; the pictures are there, but nothing "
                          "says when they were taken")
