@@ -21,33 +21,32 @@ if TYPE_CHECKING:
 @click.option("--source", required=True, metavar="FILE|CAMERA",
               help="A video file; or a camera: synthetic:640x480@25,mono8, opencv:/dev/video0, "
                    "basler:SERIAL, or one of the configuration.")
-@click.option("--format", "form", default="npy", show_default=True,
-              help="npy, png, tif, bmp, jpg, pgm, ppm; mjpeg/avi, h264/mkv, avc1/mp4.")
+@click.option("--format", "form",
+              help="npy (the default), png, tif, bmp, jpg, pgm, ppm; mjpeg/avi, h264/mkv, "
+                   "avc1/mp4. The packets of a network camera (store=packets) stay as they are.")
 @click.option("--chunksize", type=click.IntRange(1, 1_000_000),
               help="Frames per chunk; default 200, of video 10000.")
 @click.option("--frames", type=click.IntRange(min=1), help="At most so many.")
 @click.option("--metadata", "--meta", "meta", multiple=True, metavar="K=V", help="User metadata.")
 @click.argument("store", type=click.Path(path_type=Path))
 @where_options
-def save_command(where: Where, source: str, form: str, chunksize: int | None, frames: int | None,
-                 meta: tuple[str, ...], store: Path) -> None:
+def save_command(where: Where, source: str, form: str | None, chunksize: int | None,
+                 frames: int | None, meta: tuple[str, ...], store: Path) -> None:
     """Save a video file, every frame with its own time, or a camera into the new STORE.
 
     Times of a file begin at its creation_time, else at the time at which it was last written less
-    its length. A camera is saved until Ctrl-C, or for --frames.
+    its length. A camera is saved until Ctrl-C, or for --frames; one of the configuration as that
+    says (`prepare`, packets).
     """
     from fieldrec.cli.long_work import Progress, stopped_by_signals
     from fieldrec.record.saving import Plan
     from fieldrec.status import words
-    from fieldrec.store.convert import CHUNKSIZE, VIDEO_CHUNKSIZE
     from fieldrec.store.created import local_timezone
-    from fieldrec.store.metadata import VIDEO_FORMATS
 
     store = new_path(store)
-    check_format(form)
-    video = form in (*VIDEO_FORMATS, "mjpeg")
-    plan = Plan(store, form, chunksize or (VIDEO_CHUNKSIZE if video else CHUNKSIZE),
-                dict(parse_metadata(meta)), local_timezone(), frames)
+    if form is not None:
+        check_format(form)
+    plan = Plan(store, form, chunksize, dict(parse_metadata(meta)), local_timezone(), frames)
     with stopped_by_signals(f"{store} was closed in order") as stop, Progress() as progress:
         saved, note = _save(where, source, plan, stop, progress)
     echo(f"{store}: {words.plural(saved.frame_count, 'frame')}, {saved.dropped} dropped, "
@@ -106,10 +105,12 @@ def _camera(config: Any, source: str) -> tuple[Camera, Any]:
     from fieldrec.camera.configured import configured_camera
     from fieldrec.camera.discovery import make_camera
     from fieldrec.camera.spec import parse_spec
+    from fieldrec.record.preparing import prepared
 
     if source in config.cameras:
-        camera = configured_camera(source, config.cameras[source])
-    else:
-        spec = parse_spec(source)
-        camera = make_camera(spec.backend, spec.serial, spec.options)
+        entry = config.cameras[source]
+        camera = configured_camera(source, entry)
+        return prepared(camera, entry.prepare), getattr(camera, "options", None)
+    spec = parse_spec(source)
+    camera = make_camera(spec.backend, spec.serial, spec.options)
     return camera, getattr(camera, "options", None)

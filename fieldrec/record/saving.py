@@ -40,8 +40,10 @@ from fieldrec.record.series import Series
 from fieldrec.record.storing import Storing
 from fieldrec.store import encodings
 from fieldrec.store.api.new_store import new_store, recording_metadata
+from fieldrec.store.convert import CHUNKSIZE, VIDEO_CHUNKSIZE
 from fieldrec.store.frame_files import frame_files
 from fieldrec.store.metadata import VIDEO_FORMATS
+from fieldrec.store.video.packet_form import packet_form
 from fieldrec.store.writer import StoreWriter
 
 GRAB_S = 0.5
@@ -56,8 +58,10 @@ class Plan:
     """What is to be made."""
 
     path: Path
-    form: str
-    chunksize: int
+    form: str | None
+    """None: as the source gives it, raw, or the video format of the packets that it sends."""
+    chunksize: int | None
+    """None: what is usual for the format."""
     metadata: Mapping[str, Any]
     timezone: str
     frames: int | None = None
@@ -178,10 +182,27 @@ def _kept(frame_count: int, path: Path) -> str:
     return f"; the {frame_count} frames before are in {path}, closed in order"
 
 
+def is_video(form: str) -> bool:
+    """Whether a format is one of videos."""
+    return form in (*VIDEO_FORMATS, "mjpeg")
+
+
+def _form(plan: Plan, spec: FrameSpec) -> str:
+    """The format of the store. StoreError: packets are stored as they are, or not at all."""
+    packets = packet_form(spec.pixel_format)
+    if packets is None or plan.form in (None, packets):
+        return plan.form or packets or "npy"
+    raise StoreError(f"{plan.path}: the camera gives packets of {spec.pixel_format}, which are "
+                     f"stored as {packets}, not as {plan.form}; leave the format out, or let the "
+                     "camera give frames (store: frames)")
+
+
 def _writer(plan: Plan, spec: FrameSpec, start_ns: int) -> StoreWriter:
     """StoreError when there can be no such store, or no such frame in it."""
-    new = new_store(plan.path, spec, chunksize=plan.chunksize, timezone=plan.timezone,
-                    created_epoch_ns=start_ns, form=plan.form, encoding=_encoding(spec))
+    form = _form(plan, spec)
+    chunksize = plan.chunksize or (VIDEO_CHUNKSIZE if is_video(form) else CHUNKSIZE)
+    new = new_store(plan.path, spec, chunksize=chunksize, timezone=plan.timezone,
+                    created_epoch_ns=start_ns, form=form, encoding=_encoding(spec))
     if not new.metadata.is_video:
         pixels = blank(spec)
         try:
@@ -190,8 +211,8 @@ def _writer(plan: Plan, spec: FrameSpec, start_ns: int) -> StoreWriter:
         except ValueError as error:
             raise StoreError(f"{plan.path}: {error}") from error
     return StoreWriter(
-        plan.path, spec, chunksize=plan.chunksize, timezone=plan.timezone,
-        created_epoch_ns=start_ns, form=plan.form, encoding=_encoding(spec),
+        plan.path, spec, chunksize=chunksize, timezone=plan.timezone,
+        created_epoch_ns=start_ns, form=form, encoding=_encoding(spec),
         user_metadata=recording_metadata(plan.metadata, spec, plan.timezone))
 
 
@@ -268,7 +289,8 @@ class _Adapted:
 
     def __init__(self, camera: Camera, plan: Plan) -> None:
         self._camera = camera
-        self._spoils = plan.form.startswith("jpg") or plan.form in (*VIDEO_FORMATS, "mjpeg")
+        form = plan.form or ""
+        self._spoils = form.startswith("jpg") or is_video(form)
         self._planned = self._left = plan.frames
         self._nominal_hz = plan.nominal_hz
         self._code: str | None = None

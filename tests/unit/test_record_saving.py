@@ -24,10 +24,11 @@ from fieldrec.core.errors import (
     StoreError,
     StoreFull,
 )
-from fieldrec.core.model import FrameSpec
+from fieldrec.core.model import FrameHeader, FrameSpec
 from fieldrec.record.saving import Plan, Saved, save_live, save_played
 from fieldrec.store.reader import StoreReader
 from tests.fakes.clips import write_clip
+from tests.fakes.coded_streams import h264_packets
 
 START_NS = 1_795_000_000_123_456_789
 TIMES_MS = [0, 40, 83, 120, 160, 199, 290, 320, 361, 400, 444, 480]
@@ -238,8 +239,6 @@ class MosaicCamera:
     def close(self) -> None: ...
 
     def grab(self, into: Any, timeout_s: float) -> Any:
-        from fieldrec.core.model import FrameHeader
-
         if self.number == 4:
             raise CameraEnded("done")
         into[:] = 0
@@ -266,6 +265,48 @@ def test_a_mosaic_is_kept_or_decoded_as_the_format_needs(
         assert colour[2] > 120
         assert colour[0] < 60
         assert store.frame_count == 4
+
+
+class PacketCamera:
+    """A camera's own H.264, its first key picture the third; ten in all."""
+
+    def __init__(self) -> None:
+        self.number = 7
+
+    def open(self) -> FrameSpec:
+        return FrameSpec((180, 320, 3), "uint8", "H264", 25.0)
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def grab(self, into: Any, timeout_s: float) -> FrameHeader:
+        if self.number == 17:
+            raise CameraEnded("done")
+        self.number += 1
+        packet = h264_packets(20)[self.number]
+        into.reshape(-1)[:len(packet.data)] = np.frombuffer(packet.data, np.uint8)
+        return FrameHeader(self.number, self.number * 40_000_000, None, len(packet.data),
+                           packet.key)
+
+
+@pytest.mark.parametrize("form", [None, "h264/mkv"])
+def test_packets_are_saved_as_they_come(tmp_path: Path, form: str | None) -> None:
+    saved = live(PacketCamera(), Plan(tmp_path / "frogs", form, None, {}, "UTC"))
+    assert (saved.frame_count, saved.lost, saved.reason) == (8, 0, "camera ended: done")
+    with StoreReader(tmp_path / "frogs") as store:
+        assert (store.metadata.format, store.metadata.chunksize) == ("h264/mkv", 10_000)
+        assert store.user_metadata["fieldrec"]["packets"] == "H264"
+        assert [read_number(store.read(at)) for at in range(8)] == list(range(10, 18))
+        assert store.numbers.tolist() == list(range(10, 18))
+
+
+def test_packets_are_not_saved_as_anything_else(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="packets of H264, which are stored as h264/mkv, not as"):
+        live(PacketCamera(), Plan(tmp_path / "frogs", "png", None, {}, "UTC"))
+    assert list(tmp_path.iterdir()) == []
 
 
 # -- what a file tells -----------------------------------------------------------------------------
