@@ -18,8 +18,9 @@ from fieldrec.core.errors import NotFoundError, StateError, UsageError
 from fieldrec.core.model import Drive, Job, JobKind, Recording, RecordingState
 from fieldrec.core.snapshot import Snapshot
 from fieldrec.export.presets import preset as find_preset
-from fieldrec.jobs.automation import exportable, has_export
+from fieldrec.jobs.automation import exportable
 from fieldrec.jobs.job_queue import JobQueue
+from fieldrec.jobs.proofs import has_export
 from fieldrec.record.asked import Asked
 from fieldrec.record.naming import check_name
 from fieldrec.record.session import Session

@@ -43,7 +43,7 @@ from fieldrec.drives.watcher import DriveWatcher
 from fieldrec.export.encoder import Encoder
 from fieldrec.export.presets import preset
 from fieldrec.jobs.job_queue import JobQueue
-from fieldrec.jobs.perform import DestinationFactory
+from fieldrec.jobs.places import DestinationFactory
 from fieldrec.jobs.runner import JobRunner
 from fieldrec.power import watcher as power_watcher
 from fieldrec.record.asked import AS_CONFIGURED, Asked

@@ -15,7 +15,7 @@ from fieldrec.destinations import Destination
 from fieldrec.destinations.drive import DriveDestination
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.drives.watcher import DriveWatcher
-from fieldrec.jobs.perform import DestinationFactory
+from fieldrec.jobs.places import DestinationFactory
 from fieldrec.record.session import Session
 
 

@@ -96,6 +96,13 @@ class FolderDestination:
 
     # -- writing ---------------------------------------------------------------------------------
 
+    def opened(self) -> Path:
+        """The folder by its open descriptor, checked as at every first use. What is written below
+        this path lands there or nowhere, even if the medium is pulled out and let go of. Other
+        processes of this user may use it too, until :meth:`close`."""
+        with self._errors() as root:
+            return Path(f"/proc/{os.getpid()}/fd/{root}")
+
     def begin(self, item: str) -> Mapping[str, int]:
         with self._errors() as root:
             _check_item(item)

@@ -16,6 +16,9 @@ from fieldrec.core.model import Conditions, Job, JobKind, PowerLevel, PowerState
 class Run:
     """Go ahead."""
 
+    share: float = 1.0
+    """Of the processor's time; less than 1 for an export beside a recording."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -42,6 +45,8 @@ def decide(job: Job, conditions: Conditions) -> Verdict:
         return Refuse(wrong)
     if conditions.shutting_down:
         return Wait("shutting down")
+    if job.paused:
+        return Wait(f"paused by the operator; `fieldrec resume-job {job.id}` lets it go on")
     if conditions.recovering:
         return Wait("interrupted recordings are completed first")
     if power.level is PowerLevel.CRITICAL:
@@ -50,11 +55,9 @@ def decide(job: Job, conditions: Conditions) -> Verdict:
         return RUN
     if power.level is PowerLevel.LOW:
         return Wait(_power("battery LOW", power))
-    if job.kind is JobKind.EXPORT:
-        return _export(job, conditions)
-    if job.destination not in conditions.present_destinations:
-        return Wait(f"{describe_destination(job.destination or '')} not present")
-    return RUN
+    if job.destination is not None and job.destination not in conditions.present_destinations:
+        return Wait(f"{describe_destination(job.destination)} not present")
+    return _export(job, conditions) if job.kind is JobKind.EXPORT else RUN
 
 
 def describe_destination(name: str) -> str:
@@ -69,15 +72,17 @@ def _wrong(job: Job) -> str | None:
         return f"a {job.kind.value} needs a destination; name one"
     if job.kind is JobKind.EXPORT and not job.preset:
         return "an export needs a preset; name one"
+    if job.kind is JobKind.DELETE_RAW and not job.preset:
+        return "raw is deleted for an export only; name its preset"
     return None
 
 
 def _export(job: Job, conditions: Conditions) -> Verdict:
-    if conditions.recording:
+    if conditions.recording and conditions.export_share <= 0:
         return Wait(_recording(conditions.recording_since_ns))
     level = conditions.power.level
     if level is PowerLevel.MAINS or job.allow_battery:
-        return RUN
+        return Run(conditions.export_share) if conditions.recording else RUN
     if level is PowerLevel.BATTERY:
         return Wait(f"on battery{_charge(conditions.power)}; exports run on mains")
     return Wait("power supply unknown; exports run on mains")

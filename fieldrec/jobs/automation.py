@@ -6,10 +6,12 @@ twice gives the same answer and the queue drops what it already has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fieldrec.core.model import JobKind, Recording, RecordingState
+from fieldrec.jobs.proofs import exports_with, has_export, why_raw_stays
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Wanted:
     preset: str | None = None
 
 
-def exports_wanted(recordings: Iterable[Recording], preset: str) -> list[Wanted]:
+def exports_wanted(recordings: Sequence[Recording], preset: str) -> list[Wanted]:
     """An export for each complete raw recording with frames that has none of this preset."""
     return [
         Wanted(JobKind.EXPORT, recording.name, recording.uuid, preset=preset)
@@ -32,7 +34,7 @@ def exports_wanted(recordings: Iterable[Recording], preset: str) -> list[Wanted]
     ]
 
 
-def copies_wanted(recordings: Iterable[Recording], destination: str, *,
+def copies_wanted(recordings: Sequence[Recording], destination: str, *,
                   exported_first: str | None = None) -> list[Wanted]:
     """A copy to `destination` for each recording that is wholly there.
 
@@ -49,6 +51,30 @@ def copies_wanted(recordings: Iterable[Recording], destination: str, *,
     ]
 
 
+def raw_to_delete(recordings: Sequence[Recording], preset: str) -> list[Wanted]:
+    """The deletion of each raw whose export with this preset is whole. What the medium holds is
+    looked at when it is done, not here."""
+    return [Wanted(JobKind.DELETE_RAW, recording.name, recording.uuid, preset=preset)
+            for recording in recordings
+            if exportable(recording) and not why_raw_stays(recording, preset)]
+
+
+def raw_to_delete_offloaded(recordings: Sequence[Recording], preset: str,
+                            copied: Mapping[tuple[str, str], int]) -> list[Wanted]:
+    """The same where the export has been copied too. `copied` tells when a copy of a recording (by
+    its uuid) to a destination ended last, epoch ns: only one that ended after the export was made
+    can have taken it along; whether it did is found out there."""
+    wanted = []
+    for one in raw_to_delete(recordings, preset):
+        made_ns = max(export.verified_at_ns for recording in recordings
+                      if recording.uuid == one.item_uuid
+                      for export in exports_with(recording, preset))
+        wanted += [dataclasses.replace(one, destination=destination)
+                   for (uuid, destination), ended_ns in copied.items()
+                   if uuid == one.item_uuid and ended_ns >= made_ns]
+    return wanted
+
+
 def exportable(recording: Recording) -> bool:
     """Whether there is raw material that is whole."""
     return (recording.state is RecordingState.COMPLETE and recording.has_raw
@@ -59,8 +85,3 @@ def copyable(recording: Recording) -> bool:
     """Only complete recordings are offered; the one being recorded is never touched."""
     return recording.state is RecordingState.COMPLETE and (
         recording.frame_count > 0 or bool(recording.exports))
-
-
-def has_export(recording: Recording, preset: str) -> bool:
-    """Whether a verified export with this preset is there."""
-    return any(export.preset.lower() == preset.lower() for export in recording.exports)

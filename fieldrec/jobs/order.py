@@ -1,10 +1,10 @@
 """Which jobs go first: pure, any thread. Admission says whether a job may run, this says when.
 
-Two lanes, one job at a time in each: offload (copy, move, delete) and export. Never two jobs on one
-recording; but a copy does not wait for an export that is held, or a drive would wait for mains or
-for the end of a recording (both only read the raw). Offload goes before export, because a drive may
-leave; a move waits for exports of its recording that were asked for earlier, because it takes the
-raw away.
+Two lanes, one job at a time in each: offload (copy, move, deletions) and export. Never two jobs on
+one recording; but a copy does not wait for an export that is held, or a drive would wait for mains
+or for the end of a recording (both only read the raw). Offload goes before export, because a drive
+may leave; a move waits for exports of its recording that were asked for earlier, because it takes
+the raw away, and what deletes nothing but the raw waits for every other job on its recording.
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ def behind(job: Job, running: Sequence[Job], runnable: Sequence[Job], unfinished
             if (other.kind is JobKind.EXPORT and other.item_uuid == job.item_uuid
                     and other.id < job.id):
                 return Wait(f"job {other.id} exports this recording first")
+    if job.kind is JobKind.DELETE_RAW:
+        for other in unfinished:
+            if other.item_uuid == job.item_uuid and other.kind is not JobKind.DELETE_RAW:
+                return Wait(f"job {other.id} ({other.kind.value}) needs the raw first")
     if job.kind is JobKind.EXPORT:
         for other in (*running, *runnable):
             if lane(other) == OFFLOAD:

@@ -9,17 +9,24 @@ and is queued again. Whatever ends this part, jobs are left QUEUED with their ev
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fieldrec.core.errors import DriveGone, FieldrecError
-from fieldrec.core.model import Conditions, Job, JobState, Recording
+from fieldrec.core.errors import DriveGone, FieldrecError, NotFoundError
+from fieldrec.core.model import Conditions, Job, JobKind, JobState, Recording
+from fieldrec.export.presets import Preset
 from fieldrec.jobs import order
 from fieldrec.jobs.admission import Refuse, Run, Verdict, Wait, decide, describe_destination
+from fieldrec.jobs.expecting import Expecting
+from fieldrec.jobs.exporting import MakeEncoder
+from fieldrec.jobs.held import Held
 from fieldrec.jobs.job_queue import JobQueue
-from fieldrec.jobs.perform import DestinationFactory, Held, MakeEncoder, NotYet, Performer
+from fieldrec.jobs.perform import Performer
+from fieldrec.jobs.places import DestinationFactory, NotYet
+from fieldrec.jobs.room import NoRoom
 from fieldrec.jobs.source import Stopped
 
 log = logging.getLogger(__name__)
@@ -27,6 +34,12 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 5
 """Tries of a job before a transient error becomes final."""
 FIRST_RETRY_S = 2.0
+ROOM_AGAIN_S = 60.0
+"""Before a job that would not fit looks for room again: somebody else may have made some."""
+HOLD_S = 0.1
+"""A start of a recording waits this long for an encoder to have stopped; it takes milliseconds."""
+_HOLD_LOOK_S = 0.001
+
 
 @dataclass
 class _Running:
@@ -46,13 +59,22 @@ class JobRunner:
                  recordings: Sequence[Path],
                  destinations: Callable[[], Mapping[str, DestinationFactory]],
                  make_encoder: MakeEncoder, conditions: Callable[[], Conditions],
+                 own_presets: Mapping[str, Preset] | None = None, keep_free_bytes: int = 0,
                  on_event: Callable[[str, str], None] = lambda _text, _severity: None,
                  first_retry_s: float = FIRST_RETRY_S) -> None:
-        """`recordings`: every folder they may lie in. `conditions` and `destinations` are asked on
-        the loop and must not block; `on_event` gets (text, severity)."""
+        """`recordings`: every folder they may lie in; `own_presets` are the configuration's;
+        `keep_free_bytes` of the recordings' disks are not for exports. `conditions` and
+        `destinations` are asked on the loop and must not block; `on_event` gets (text,
+        severity)."""
         self._queue = queue
         self._performer = Performer(queue, catalogue=catalogue, recordings=recordings,
-                                    destinations=destinations, make_encoder=make_encoder)
+                                    destinations=destinations, make_encoder=make_encoder,
+                                    own_presets=own_presets, keep_free_bytes=keep_free_bytes)
+        self._expecting = Expecting(queue, catalogue, own_presets or {})
+        self._holding = 0
+        """Starts of recordings under way: no export runs, whatever the conditions say yet."""
+        self._left_over: set[int] = set()
+        """Exports that came to a bad end: what they left is to be removed."""
         self._conditions = conditions
         self._on_event = on_event
         self._first_retry_s = first_retry_s
@@ -60,6 +82,7 @@ class JobRunner:
         self._lanes: dict[str, _Running] = {}
         self._later: dict[int, tuple[asyncio.TimerHandle, str]] = {}
         """Jobs that are tried again after a while: when, and what is said meanwhile."""
+        self._room_timers: dict[int, asyncio.TimerHandle] = {}
         self._not_yet: dict[int, str] = {}
         """Jobs whose recording was not ready at the last look, until the next :meth:`wake`."""
         queue.subscribe(self._on_job)
@@ -68,6 +91,31 @@ class JobRunner:
         """The conditions changed (power, recording, drives, recordings): decide again at once."""
         self._not_yet.clear()
         self._changed.set()
+
+    @contextlib.asynccontextmanager
+    async def exports_held(self) -> AsyncIterator[None]:
+        """No export's process runs inside this block: recording begins in it (I9). Entering waits
+        until the kernel says so, HOLD_S at most."""
+        self._holding += 1
+        try:
+            running = self._lanes.get(order.EXPORT)
+            if running is not None and not await self._has_stopped(running):
+                self._on_event(f"the export did not stop within {HOLD_S * 1000:.0f} ms; recording "
+                               "begins all the same", "warning")
+            yield
+        finally:
+            self._holding -= 1
+            self.wake()
+
+    async def _has_stopped(self, running: _Running) -> bool:
+        if not running.held.hold():
+            _stop(running)  # it checks or deletes: soon at a slice
+        until_s = asyncio.get_running_loop().time() + HOLD_S
+        while not running.held.is_stopped():
+            if asyncio.get_running_loop().time() >= until_s:
+                return False
+            await asyncio.sleep(_HOLD_LOOK_S)
+        return True
 
     async def run(self) -> None:
         """Run jobs until cancelled; then every job is at a slice, QUEUED, and no thread is left."""
@@ -78,6 +126,7 @@ class JobRunner:
                 self._changed.clear()
                 await self._review()
         finally:
+            await self._expecting.close()
             await self._stop_all()
             self._performer.close()
 
@@ -85,9 +134,11 @@ class JobRunner:
 
     async def _review(self) -> None:
         """Decide about every unfinished job; hold, stop and start accordingly."""
-        conditions = self._conditions()
         for lane in list(self._lanes.values()):
-            await self._review_running(lane, conditions)
+            await self._review_running(lane)
+        await self._remove_left_over()
+        self._expecting.look()
+        conditions = self._now()
         runnable: list[Job] = []
         busy = {running.job_id for running in self._lanes.values()}
         unfinished = [job for job in self._queue.jobs() if not job.state.finished]
@@ -100,7 +151,15 @@ class JobRunner:
         for lane_name in order.LANES:
             first = order.first(runnable, lane_name)
             if lane_name not in self._lanes and first is not None:
-                self._start(lane_name, self._queue.job(first.id))
+                job = self._queue.job(first.id)
+                if not job.state.finished and isinstance(decide(job, self._now()), Run):
+                    self._start(lane_name, job)
+
+    def _now(self) -> Conditions:
+        """The conditions; a recording that begins just now counts."""
+        conditions = self._conditions()
+        return replace(conditions, recording=True, export_share=0.0) if self._holding \
+            else conditions
 
     def _verdict(self, job: Job, conditions: Conditions, runnable: Sequence[Job],
                  unfinished: Sequence[Job]) -> Verdict:
@@ -128,23 +187,35 @@ class JobRunner:
             case Run() if job.state is JobState.WAITING:
                 await self._queue.set_state(job.id, JobState.QUEUED)
 
-    async def _review_running(self, running: _Running, conditions: Conditions) -> None:
-        """Hold, let go or stop a job under way."""
+    async def _review_running(self, running: _Running) -> None:
+        """Hold, let go or stop a job under way. What is decided is done before anything is waited
+        for: conditions that are a moment old may be those from before a recording began."""
         job = self._queue.job(running.job_id)
         if job.state is JobState.CANCELLED:
             _stop(running)
         if job.state.finished:
             return  # done or failed: it only has that to say yet
+        conditions = self._now()
         verdict = decide(job, conditions)
         if isinstance(verdict, Run):
-            if running.held.let_go():
+            if running.held.let_go(verdict.share):
                 await self._queue.set_state(job.id, JobState.RUNNING)
             elif running.held.verifying and job.state is JobState.RUNNING:
                 await self._queue.set_state(job.id, JobState.VERIFYING)
-        elif conditions.shutting_down or not running.held.hold():
-            _stop(running)
+        elif conditions.shutting_down or _place_gone(job, conditions) or not running.held.hold():
+            _stop(running)  # whoever ejects the drive waits for its lease
         elif job.state in (JobState.RUNNING, JobState.VERIFYING, JobState.WAITING):
             await self._queue.set_state(job.id, JobState.WAITING, verdict.reason)
+
+    async def _remove_left_over(self) -> None:
+        """Exports that were cancelled or failed leave nothing, wherever their recording lies."""
+        running = {lane.job_id for lane in self._lanes.values()}
+        for job_id in self._left_over - running:
+            self._left_over.discard(job_id)
+            with contextlib.suppress(NotFoundError):  # forgotten meanwhile
+                job = self._queue.job(job_id)
+                if job.state.finished:
+                    await self._performer.exporting.discard(job)
 
     # -- one job ---------------------------------------------------------------------------------
 
@@ -163,14 +234,13 @@ class JobRunner:
         """Run one job to its end, and put what came of it into its row."""
         try:
             await self._queue.set_state(job.id, JobState.RUNNING)
-            await self._performer.perform(job, held)
-            await self._queue.set_state(job.id, JobState.DONE)
+            said = await self._performer.perform(job, held)
+            await self._queue.set_state(job.id, JobState.DONE, said)
         except asyncio.CancelledError:
             await self._interrupted(job)
             raise
         except NotYet as not_yet:
-            self._not_yet[job.id] = str(not_yet)
-            await self._queue.set_state(job.id, JobState.QUEUED)
+            await self._not_now(job, not_yet)
         except Stopped:
             await self._interrupted(job)
         except FieldrecError as error:
@@ -184,10 +254,25 @@ class JobRunner:
     def _on_job(self, job: Job) -> None:
         """A job has changed. Its end is said here, before anybody can see it without that."""
         self._changed.set()
+        if job.kind is JobKind.EXPORT and job.state in (JobState.CANCELLED, JobState.FAILED):
+            self._left_over.add(job.id)
         if job.state is JobState.DONE:
-            self._on_event(f"{_title(job)}: done", "info")
+            self._not_yet.clear()  # there may be room, or what another one waits for
+            self._on_event(f"{_title(job)}: {job.reason or 'done'}", "info")
         elif job.state is JobState.FAILED:
             self._on_event(f"{_title(job)} failed: {job.reason}", "error")
+
+    async def _not_now(self, job: Job, why: NotYet) -> None:
+        """Ask again when something changes; for room also after a while."""
+        if self._queue.job(job.id).state.finished:
+            return
+        self._not_yet[job.id] = str(why)
+        if isinstance(why, NoRoom):
+            if (before := self._room_timers.pop(job.id, None)) is not None:
+                before.cancel()
+            self._room_timers[job.id] = asyncio.get_running_loop().call_later(
+                ROOM_AGAIN_S, self.wake)
+        await self._queue.set_state(job.id, JobState.QUEUED)
 
     async def _interrupted(self, job: Job) -> None:
         """Stopped at a slice: queued again, unless the operator cancelled it."""
@@ -227,9 +312,10 @@ class JobRunner:
 
     async def _stop_all(self) -> None:
         """Stop what runs, at a slice; the rows say QUEUED afterwards."""
-        for timer, _ in self._later.values():
+        for timer in (*(timer for timer, _ in self._later.values()), *self._room_timers.values()):
             timer.cancel()
         self._later.clear()
+        self._room_timers.clear()
         for running in self._lanes.values():
             _stop(running)
         tasks = [running.task for running in self._lanes.values()]
@@ -242,6 +328,11 @@ def _stop(running: _Running) -> None:
     if not running.stopping:
         running.stopping = True
         running.task.cancel()
+
+
+def _place_gone(job: Job, conditions: Conditions) -> bool:
+    """Whether the drive or folder that a job writes to can be written to no more."""
+    return job.destination is not None and job.destination not in conditions.present_destinations
 
 
 def _title(job: Job) -> str:

@@ -39,7 +39,8 @@ def expected(kind: JobKind, level: PowerLevel, recording: bool, present: bool, a
         JobKind.DELETE: True,
         JobKind.COPY: present and level is not L.LOW,
         JobKind.MOVE: present and level is not L.LOW,
-        JobKind.EXPORT: not recording and (
+        JobKind.DELETE_RAW: present and level is not L.LOW,
+        JobKind.EXPORT: not recording and present and (
             level is L.MAINS or (level in (L.BATTERY, L.UNKNOWN) and allowed)),
     }[kind]
     return Run if may else Wait
@@ -64,7 +65,7 @@ def test_the_whole_table(kind: JobKind, level: PowerLevel, recording: bool, pres
 
 def test_the_table_lets_something_run_and_something_wait() -> None:
     assert {expected(*row) for row in TABLE} == {Run, Wait}
-    assert sum(expected(*row) is Run for row in TABLE) == 32 + 12 + 12 + 8
+    assert sum(expected(*row) is Run for row in TABLE) == 32 + 12 + 12 + 12 + 4
 
 
 def test_reasons_are_words_and_figures() -> None:
@@ -90,9 +91,31 @@ def test_an_absent_drive_is_called_a_drive() -> None:
 
 
 @pytest.mark.parametrize(("kind", "lacks"), [
-    (JobKind.COPY, "destination"), (JobKind.MOVE, "destination"), (JobKind.EXPORT, "preset")])
+    (JobKind.COPY, "destination"), (JobKind.MOVE, "destination"), (JobKind.EXPORT, "preset"),
+    (JobKind.DELETE_RAW, "preset")])
 def test_a_job_that_can_never_run_is_refused(kind: JobKind, lacks: str) -> None:
     without: dict[str, Any] = {lacks: None}
     verdict = decide(dataclasses.replace(job(kind), **without), conditions())
     assert isinstance(verdict, Refuse)
     assert lacks in verdict.reason
+
+
+def test_an_export_here_and_raw_for_one_here_need_no_destination() -> None:
+    away = conditions(present=False)
+    for kind in (JobKind.EXPORT, JobKind.DELETE_RAW):
+        assert decide(dataclasses.replace(job(kind), destination=None), away) == Run()
+
+
+def test_beside_a_recording_an_export_gets_a_share_where_it_may() -> None:
+    beside = dataclasses.replace(conditions(recording=True), export_share=0.25)
+    assert decide(job(JobKind.EXPORT), beside) == Run(0.25)
+    assert decide(job(JobKind.COPY), beside) == Run(1.0)
+    on_battery = dataclasses.replace(beside, power=PowerState(L.BATTERY))
+    assert isinstance(decide(job(JobKind.EXPORT), on_battery), Wait)
+
+
+@pytest.mark.parametrize("kind", JobKind)
+def test_the_operator_may_pause_any_job(kind: JobKind) -> None:
+    paused = dataclasses.replace(job(kind), paused=True)
+    assert decide(paused, conditions()) == Wait(
+        "paused by the operator; `fieldrec resume-job 1` lets it go on")

@@ -28,7 +28,7 @@ def test_deletes_go_first_then_the_oldest() -> None:
 def test_every_kind_has_a_lane() -> None:
     assert {kind: lane(job(kind)) for kind in JobKind} == {
         JobKind.EXPORT: EXPORT, JobKind.COPY: OFFLOAD, JobKind.MOVE: OFFLOAD,
-        JobKind.DELETE: OFFLOAD}
+        JobKind.DELETE: OFFLOAD, JobKind.DELETE_RAW: OFFLOAD}
 
 
 def test_offload_is_judged_before_export() -> None:
@@ -70,3 +70,12 @@ def test_a_move_waits_for_older_exports_of_its_recording_only() -> None:
     younger = numbered(3, JobKind.EXPORT, "same")
     assert behind(numbered(2, JobKind.MOVE, "same"), [], [], [younger]) is None
     assert behind(numbered(2, JobKind.COPY, "same"), [], [], [export]) is None
+
+
+def test_raw_is_deleted_when_nothing_else_needs_it() -> None:
+    raw = numbered(3, JobKind.DELETE_RAW, "same")
+    for number, kind in ((1, JobKind.EXPORT), (4, JobKind.COPY), (5, JobKind.MOVE)):
+        assert behind(raw, [], [], [numbered(number, kind, "same")]) == Wait(
+            f"job {number} ({kind.value}) needs the raw first")
+        assert behind(raw, [], [], [numbered(number, kind, "other")]) is None
+    assert behind(raw, [], [], [numbered(4, JobKind.DELETE_RAW, "same")]) is None

@@ -29,7 +29,8 @@ from fieldrec.core.model import (
 from fieldrec.destinations import Destination
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs.job_queue import JobQueue
-from fieldrec.jobs.perform import EncoderProgress
+from fieldrec.export.presets import Preset
+from fieldrec.jobs.exporting import EncoderProgress
 from fieldrec.jobs.runner import JobRunner
 from tests.fakes.small_stores import contents, make_export, make_store
 
@@ -91,6 +92,13 @@ class StandInEncoder:
     def resume(self) -> None:
         self.calls.append("resume")
 
+    def throttle(self, share: float) -> None:
+        self.calls.append(f"throttle {share}")
+
+    @property
+    def pid(self) -> int | None:
+        return None
+
 
 class Box:
     """Folders, conditions, queue and runner of one test."""
@@ -145,9 +153,9 @@ class Box:
         finally:
             self.leases -= 1
 
-    def make_encoder(self, store: Path, preset: str, folder: Path, on_progress: EncoderProgress
-                     ) -> StandInEncoder:
-        assert (preset, folder) == ("High", store.parent)
+    def make_encoder(self, store: Path, preset: Preset, folder: Path,
+                     on_progress: EncoderProgress) -> StandInEncoder:
+        assert (preset.name, folder) == ("High", store.parent)
         encoder = StandInEncoder(self, store, on_progress)
         self.encoders.append(encoder)
         return encoder

@@ -1,0 +1,334 @@
+"""What an export job does, and the deletion of the raw it stands for. Event loop; what blocks runs
+in thread ``export-check``, so that it does not wait behind a copy.
+
+Keeps I4 and I5. Each step looks at the evidence first (sidecars here and at the destination), so
+that a job that was interrupted anywhere may simply be performed again. An export straight to a
+destination is made in the destination's own folder, read back from that medium, and only then does
+the raw go, if that was asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from fieldrec.core import durable
+from fieldrec.core.errors import (
+    DriveGone,
+    FieldrecError,
+    JobRefused,
+    NotFoundError,
+    StoreFull,
+    UsageError,
+    VerifyMismatch,
+)
+from fieldrec.core.model import Export, Job, JobState, Recording
+from fieldrec.core.workers import Worker
+from fieldrec.destinations.folder import FolderDestination
+from fieldrec.export import work_folder
+from fieldrec.export.presets import Preset, export_name, preset
+from fieldrec.jobs import raw, room, transfer
+from fieldrec.jobs.admission import describe_destination
+from fieldrec.jobs.held import EncoderLike, Held
+from fieldrec.jobs.history import predicted, time_left_s
+from fieldrec.jobs.job_queue import JobQueue
+from fieldrec.jobs.pace import Pace
+from fieldrec.jobs.places import DestinationFactory, NotYet, check_ready, opened
+from fieldrec.jobs.proofs import exports_with, has_export, why_raw_stays
+
+T = TypeVar("T")
+
+PROGRESS_S = 0.25
+"""Progress is passed on at most this often."""
+GONE_PATIENCE_S = 2.0
+"""A pulled drive fails the encoder a moment before anybody is told that it went."""
+
+EncoderProgress = Callable[[str, int, int], None]
+MakeEncoder = Callable[[Path, Preset, Path, EncoderProgress], EncoderLike]
+"""(store, preset, output folder, progress) -> encoder."""
+Find = Callable[[Job], Awaitable[Recording | None]]
+
+
+class Exporting:
+    """Performs exports and deletions of raw, one of each at a time, for the runner."""
+
+    def __init__(self, queue: JobQueue, *, find: Find,
+                 destinations: Callable[[], Mapping[str, DestinationFactory]],
+                 make_encoder: MakeEncoder, own_presets: Mapping[str, Preset],
+                 recordings: Sequence[Path], keep_free_bytes: int = 0) -> None:
+        """`find` gives a job's recording as the disk has it now; `keep_free_bytes` are left on the
+        disks of the folders `recordings`."""
+        self._queue = queue
+        self._find = find
+        self._destinations = destinations
+        self._make_encoder = make_encoder
+        self._own_presets = own_presets
+        self._recordings = tuple(recordings)
+        self._keep_free_bytes = keep_free_bytes
+        self._worker: Worker | None = None
+
+    def close(self) -> None:
+        """End the thread; a later job starts a new one."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def preset_of(self, job: Job) -> Preset:
+        """JobRefused where the configuration does not have it any more."""
+        try:
+            return preset(job.preset or "", self._own_presets)
+        except UsageError as error:
+            raise JobRefused(f"{error}; put {job.preset} back into the configuration and retry, "
+                             "or export with another") from error
+
+    # -- exports ---------------------------------------------------------------------------------
+
+    async def export(self, job: Job, recording: Recording | None, held: Held) -> str:
+        """Make the export, unless it is there, then delete the raw if that was asked for; what
+        came of it, in words."""
+        row = self.preset_of(job)
+        if job.destination is not None:
+            return await self._straight(job, recording, row, held)
+        if recording is None:
+            raise NotFoundError(f"{job.item} is gone; there is nothing to export")
+        said = "exported already"
+        if not has_export(recording, row.name):
+            _check_exportable(recording)
+            said = ""
+            await self._make_here(job, recording, row, held)
+            recording = await self._find(job)
+        if job.delete_source and recording is not None and recording.has_raw:
+            freed = await self._delete_for(job, recording, row.name)
+            said = "; ".join(filter(None, (said, freed)))
+        return said
+
+    async def _make_here(self, job: Job, recording: Recording, row: Preset, held: Held) -> None:
+        folder = recording.path.parent
+        free = await self._blocking(lambda _: room.free_bytes(folder, self._keep_free_bytes))
+        room.check(predicted(self._queue.samples, recording, row), row, free, str(folder))
+        pace = await self._encode(job, recording, row, folder, held)
+        after = await self._find(job)
+        if after is not None:
+            await self._remember(pace, recording, row, exports_with(after, row.name))
+
+    async def _straight(self, job: Job, recording: Recording | None, row: Preset, held: Held
+                        ) -> str:
+        """The same, into the destination's folder. A drive is leased meanwhile."""
+        where = job.destination or ""
+        with opened(self._destinations(), where) as destination:
+            if not isinstance(destination, FolderDestination):
+                raise JobRefused(f"{describe_destination(where)} takes no exports straight; export "
+                                 "here, then copy")
+            folder = destination
+            try:
+                return await self._make_there(job, recording, row, folder, held)
+            except FieldrecError as error:
+                if not isinstance(error, DriveGone) and await self._went(where):
+                    raise DriveGone(f"{describe_destination(where)} was pulled out; put it back "
+                                    "and the export goes on") from error
+                raise
+            finally:
+                await self._blocking(lambda _: folder.close())
+
+    async def _make_there(self, job: Job, recording: Recording | None, row: Preset,
+                          folder: FolderDestination, held: Held) -> str:
+        if recording is None or not recording.has_raw:
+            if await self._there(job, row, folder):
+                return f"exported to {folder.name} already; the raw is gone"
+            raise NotFoundError(f"the raw of {job.item} is gone; there is nothing to export")
+        uuid = recording.uuid
+        there = exports_with(
+            dataclasses.replace(recording, exports=await self._there(job, row, folder)), row.name)
+        said = f"exported to {folder.name} already" if there else ""
+        if not there:
+            _check_exportable(recording)
+            free = await self._blocking(lambda _: folder.free_bytes())
+            room.check(predicted(self._queue.samples, recording, row), row, free, folder.name)
+            place = await self._blocking(lambda _: folder.opened())
+            pace = await self._encode(job, recording, row, place, held)
+            there = await self._there(job, row, folder)
+            await self._confirm(job, folder, there, uuid)
+            await self._remember(pace, recording, row, there)
+        if not job.delete_source:
+            return said
+        if why := why_raw_stays(dataclasses.replace(recording, exports=there), row.name):
+            raise JobRefused(why)
+        if said:  # it may lie there for long
+            await self._confirm(job, folder, there, uuid)
+        return "; ".join(filter(None, (said, await self._delete(job, recording))))
+
+    async def _there(self, job: Job, row: Preset, folder: FolderDestination
+                     ) -> tuple[Export, ...]:
+        return await self._blocking(
+            lambda _: raw.exports_at(folder, job.item, job.item_uuid, row.name))
+
+    async def _confirm(self, job: Job, folder: FolderDestination, exports: tuple[Export, ...],
+                       uuid: str) -> None:
+        """Read it back from the medium once more, now that all of it is there; what is not right
+        goes, sidecar first (I4)."""
+        await self._queue.set_state(job.id, JobState.VERIFYING)
+
+        def confirm(stop: threading.Event) -> None:
+            folder.sync(job.item)
+            try:
+                raw.check_there(folder, exports, uuid, stop)
+            except VerifyMismatch:
+                raw.remove(folder, exports)
+                raise
+
+        await self._blocking(confirm)
+        if not exports:
+            raise VerifyMismatch(f"{job.item}: the export cannot be seen at {folder.name} after it "
+                                 "was made; the raw is kept; check that medium")
+
+    async def _encode(self, job: Job, recording: Recording, row: Preset, folder: Path, held: Held
+                      ) -> Pace:
+        pace = Pace()
+        told_at = -PROGRESS_S
+
+        def on_progress(phase: str, done: int, total: int) -> None:
+            nonlocal told_at
+            if phase.startswith("verif"):
+                held.verifies()
+            frame_s = pace.progress(phase, done)
+            now_s = time.monotonic()
+            if done >= total or now_s - told_at >= PROGRESS_S:
+                told_at = now_s
+                self._queue.progress(
+                    job.id, done * recording.size_bytes // max(total, 1), recording.size_bytes,
+                    time_left_s(phase, done, total, frame_s, self._queue.samples))
+
+        encoder = self._make_encoder(recording.path, row, folder, on_progress)
+        held.take(encoder, pace.hold)
+        try:
+            await encoder.run()
+        except StoreFull as error:
+            raise NotYet(f"{error}; goes on when there is room".replace(
+                str(folder), job.destination or str(folder))) from error
+        except FieldrecError as error:
+            if job.destination is None:
+                raise
+            # what is said of it must name the place, not the way it was opened
+            raise type(error)(str(error).replace(str(folder), job.destination)) from error
+        finally:
+            was_held = held.drop()
+        if was_held:
+            await self._queue.set_state(job.id, JobState.RUNNING)
+        return pace
+
+    async def _remember(self, pace: Pace, recording: Recording, row: Preset,
+                        exports: tuple[Export, ...]) -> None:
+        sample = pace.sample(recording, row.name, exports)
+        if sample is not None:
+            await self._queue.remember(sample)
+
+    async def _went(self, destination: str) -> bool:
+        """Whether a drive has been pulled out just now; a moment is given for the word of it."""
+        if not destination.startswith("drive:"):
+            return False
+        until_s = time.monotonic() + GONE_PATIENCE_S
+        while destination in self._destinations():
+            if time.monotonic() >= until_s:
+                return False
+            await asyncio.sleep(0.05)
+        return True
+
+    async def discard(self, job: Job) -> None:
+        """Remove what an export that was cancelled, or failed, left. Nothing where the preset is
+        not known any more, or the drive is away: that is swept another time."""
+        try:
+            name = export_name(job.item, self.preset_of(job))
+        except JobRefused:
+            return
+        worker = Worker("export-sweep")  # what is being checked may take long
+        try:
+            if job.destination is None:
+                await worker.run(lambda _: _discard(self._recordings, name))
+                return
+            with contextlib.suppress(FieldrecError), \
+                    opened(self._destinations(), job.destination) as destination:
+                if isinstance(destination, FolderDestination):
+                    await worker.run(lambda _: _discard_at(destination, name))
+        finally:
+            worker.close()
+
+    # -- raw -------------------------------------------------------------------------------------
+
+    async def delete_raw(self, job: Job, recording: Recording | None) -> str:
+        """Delete the raw for the export with the job's preset; with a destination only if that
+        has the export too. What came of it, in words."""
+        if recording is None:
+            raise NotFoundError(f"{job.item} is gone")
+        if not recording.has_raw:
+            return "the raw is gone already"
+        check_ready(recording, "freed of its raw")
+        name = job.preset or ""
+        if job.destination is None:
+            return await self._delete_for(job, recording, name)
+        _check_raw(recording, name)
+        exports = exports_with(recording, name)
+        with opened(self._destinations(), job.destination) as destination:
+            place = destination
+
+            def look(stop: threading.Event) -> None:
+                try:
+                    raw.check_there(place, exports, recording.uuid, stop)
+                finally:
+                    place.close()
+
+            await self._queue.set_state(job.id, JobState.VERIFYING)
+            try:
+                await self._blocking(look)
+            except raw.NotThere as error:
+                raise NotYet(f"{error} yet; the raw goes when it is") from error
+        return await self._delete_for(job, recording, name)
+
+    async def _delete_for(self, job: Job, recording: Recording, name: str) -> str:
+        """Delete the raw if the export beside it is, on the medium, what was verified."""
+        _check_raw(recording, name)
+        exports = exports_with(recording, name)
+        await self._queue.set_state(job.id, JobState.VERIFYING)
+        await self._blocking(lambda stop: raw.check_here(exports, recording.uuid, stop))
+        return await self._delete(job, recording)
+
+    async def _delete(self, job: Job, recording: Recording) -> str:
+        await self._queue.set_state(job.id, JobState.COMMITTING)
+        await self._queue.set_state(job.id, JobState.DELETING_SOURCE)
+        path = recording.path
+        await self._blocking(lambda _stop: transfer.delete_raw(path))
+        return f"raw deleted, {room.size(recording.size_bytes)} freed"
+
+    async def _blocking(self, work: Callable[[threading.Event], T]) -> T:
+        if self._worker is None:
+            self._worker = Worker("export-check")
+        return await self._worker.run(work)
+
+
+def _discard(folders: Iterable[Path], name: str) -> None:
+    """The working folder of an export, and the movie that was not committed."""
+    for folder in folders:
+        with contextlib.suppress(OSError, FieldrecError):  # the next start sweeps it
+            work_folder.remove(folder / name)
+            durable.unlink(folder / (durable.PART_PREFIX + name), missing_ok=True)
+
+
+def _discard_at(folder: FolderDestination, name: str) -> None:
+    with contextlib.closing(folder):
+        _discard([folder.opened()], name)
+
+
+def _check_exportable(recording: Recording) -> None:
+    if not recording.has_raw:
+        raise JobRefused(f"{recording.name}: its raw is gone; there is nothing to export")
+    check_ready(recording, "exported")
+
+
+def _check_raw(recording: Recording, preset_name: str) -> None:
+    if why := why_raw_stays(recording, preset_name):
+        raise JobRefused(why)

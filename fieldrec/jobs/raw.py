@@ -1,0 +1,96 @@
+"""Deleting the raw of a recording for its verified export: the evidence looked at again (I5).
+
+Blocking; in the jobs' threads. The export's bytes are read from the medium, past the page cache,
+and must be those that were verified; only then does the raw go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import threading
+from collections.abc import Iterable
+
+import xxhash
+
+from fieldrec.catalogue.exports import whole
+from fieldrec.catalogue.sidecar import read_sidecar
+from fieldrec.core import durable
+from fieldrec.core.errors import JobRefused, NotFoundError, StoreDamaged, VerifyMismatch
+from fieldrec.core.model import Export
+from fieldrec.destinations import Destination
+from fieldrec.destinations.folder import FolderDestination
+from fieldrec.jobs import manifest
+from fieldrec.jobs.source import SLICE_BYTES, check
+
+
+class NotThere(NotFoundError):
+    """The export has not come to that destination (yet)."""
+
+
+def check_here(exports: Iterable[Export], uuid: str, stop: threading.Event) -> None:
+    """StoreDamaged unless each export beside the raw is, on the medium, what was verified."""
+    for export in exports:
+        with contextlib.closing(FolderDestination("recordings", export.path.parent)) as folder:
+            try:
+                _check(folder, export, uuid, stop)
+            except (VerifyMismatch, NotThere) as error:
+                raise StoreDamaged(
+                    f"{export.path} is not the file that was verified ({error}); the raw is kept; "
+                    f"remove it and {export.path.name}.json, then export again") from error
+
+
+def check_there(destination: Destination, exports: Iterable[Export], uuid: str,
+                stop: threading.Event) -> None:
+    """NotThere or VerifyMismatch unless each export is at the destination too, whole."""
+    for export in exports:
+        _check(destination, export, uuid, stop)
+
+
+def exports_at(folder: FolderDestination, name: str, uuid: str, preset: str
+               ) -> tuple[Export, ...]:
+    """The export of the recording `name` with this preset that was made straight to this folder,
+    whole (all its slices); () when it is not there. JobRefused where another recording's has its
+    name."""
+    found = []
+    for path in sorted(folder.opened().glob(f"{glob.escape(name)}.*.json")):
+        with contextlib.suppress(StoreDamaged):  # not ours, or not whole: not there
+            told = read_sidecar(path)
+            if told.export.preset.lower() != preset.lower() or \
+                    folder.sizes(told.file.name) != {"": told.export.size_bytes}:
+                continue
+            if told.recording.uuid != uuid:
+                raise JobRefused(
+                    f"{folder.name} has {told.file.name} of another recording (uuid "
+                    f"{told.recording.uuid}): move it and its .json away first")
+            found.append(told.export)
+    return whole(found)
+
+
+def remove(folder: FolderDestination, exports: Iterable[Export]) -> None:
+    """Remove an export that was made straight to this folder: first what says that it is there."""
+    place = folder.opened()
+    for export in exports:
+        durable.unlink(place / f"{export.path.name}.json", missing_ok=True)
+        durable.unlink(place / export.path.name, missing_ok=True)
+
+
+def _check(place: Destination, export: Export, uuid: str, stop: threading.Event) -> None:
+    name = export.path.name
+    told = place.committed(name)
+    if told is None:
+        raise NotThere(f"{name} is not at {place.name}")
+    try:
+        found = manifest.parse_sidecar(told, f"{name}.json")
+    except StoreDamaged as error:
+        raise VerifyMismatch(f"{error}; the raw is kept") from error
+    entry, = found.files
+    if (found.uuid, entry.xxh64) != (uuid, export.digest):
+        raise NotThere(f"{name} at {place.name} is another export than the one here")
+    digest = xxhash.xxh64()
+    for data in place.read_slices(name, "", SLICE_BYTES):
+        check(stop)
+        digest.update(data)
+    if digest.hexdigest() != export.digest:
+        raise VerifyMismatch(f"{name} at {place.name} has other bytes than were verified; the raw "
+                             "is kept; remove that file and its .json, and check the medium")

@@ -1,0 +1,45 @@
+"""Whether there is room for an export: its predicted size against what is free. Pure but for
+:func:`free_bytes`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fieldrec.core.model import Prediction
+from fieldrec.export.presets import Preset
+from fieldrec.jobs.places import NotYet
+
+COPIES = 2
+"""Of itself that an export needs for a moment: its segments, and the movie joined from them."""
+
+
+class NoRoom(NotYet):
+    """It would not fit; asked again after a while too: nobody tells when somebody else makes
+    room."""
+
+
+def free_bytes(folder: Path, keep_bytes: int) -> int:
+    """What may be written into a folder's file system. Blocking; never negative."""
+    room = os.statvfs(folder)
+    return max(room.f_bavail * room.f_frsize - keep_bytes, 0)
+
+
+def check(prediction: Prediction | None, preset: Preset, free: int, where: str) -> None:
+    """NoRoom with the figures where the export would not fit; nothing while its size is not
+    known."""
+    if prediction is None:
+        return
+    needed = COPIES * prediction.size_bytes
+    if needed > free:
+        raise NoRoom(f"needs about {size(needed)} while it is made ({preset.name}, "
+                     f"{size(prediction.size_bytes)} in the end), {size(free)} free at {where}; "
+                     "make room, or export with a lower preset")
+
+
+def size(count_bytes: int) -> str:
+    """Bytes in decimal units: "740 kB", "3.2 GB"."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count_bytes >= factor:
+            return f"{count_bytes / factor:.1f} {unit}"
+    return f"{count_bytes} B"
