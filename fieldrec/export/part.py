@@ -16,6 +16,48 @@ import av
 from fieldrec.core import durable
 from fieldrec.core.errors import EncoderFailed, FieldrecError, LockedError, StoreFull
 
+_HEAD_BYTES = 4_096
+
+
+class PartFile:
+    """The file object that libavformat writes to: sequential but for the index at the end."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self.failure: Exception | None = None
+        """The first error of a write: libavformat may forget it and name one of its own."""
+
+    def write(self, data: bytes) -> int:
+        """All of `data` at the present position; StoreFull when the disk is full."""
+        try:
+            durable.write(self._descriptor, [data], self._path, len(data))
+        except Exception as error:
+            self.failure = self.failure or error
+            raise
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of any file."""
+        return os.lseek(self._descriptor, offset, whence)
+
+    def tell(self) -> int:
+        """As of any file."""
+        return os.lseek(self._descriptor, 0, os.SEEK_CUR)
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def replace_head(self, old: bytes, new: bytes) -> None:
+        """Put `new` in the place of `old`, of the same length, near the beginning of the file."""
+        with self._path.open("rb") as file:
+            at = file.read(_HEAD_BYTES).find(old)
+        if at < 0 or len(old) != len(new):
+            raise EncoderFailed(f"{self._path}: the movie does not begin as it should")
+        self.seek(at)
+        self.write(new)
+
 
 def part_path(target: Path) -> Path:
     """Where an export is made before it gets its name."""

@@ -15,6 +15,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_AHEAD_BYTES = 24_000_000
+_DEEPEST = 8
+
 
 @contextlib.contextmanager
 def prefetched(items: Iterable[T], name: str, depth: int = 3) -> Iterator[Iterator[T]]:
@@ -35,6 +38,11 @@ def prefetched(items: Iterable[T], name: str, depth: int = 3) -> Iterator[Iterat
             with contextlib.suppress(queue.Empty):
                 ready.get_nowait()
             thread.join(0.01)
+
+
+def depth_for(item_bytes: int) -> int:
+    """How many items of this size may be ahead: what keeps two threads busy, in bounded memory."""
+    return max(1, min(_DEEPEST, _AHEAD_BYTES // max(item_bytes, 1)))
 
 
 class _Exhausted(BaseException):

@@ -2,18 +2,20 @@
 
 A process of its own, so that its crash or memory is not the recorder's (I9); it takes only idle
 processor and disk time, and dies with the daemon. SIGSTOP and SIGCONT pause and resume it; SIGTERM
-stops it and removes the part file.
+stops it, and what was encoded stays in the working folder for the next run.
 
 REQUEST is JSON: ``{"store": path, "preset": {…}, "output_folder": path, "parent": pid}``, the
 preset as :meth:`Preset.to_request` tells it.
-Lines: ``{"progress": [phase, done, total]}``, then one of ``{"export": {…}}`` and
-``{"error": [class name, message]}``. Exit code: 0, that of the error, 143 after SIGTERM.
+Lines: ``{"progress": [phase, done, total], "fps": …, "eta_s": … or null, "bytes": …}``, then one of
+``{"export": {…}}`` (of slices the first) and ``{"error": [class name, message]}``. Exit
+code: 0, that of the error, 143 after SIGTERM.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import json
 import os
 import platform
@@ -21,7 +23,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,27 +82,38 @@ def _export(request: dict[str, Any], stop: threading.Event) -> dict[str, Any]:
     from fieldrec.export.presets import Preset
     from fieldrec.export.run import run_export
 
+    words = _Words()
+    signal.signal(signal.SIGCONT, lambda *_: words.pace.went_on(time.monotonic()))
     export = run_export(Path(request["store"]), Preset.from_request(request["preset"]),
                         output_folder=Path(request["output_folder"]), stop=stop,
-                        on_progress=_rate_limited())
-    return {"path": str(export.path), "preset": export.preset, "frame_count": export.frame_count,
-            "size_bytes": export.size_bytes, "digest": export.digest,
-            "verified_at_ns": export.verified_at_ns}
+                        on_progress=words.on_progress, on_size=words.on_size)
+    return {**dataclasses.asdict(export), "path": str(export.path)}
 
 
-def _rate_limited() -> Callable[[str, int, int], None]:
-    """A progress callback that says the first and last of each phase and a few in between."""
-    last_phase = ""
-    next_s = 0.0
+class _Words:
+    """Says the first and last of each phase and a few in between."""
 
-    def on_progress(phase: str, done: int, total: int) -> None:
-        nonlocal last_phase, next_s
+    def __init__(self) -> None:
+        from fieldrec.export.pace import Pace
+
+        self.pace = Pace()
+        self._phase = ""
+        self._next_s = 0.0
+        self._size_bytes = 0
+
+    def on_size(self, size_bytes: int) -> None:
+        """Bytes encoded so far."""
+        self._size_bytes = size_bytes
+
+    def on_progress(self, phase: str, done: int, total: int) -> None:
+        """A frame is through."""
         now_s = time.monotonic()
-        if phase != last_phase or done == total or now_s >= next_s:
-            _say({"progress": [phase, done, total]})
-            last_phase, next_s = phase, now_s + PROGRESS_INTERVAL_S
-
-    return on_progress
+        self.pace.frame(phase, done, total, now_s)
+        if phase != self._phase or done == total or now_s >= self._next_s:
+            eta_s = self.pace.eta_s
+            _say({"progress": [phase, done, total], "fps": round(self.pace.frames_per_second, 2),
+                  "eta_s": None if eta_s is None else round(eta_s, 1), "bytes": self._size_bytes})
+            self._phase, self._next_s = phase, now_s + PROGRESS_INTERVAL_S
 
 
 def _say(line: dict[str, Any]) -> None:

@@ -7,8 +7,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldrec.core.errors import JobRefused
+from fieldrec.core.errors import JobRefused, UsageError
 from fieldrec.export.containers import MP4, Container
+from fieldrec.export.presets import NATIVE_RATE, TRUE_TIMES
 
 TICKS_PER_SECOND = MP4.ticks_per_second
 
@@ -51,8 +52,58 @@ def durations(pts: Ticks, nominal_hz: float, container: Container = MP4) -> Tick
     return np.append(gaps, max(last, 1)).astype(np.int64)
 
 
-def mean_hz(pts: Ticks, nominal_hz: float, container: Container = MP4) -> float:
-    """Frames per second for the encoder's rate control: the nominal rate, else the median's."""
+def native_hz(times_ns: NDArray[np.int64], nominal_hz: float) -> float:
+    """Frames per second of a recording: the nominal rate, else the median's; 1 for a single one."""
     if nominal_hz > 0:
         return nominal_hz
-    return float(container.ticks_per_second / durations(pts, nominal_hz, container)[-1])
+    gap_ns = float(np.median(np.diff(times_ns))) if len(times_ns) > 1 else 0.0
+    return 1e9 / gap_ns if gap_ns > 0 else 1.0
+
+
+class Rate:
+    """When the frames of one movie are shown: each at its own time, or evenly spaced."""
+
+    def __init__(self, times_ns: NDArray[np.int64], nominal_hz: float, asked: str,
+                 container: Container) -> None:
+        """`asked` is a preset's `rate`. UsageError when it is no rate; JobRefused for one that the
+        container cannot say."""
+        self._times_ns, self._container = times_ns, container
+        own_hz = native_hz(times_ns, nominal_hz)
+        self._constant_hz = 0.0 if asked == TRUE_TIMES else _asked_hz(asked, own_hz)
+        if self._constant_hz > container.ticks_per_second:
+            raise JobRefused(f"a rate of {asked} Hz: an {container.muxer} can say "
+                             f"{container.ticks_per_second} frames a second at most")
+        self.encoded_hz = self._constant_hz or own_hz
+        """For the encoder's rate control and its groups of pictures."""
+        self.shown_hz = self._constant_hz or nominal_hz
+        """How long a single frame is shown; 0: a second."""
+
+    def ticks(self, kept: NDArray[np.int64]) -> tuple[Ticks, int]:
+        """Timestamps of the frames at these positions, the first 0, and how many were moved."""
+        if not self._constant_hz:
+            return ticks(self._times_ns[kept], self._container)
+        if self._container.is_evenly_spaced:  # it has no room for a frame that is not there
+            kept = np.arange(len(kept), dtype=np.int64)
+        per_frame = self._container.ticks_per_second / self._constant_hz
+        return np.rint((kept - kept[0]) * per_frame).astype(np.int64), 0
+
+    def rules(self) -> dict[str, str]:
+        """For the sidecar, in words."""
+        base = {"time_base": f"1/{self._container.ticks_per_second}"}
+        if self._constant_hz:
+            return {**base, "rate_hz": f"{self._constant_hz:g}",
+                    "times_rule": "frame i is shown at i / rate_hz; when it was taken is in frames"}
+        return {**base, "times_rule": "first frame 0; a time not after the one before it is put "
+                                      "one tick later"}
+
+
+def _asked_hz(asked: str, own_hz: float) -> float:
+    if asked == NATIVE_RATE:
+        return own_hz
+    try:
+        hz = float(asked)
+    except ValueError:
+        hz = 0.0
+    if not 0 < hz < float("inf"):
+        raise UsageError(f"rate {asked!r}: say {TRUE_TIMES}, {NATIVE_RATE} or frames a second")
+    return hz

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from fieldrec.core import durable
-from fieldrec.core.errors import LockedError
+from fieldrec.core.errors import EncoderFailed, FieldrecError, LockedError
+from fieldrec.export.segment_file import Segment, read_segment, segments_in
 
 WORK_PREFIX = ".work-"
+PLAN_NAME = "plan.json"
 
 
 def work_path(target: Path) -> Path:
@@ -39,11 +43,54 @@ def working_folder(target: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
+def begin(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Make the folder one of this plan: segments of another are removed, and what a dead run was
+    about to write. StoreFull; SyncFailed; OSError."""
+    if _plan(folder) != json.loads(json.dumps(plan)):
+        clear(folder)
+        durable.write_atomic(folder / PLAN_NAME, json.dumps(plan).encode())
+    for path in folder.glob(durable.PART_PREFIX + "*"):
+        durable.unlink_unsynced(path)
+
+
+def clear(folder: Path) -> None:
+    """Remove all that is in the folder, the plan first: without one nothing else counts."""
+    durable.unlink(folder / PLAN_NAME, missing_ok=True)
+    for path in folder.iterdir():
+        durable.unlink_unsynced(path)
+
+
+def found_segments(folder: Path, count: int) -> list[Segment]:
+    """The segments that are there and whole, from the first frame on without a gap, of `count`
+    frames in all. The others are removed: they are made again."""
+    paths, found, first = segments_in(folder), [], 0
+    while first < count and first in paths:
+        try:
+            found.append(read_segment(paths.pop(first)))
+        except (EncoderFailed, OSError):
+            break
+        first = found[-1].end
+    kept = {segment.path for segment in found}
+    for path in folder.glob("*.segment"):
+        if path not in kept:
+            durable.unlink_unsynced(path)
+    return found
+
+
+def _plan(folder: Path) -> Any:
+    try:
+        return json.loads((folder / PLAN_NAME).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
 def remove(target: Path) -> None:
-    """Remove the working folder of `target`, if there is one. Nobody else may work in it."""
+    """Remove the working folder of `target`, if there is one, or what is left of removing it.
+    Nobody else may work in it."""
     folder = work_path(target)
-    if folder.is_dir():
-        durable.rmtree(folder)
+    for path in (folder.with_name(durable.TRASH_PREFIX + folder.name), folder):
+        if path.is_dir():
+            durable.rmtree(path)
 
 
 def sweep(folder: Path, wanted_names: Collection[str]) -> list[Path]:
@@ -62,8 +109,7 @@ def sweep(folder: Path, wanted_names: Collection[str]) -> list[Path]:
 def _locked(folder: Path) -> int:
     """A descriptor of the folder that holds its lock."""
     while True:
-        with contextlib.suppress(FileExistsError):
-            durable.make_directory(folder)
+        _make(folder)
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
                                  | os.O_CLOEXEC)
@@ -79,6 +125,17 @@ def _locked(folder: Path) -> int:
         except FileNotFoundError:
             pass
         os.close(descriptor)  # it was renamed away before it was locked
+
+
+def _make(folder: Path) -> None:
+    try:
+        durable.make_directory(folder)
+    except FileExistsError:
+        return
+    except BaseException:
+        with contextlib.suppress(OSError, FieldrecError):
+            durable.remove_empty_directory(folder)
+        raise
 
 
 def _is_locked(folder: Path) -> bool:

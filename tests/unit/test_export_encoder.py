@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from fieldrec.core.errors import EncoderFailed, StateError, UsageError
+from fieldrec.core.errors import EncoderFailed, StateError
 from fieldrec.core.model import Export
+from fieldrec.export import work_folder
 from fieldrec.export.encoder import Encoder
+from fieldrec.export.presets import preset
 from fieldrec.export.stopped import ExportStopped
 from tests.fakes.export_content import moving, write_store
 
 PATIENCE_S = 60
+WORK = ".work-bees.high.mp4"
 
 
 @pytest.fixture
@@ -35,7 +38,8 @@ class Watched:
         self.begun = asyncio.Event()
         self.phases: list[str] = []
         self.hold = hold
-        self.encoder = Encoder(store, "high", store.parent, self._on_progress, grace_s=grace_s)
+        self.encoder = Encoder(store, preset("High"), store.parent, self._on_progress,
+                               grace_s=grace_s)
 
     def _on_progress(self, phase: str, done: int, total: int) -> None:
         if self.hold and not self.begun.is_set():
@@ -65,7 +69,8 @@ async def test_it_runs_a_child_and_returns_the_export(store: Path) -> None:
     made = await watched.encoder.run()
     assert (made.path, made.preset, made.frame_count) == (
         store.parent / "bees.high.mp4", "High", 150)
-    assert list(dict.fromkeys(watched.phases)) == ["encoding", "verifying", "committing"]
+    assert list(dict.fromkeys(watched.phases)) == [
+        "encoding", "joining", "verifying", "committing"]
     assert watched.encoder.pid is None
     assert names(store) == ["bees", "bees.high.mp4", "bees.high.mp4.json"]
     again = Watched(store)
@@ -102,19 +107,20 @@ async def test_paused_before_it_runs_it_begins_held(store: Path) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("resumed", [True, False], ids=["running", "paused"])
-async def test_cancel_ends_the_child_and_removes_the_part_file(store: Path, resumed: bool
-                                                               ) -> None:
+async def test_cancel_ends_the_child_and_leaves_only_the_working_folder(store: Path, resumed: bool
+                                                                        ) -> None:
     watched = Watched(store, grace_s=1000)  # it must end by itself
     task = await watched.until_begun()
     pid = watched.encoder.pid
-    assert ".part-bees.high.mp4" in names(store)
     if resumed:
         watched.encoder.resume()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert names(store) == ["bees"]
+    assert names(store) in (["bees"], [WORK, "bees"])
     assert not exists(pid)
+    work_folder.remove(store.parent / "bees.high.mp4")  # as when the operator cancelled it
+    assert names(store) == ["bees"]
 
 
 @pytest.mark.asyncio
@@ -125,7 +131,7 @@ async def test_a_child_that_does_not_stop_is_killed_after_the_grace(store: Path)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert names(store) == ["bees"]
+    assert names(store) in (["bees"], [WORK, "bees"])
     assert not exists(pid)
 
 
@@ -170,7 +176,7 @@ async def test_stopped_by_somebody_else_it_may_be_tried_again(store: Path) -> No
     with pytest.raises(ExportStopped) as caught:
         await task
     assert caught.value.transient
-    assert names(store) == ["bees"]
+    assert names(store) == [WORK, "bees"]
 
 
 @pytest.mark.asyncio
@@ -179,7 +185,3 @@ async def test_the_childs_error_is_raised_here(store: Path) -> None:
     with pytest.raises(StateError, match="still being recorded"):
         await Watched(store).encoder.run()
 
-
-def test_unknown_preset_is_said_at_once(store: Path) -> None:
-    with pytest.raises(UsageError, match="did you mean High"):
-        Encoder(store, "Higg", store.parent, lambda *_: None)

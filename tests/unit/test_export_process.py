@@ -38,7 +38,7 @@ def start(text: str) -> subprocess.Popen[str]:
 
 
 def until_encoding(child: subprocess.Popen[str]) -> None:
-    """Wait until the part file is being written, then hold the child there."""
+    """Wait until frames are being encoded, then hold the child there."""
     assert child.stdout is not None
     assert json.loads(child.stdout.readline())["progress"][0] == "encoding"
     child.send_signal(signal.SIGSTOP)
@@ -67,16 +67,15 @@ def test_an_error_is_one_line_with_its_class(tmp_path: Path) -> None:
     assert child.returncode == NotFoundError.exit_code == 5
 
 
-def test_sigterm_stops_it_and_removes_the_part_file(store: Path) -> None:
+def test_sigterm_stops_it_and_leaves_the_working_folder(store: Path) -> None:
     with start(request(store)) as child:
         until_encoding(child)
-        assert (store.parent / ".part-bees.high.mp4").exists()
         child.send_signal(signal.SIGTERM)
         child.send_signal(signal.SIGCONT)
         said = lines(child.communicate(timeout=PATIENCE_S)[0])
     assert said[-1] == {"error": ["ExportStopped", "export stopped"]}
     assert child.returncode == process.EXIT_STOPPED == 143
-    assert [path.name for path in store.parent.iterdir()] == ["bees"]
+    assert sorted(path.name for path in store.parent.iterdir()) == [".work-bees.high.mp4", "bees"]
 
 
 def test_it_takes_only_idle_time(store: Path) -> None:

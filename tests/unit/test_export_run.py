@@ -28,8 +28,9 @@ from fieldrec.core.errors import (
     SyncFailed,
 )
 from fieldrec.core.model import Export, FrameSpec
+from fieldrec.export.making import Progress
 from fieldrec.export.presets import Preset, preset
-from fieldrec.export.run import Progress, run_export
+from fieldrec.export.run import run_export
 from fieldrec.export.stopped import ExportStopped
 from fieldrec.export.verify import file_digest
 from tests.fakes.export_content import BGR, START_NS, moving, uneven_times, write_store
@@ -77,6 +78,7 @@ def test_an_export_is_committed_with_its_sidecar(store: Path) -> None:
     assert content["rules"]["times_moved"] == 0
     assert content["quality"]["psnr_min_db"] > HIGH.floor_db
     assert told == [*(("encoding", done + 1, COUNT) for done in range(COUNT)),
+                    *(("joining", done + 1, COUNT) for done in range(COUNT)),
                     *(("verifying", done + 1, COUNT) for done in range(COUNT)),
                     ("committing", COUNT, COUNT)]
     assert tree(store) == raw
@@ -149,10 +151,21 @@ def test_order_of_durable_steps(store: Path, hook: Callable[[durable.Hook | None
     name = export(store).path.name
     kept = [step for at, step in enumerate(steps)
             if step[0] != "fsync_directory" and step not in steps[:at]]
+    work, segment = f".work-{name}", f".part-000000000-{COUNT:09d}.segment"
     assert kept == [
+        ("make_directory", work), ("unlink", "plan.json"),
+        ("create", ".plan.json.tmp"), ("write", "plan.json"), ("fsync", "plan.json"),
+        ("rename", ".plan.json.tmp"),
+        ("unlink", segment), ("create", segment), ("write", segment), ("fsync", segment),
+        ("rename", segment),
         ("create", f".part-{name}"), ("write", f".part-{name}"), ("fsync", f".part-{name}"),
         ("rename", f".part-{name}"), ("create", f".{name}.json.tmp"), ("write", f"{name}.json"),
-        ("fsync", f"{name}.json"), ("rename", f".{name}.json.tmp")]
+        ("fsync", f"{name}.json"), ("rename", f".{name}.json.tmp"),
+        ("rename", work), ("rmtree", f".trash-{work}")]
+
+
+AT_LAST = ["rename", "fsync_directory", "rmtree", "fsync_directory"]
+"""When the export is there, its working folder is removed."""
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
@@ -162,7 +175,8 @@ def test_an_error_at_any_durable_step_leaves_nothing_half(
     steps: list[str] = []
     hook(lambda step, _: steps.append(step))
     made = export(store)
-    total = len(steps)
+    total, committed = len(steps), len(steps) - len(AT_LAST)
+    assert steps[committed:] == AT_LAST
     for fail_at in range(total):
         hook(None)
         made.path.unlink(missing_ok=True)
@@ -177,6 +191,13 @@ def test_an_error_at_any_durable_step_leaves_nothing_half(
                 raise OSError(number, os.strerror(number))
 
         hook(fail)
+        if fail_at >= committed:  # it is made all the same, and the next run tidies up
+            again = export(store)
+            assert again.digest == made.digest
+            assert export(store) == again
+            names = [path.name for path in store.parent.iterdir() if path.name.startswith(".")]
+            assert names == [], (fail_at, steps[fail_at])
+            continue
         with pytest.raises((StoreFull, SyncFailed, EncoderFailed)):
             export(store)
         assert failed
@@ -186,8 +207,8 @@ def test_an_error_at_any_durable_step_leaves_nothing_half(
 
 
 @pytest.mark.parametrize(("phase", "frame"), [
-    ("encoding", 1), ("encoding", 31), ("encoding", COUNT), ("verifying", 1), ("verifying", 31)])
-def test_stop_leaves_nothing(store: Path, phase: str, frame: int) -> None:
+    ("encoding", 1), ("encoding", 31), ("joining", 7), ("verifying", 1), ("verifying", 31)])
+def test_stop_leaves_the_working_folder_only(store: Path, phase: str, frame: int) -> None:
     stop = threading.Event()
 
     def on_progress(now: str, done: int, total: int) -> None:
@@ -196,7 +217,10 @@ def test_stop_leaves_nothing(store: Path, phase: str, frame: int) -> None:
 
     with pytest.raises(ExportStopped):
         export(store, stop=stop, on_progress=on_progress)
-    assert [path.name for path in store.parent.iterdir()] == [store.name]
+    assert sorted(path.name for path in store.parent.iterdir()) == [
+        f".work-{store.name}.high.mp4", store.name]
+    assert export(store).frame_count == COUNT
+    assert len(list(store.parent.iterdir())) == 3
 
 
 def test_a_bug_or_interrupt_leaves_nothing(store: Path) -> None:
@@ -242,12 +266,19 @@ def test_an_empty_store_is_refused(tmp_path: Path) -> None:
     refused(JobRefused, "has no frames", write_store(tmp_path / "bees", []))
 
 
-def test_a_damaged_raw_frame_is_named(store: Path) -> None:
+def test_a_damaged_raw_frame_is_left_out_and_named(store: Path) -> None:
     frame = sorted((store / "000001").glob("*.npy"))[3]
     content = bytearray(frame.read_bytes())
     content[-1] ^= 1
     frame.write_bytes(content)
-    refused(StoreDamaged, "000001/000003.npy: not what was recorded", store)
+    made = export(store)
+    assert (made.frame_count, made.unreadable) == (COUNT - 1, 1)
+    told = told_by(made.path)
+    assert [(row["index"], row["number"]) for row in told["unreadable"]] == [(28, 30)]
+    assert "000001/000003.npy: not what was recorded" in told["unreadable"][0]["reason"]
+    kept = [*range(28), *range(29, COUNT)]
+    assert told["frames"]["time_ns"] == uneven_times(COUNT)[kept].tolist()
+    assert export(store) == made, "it is an export, and not made again"
 
 
 def test_a_store_with_a_bad_index_is_not_exported_with_a_hole(store: Path) -> None:
@@ -268,12 +299,12 @@ def test_an_unknown_pixel_format_is_refused(tmp_path: Path) -> None:
 
 
 def test_too_little_room_is_refused_with_the_numbers(store: Path) -> None:
-    refused(StoreFull, r"needs at least 7200000\.0 MB and .* MB are free", store,
+    refused(StoreFull, r"needs at least 14400004\.0 MB and .* MB are free", store,
             dataclasses.replace(HIGH, typical_bits_per_pixel=1e8))
 
 
 def test_a_preset_that_the_encoder_does_not_know_is_one_line(store: Path) -> None:
-    refused(EncoderFailed, r"\.part-.*: the encoder failed", store,
+    refused(EncoderFailed, "libx264: .*nosuchspeed", store,
             dataclasses.replace(HIGH, speed="nosuchspeed"))
 
 
