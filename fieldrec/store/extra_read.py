@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fieldrec.core.errors import StoreDamaged
 from fieldrec.store import motif
 from fieldrec.store.api.imgstore_errors import ExtraDataDamaged, WrongArgument
 from fieldrec.store.chunk_paths import ChunkPaths, find_chunks
 from fieldrec.store.constants import EXTRA_DATA_FILE_EXTENSIONS
 from fieldrec.store.extra_log import parse_lines
 from fieldrec.store.metadata import StoreMetadata, store_metadata
+from fieldrec.store.movie.movie import Movie, is_movie
 from fieldrec.store.reader import read_metadata
 
 if TYPE_CHECKING:
@@ -45,14 +47,29 @@ def iter_extra_records(path: Path, *, ignore_corrupt: bool = False) -> Iterator[
     ExtraDataDamaged at a file that is not whole; with `ignore_corrupt` what can be read of it.
     Needs h5py for Motif's `.h5` files only.
     """
+    if is_movie(path):
+        yield from _of_movie(Movie(path), ignore_corrupt)
+        return
     store, _ = read_metadata(path)
     for file in _with_journals(path, store_metadata(store)):
         yield from records_of(file, ignore_corrupt=ignore_corrupt)
 
 
+def _of_movie(movie: Movie, ignore_corrupt: bool) -> Iterator[dict[str, Any]]:
+    try:
+        yield from movie.records()
+    except StoreDamaged as error:
+        if not ignore_corrupt:
+            raise ExtraDataDamaged(str(error)) from error
+        log.warning("%s", error)
+
+
 def extra_files(root: Path, metadata: StoreMetadata,
                 extensions: Collection[str] = EXTRA_DATA_FILE_EXTENSIONS) -> list[ExtraFile]:
-    """The files of extra data, by chunk. Motif's stand for the chunk's own where both are there."""
+    """The files of extra data, by chunk. Motif's stand for the chunk's own where both are there.
+    None of a movie, whose sidecar holds them."""
+    if metadata.is_movie:
+        return []
     found: list[ExtraFile] = []
     for chunk in find_chunks(root, metadata):
         found += _files_of(chunk, extensions)
@@ -61,6 +78,8 @@ def extra_files(root: Path, metadata: StoreMetadata,
 
 def has_extra_data(root: Path, metadata: StoreMetadata) -> bool:
     """Whether there is any, in whatever form."""
+    if metadata.is_movie:
+        return next(_of_movie(Movie(root), ignore_corrupt=True), None) is not None
     return bool(_with_journals(root, metadata))
 
 
@@ -158,6 +177,8 @@ def extra_table(root: Path, metadata: StoreMetadata, *, ignore_corrupt: bool = F
 
     ExtraDataDamaged as above. PackageMissing without pandas, or h5py where a file needs it.
     """
+    if metadata.is_movie:
+        return _movie_table(Movie(root), ignore_corrupt)
     files = _with_journals(root, metadata)
     if not files:
         return None
@@ -166,6 +187,11 @@ def extra_table(root: Path, metadata: StoreMetadata, *, ignore_corrupt: bool = F
               if (table := _table_of(file, pandas, ignore_corrupt)) is not None]
     whole = [table for table in tables if not table.empty] or tables[:1]
     return pandas.concat(whole, axis=0, ignore_index=True) if whole else None
+
+
+def _movie_table(movie: Movie, ignore_corrupt: bool) -> pd.DataFrame | None:
+    records = [_with_nan(record) for record in _of_movie(movie, ignore_corrupt)]
+    return motif.optional("pandas", "pandas").DataFrame(records) if records else None
 
 
 def _table_of(file: ExtraFile, pandas: Any, ignore_corrupt: bool) -> pd.DataFrame | None:

@@ -24,6 +24,8 @@ DIRECTORY_CLASS = "DirectoryImgStore"
 VIDEO_CLASS = "VideoImgStore"
 MOTIF_VIDEO_CLASS = "VideoImgStoreFFMPEG"
 """What Motif writes; read as a video store."""
+MOVIE_CLASS = "Movie"
+"""No store at all, but an exported movie that is read as one (store/movie); never written."""
 
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -33,7 +35,7 @@ class StoreMetadata:
     """The ``__store`` mapping of a store, checked and in our types."""
 
     class_name: str
-    """DIRECTORY_CLASS, VIDEO_CLASS or MOTIF_VIDEO_CLASS."""
+    """DIRECTORY_CLASS, VIDEO_CLASS, MOTIF_VIDEO_CLASS or MOVIE_CLASS."""
     format: str
     """"npy", "png", … of a directory; of a video any text ("avc1/mp4", "libx264")."""
     imgshape: tuple[int, ...]
@@ -56,6 +58,11 @@ class StoreMetadata:
     def is_video(self) -> bool:
         """Whether chunks are video files, not directories of frame files."""
         return self.class_name != DIRECTORY_CLASS
+
+    @property
+    def is_movie(self) -> bool:
+        """Whether it is an exported movie."""
+        return self.class_name == MOVIE_CLASS
 
     @property
     def is_colour(self) -> bool:

@@ -1,4 +1,5 @@
-"""Read one store, of any kind: numbers and times of all frames, pixels one frame at a time.
+"""Read one store, of any kind, or an exported movie as if it were one: numbers and times of all
+frames, pixels one frame at a time.
 
 Blocking; one thread at a time. Reads what fieldrec, imgstore and Motif wrote, while it is recorded
 too; one bad index costs its own chunk, and ``problems`` says which. Pixels come from a FrameSource
@@ -25,6 +26,7 @@ from fieldrec.store.frame_source import FrameSource
 from fieldrec.store.indexing.compact_index import open_index
 from fieldrec.store.indexing.frame_index import FrameIndex
 from fieldrec.store.metadata import METADATA_NAME, StoreMetadata, parse_metadata, store_metadata
+from fieldrec.store.movie.movie import Movie, is_movie
 from fieldrec.store.spec import frame_spec, spec_at, stored_dtype
 
 _MEASURED_FRAMES = 10_000
@@ -42,7 +44,8 @@ class StoredFrame:
 
 
 class StoreReader:
-    """One store, opened from its metadata; the index is opened when first needed."""
+    """One store, or exported movie, opened from its metadata; the index is opened when first
+    needed."""
 
     def __init__(self, path: Path, *, verify: bool = True) -> None:
         """`verify`: what is read is compared with the digest taken when it was recorded, where
@@ -53,12 +56,8 @@ class StoreReader:
         """
         self.path = path
         self._verify = verify
-        store, self.user_metadata = read_metadata(path)
-        try:
-            self.metadata: StoreMetadata = store_metadata(store)
-        except ValueError as error:
-            raise StoreDamaged(f"{path / METADATA_NAME}: {error}; the frames beside it are intact"
-                               ) from error
+        self._movie = Movie(path) if is_movie(path) else None
+        self.metadata, self.user_metadata = _described(path, self._movie)
         self.chunksize = self.metadata.chunksize
         self.uuid = self.metadata.uuid or ""
         self.timezone = self.metadata.timezone_local or "UTC"
@@ -71,14 +70,23 @@ class StoreReader:
     @functools.cached_property
     def index(self) -> FrameIndex:
         """Which frames there were when this was first asked, and where they lie."""
+        if self._movie is not None:
+            return self._movie.index()
         return open_index(self.path, self.metadata)
 
     @functools.cached_property
     def spec(self) -> FrameSpec:
         """What the frames look like as stored; `nominal_hz` is measured where the metadata is
         silent."""
+        if self._movie is not None and self._movie.spec.nominal_hz > 0:
+            return self._movie.spec
         return frame_spec(self.metadata, self.user_metadata) or spec_at(
             self.metadata, self.user_metadata, self._measured_hz())
+
+    @property
+    def movie(self) -> Movie | None:
+        """The exported movie that this is; None of a store."""
+        return self._movie
 
     @property
     def frame_count(self) -> int:
@@ -160,6 +168,8 @@ class StoreReader:
             raise StoreDamaged(f"{self.frame_path(index)}: {error}") from error
 
     def _frames(self) -> FrameSource:
+        if self._source is None and self._movie is not None:
+            self._source = self._movie.frames()
         if self._source is None:  # the decoder is loaded with it
             from fieldrec.store.video.frames import VideoFrames
 
@@ -202,6 +212,18 @@ class StoreReader:
 
 
 # --- metadata, for other readers too ------------------------------------------------------------
+
+def _described(path: Path, movie: Movie | None) -> tuple[StoreMetadata, dict[str, Any]]:
+    """(metadata, the user's part) of what is at `path`."""
+    if movie is not None:
+        return movie.metadata, movie.user_metadata
+    store, user = read_metadata(path)
+    try:
+        return store_metadata(store), user
+    except ValueError as error:
+        raise StoreDamaged(f"{path / METADATA_NAME}: {error}; the frames beside it are intact"
+                           ) from error
+
 
 def read_metadata(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """(``__store``, user metadata) of the store at `path`. NotFoundError, StoreDamaged."""

@@ -36,8 +36,8 @@ def spec_at(metadata: StoreMetadata, user: Mapping[str, Any], nominal_hz: float)
 
 
 def stored_dtype(metadata: StoreMetadata) -> str:
-    """Of the arrays that are read: video is 8 bits whatever a store says."""
-    return "uint8" if metadata.is_video else metadata.dtype
+    """Of the arrays that are read: video is 8 bits whatever a store says, but for movies."""
+    return "uint8" if metadata.is_video and not metadata.is_movie else metadata.dtype
 
 
 def ours_in(user: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -49,7 +49,8 @@ __all__ = [
 
 
 def new_for_filename(path: AnyPath | None, **kwargs: Any) -> ImgStore:
-    """Open the store at `path` (its directory or metadata.yaml; or None and `basedir`) for reading.
+    """Open the store at `path` (its directory or metadata.yaml; or None and `basedir`) for reading,
+    or the exported movie at `path`.
 
     `mapped`, `skip_damaged`, `verify`: as for :class:`ImgStore`. NoStore (a ValueError),
     NoMetadataFile (a FileNotFoundError), StoreUnreadable (a ValueError).

@@ -35,7 +35,8 @@ def only_frame(full_path: Any, frame_index: Any) -> NDArray[Any] | None:
             raise frame_error(error) from error
         if pixels is None and not reader.metadata.is_video and reader.metadata.format == "npy":
             raise FrameMissing(f"{reader.path}: there is no frame with index {at}")
-        return _in_colour(pixels) if reader.metadata.is_video and pixels is not None else pixels
+        is_video = reader.metadata.is_video and not reader.metadata.is_movie
+        return _in_colour(pixels) if is_video and pixels is not None else pixels
 
 
 def _stored(reader: StoreReader, at: int) -> NDArray[Any] | None:

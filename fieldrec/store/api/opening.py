@@ -1,4 +1,4 @@
-"""From what a caller names, a path or a directory, to a store object or a single frame.
+"""From what a caller names, a path, a directory or a movie, to a store object or a single frame.
 
 Blocking; any thread.
 """
@@ -12,10 +12,12 @@ from typing import Any
 from fieldrec.store.api.base_store import ImgStore
 from fieldrec.store.api.directory_store import DirectoryImgStore
 from fieldrec.store.api.imgstore_errors import NoMetadataFile, NoStore, WrongArgument
+from fieldrec.store.api.movie_store import MovieImgStore
 from fieldrec.store.api.store_reading import open_reader
 from fieldrec.store.api.video_store import VideoImgStore
 from fieldrec.store.constants import STORE_MD_FILENAME
 from fieldrec.store.metadata import DIRECTORY_CLASS
+from fieldrec.store.movie.movie import is_movie
 
 AnyPath = str | os.PathLike[str]
 
@@ -43,9 +45,12 @@ def _names_metadata(path: str) -> bool:
 
 
 def existing_directory(path: AnyPath | None, basedir: AnyPath | None = None) -> str:
-    """The same of a store that is there. NoStore (a ValueError), or NoMetadataFile (a
-    FileNotFoundError) where it was the file, or the basedir, that was named."""
+    """The same of a store that is there, or the path of an exported movie. NoStore (a ValueError),
+    or NoMetadataFile (a FileNotFoundError) where it was the file, or the basedir, that was named.
+    """
     directory = store_directory(path, basedir)
+    if is_movie(Path(directory)):
+        return directory
     if (Path(directory) / STORE_MD_FILENAME).exists():
         return directory
     if basedir or _names_metadata(os.fsdecode(path or "")):
@@ -56,7 +61,11 @@ def existing_directory(path: AnyPath | None, basedir: AnyPath | None = None) -> 
 def open_store(directory: str, **kwargs: Any) -> ImgStore:
     """The store object of the class that the store in this directory says."""
     reader = open_reader(Path(directory).absolute(), verify=kwargs.get("verify", True))
-    kind = DirectoryImgStore if reader.metadata.class_name == DIRECTORY_CLASS else VideoImgStore
+    kind: type[ImgStore] = VideoImgStore
+    if reader.metadata.is_movie:
+        kind = MovieImgStore
+    elif reader.metadata.class_name == DIRECTORY_CLASS:
+        kind = DirectoryImgStore
     if kwargs.get("mode", "r") == "r":
         kwargs["reader"] = reader
     return kind(basedir=directory, **{"mode": "r", **kwargs})

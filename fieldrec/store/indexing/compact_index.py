@@ -255,7 +255,7 @@ class _Opening:
         table = seen.table.copy()
         parts = [self._chunk_rows(chunk) for chunk in table]
         table["rows"] = [UNREADABLE if part is None else len(part) for part in parts]
-        joined = _joined([part for part in parts if part is not None and len(part)])
+        joined = joined_columns([part for part in parts if part is not None and len(part)])
         return self._with_open_chunks(rows_of(table, joined), seen)
 
     def _with_open_chunks(self, rows: IndexRows, seen: Seen) -> IndexRows:
@@ -350,7 +350,7 @@ def _has_frames(chunk: Path, ending: str) -> bool:
         return False
 
 
-def _joined(parts: list[ChunkRows]) -> dict[str, Column]:
+def joined_columns(parts: list[ChunkRows]) -> dict[str, Column]:
     """The columns of all chunks, in memory."""
     columns = {NUMBER: _concatenated([part.numbers for part in parts], np.int64),
                TIME_S: _concatenated([part.times_s for part in parts], np.float64),

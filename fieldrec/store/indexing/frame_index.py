@@ -61,13 +61,14 @@ class FrameIndex:
     """The frames of one store. Its arrays are read-only."""
 
     def __init__(self, root: Path, extension: str, rows: IndexRows, problems: tuple[str, ...] = (),
-                 make_again: Callable[[], IndexRows] | None = None) -> None:
+                 make_again: Callable[[], IndexRows] | None = None,
+                 only_chunk: ChunkPaths | None = None) -> None:
         """`extension` as for :func:`chunk_paths`; `make_again` is called when a column turns out
-        to be torn."""
+        to be torn; `only_chunk`: where the single chunk of what is no store lies."""
         self._root, self._extension = root, extension
         self._rows = rows
         self._make_again = make_again
-        self._last_paths: ChunkPaths | None = None
+        self._last_paths = only_chunk
         self.problems = problems
         """One line for each chunk that is missing or cannot be read: what, where, what to do."""
         self.chunk_numbers = rows.chunk_numbers
