@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from fieldrec.camera.parameters import Parameter, Value
 from fieldrec.config.models import SplitConfig
 from fieldrec.core.errors import NotFoundError, StateError, UsageError
-from fieldrec.core.model import Drive, Job, JobKind, Recording, RecordingState
+from fieldrec.core.model import Drive, DriveState, Job, JobKind, Recording, RecordingState
 from fieldrec.core.snapshot import Snapshot
+from fieldrec.export.presets import Preset
 from fieldrec.export.presets import preset as find_preset
 from fieldrec.jobs.automation import exportable
 from fieldrec.jobs.job_queue import JobQueue
@@ -26,6 +28,11 @@ from fieldrec.record.naming import check_name
 from fieldrec.record.session import Session
 
 T = TypeVar("T")
+
+MOST_NAMED = 8
+"""Recordings that an event lists by name."""
+ONLY_DRIVE = "drive"
+"""In place of a destination's name: the drive that is there."""
 
 
 class Drives(Protocol):
@@ -49,10 +56,15 @@ class Control:
                  snapshot: Callable[[], Snapshot], destinations: Sequence[str],
                  default_preset: str, changed: Callable[[], None],
                  started: Callable[[], None] = lambda: None,
-                 stopped: Callable[[], None] = lambda: None) -> None:
+                 stopped: Callable[[], None] = lambda: None,
+                 exports_held: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+                 own_presets: Mapping[str, Preset] | None = None, allow_battery: bool = False,
+                 say: Callable[[str, str], None] = lambda _text, _severity: None) -> None:
         """`recordings`: every folder that they may lie in. `started` hears of every start, and of
         jobs that were queued; `stopped` that somebody asked to stop, whether or not anything
-        recorded."""
+        recorded. Recording begins inside `exports_held`; `own_presets` are the configuration's,
+        and so is whether exports may run on battery without being told; `say` notes (text,
+        severity)."""
         self._recordings = tuple(recordings)
         self._session = session
         self._queue = queue
@@ -64,6 +76,10 @@ class Control:
         self._changed = changed
         self._started = started
         self._stopped = stopped
+        self._exports_held = exports_held
+        self._own_presets = own_presets or {}
+        self._allow_battery = allow_battery
+        self._say = say
         self._refusal = ""
         self._no_recording = ""
 
@@ -106,8 +122,9 @@ class Control:
             raise StateError(f"recording refused: {self._no_recording}")
         if name is not None:
             check_name(name)
-        names = await session.start(Asked(name, metadata, duration_s, cameras, preroll_s,
-                                          split_after, trigger))
+        async with self._exports_held():
+            names = await session.start(Asked(name, metadata, duration_s, cameras, preroll_s,
+                                              split_after, trigger))
         self._started()
         self._changed()
         return names
@@ -148,22 +165,33 @@ class Control:
     # -- jobs ------------------------------------------------------------------------------------
 
     async def export(self, names: Sequence[str] | None, preset: str | None = None, *,
-                     allow_battery: bool = False) -> list[Job]:
-        """Queue exports of `names` (None: all complete recordings without one). UsageError for an
-        unknown preset lists the valid ones."""
+                     allow_battery: bool = False, destination: str | None = None,
+                     delete_raw: bool = False) -> list[Job]:
+        """Queue exports of `names` (None: all complete recordings without one); those that are
+        exported with that preset already are left out, and said.
+
+        To this system, or straight to `destination`, where what is there is found out when it is
+        done. `delete_raw`: when the export was verified. UsageError for an unknown preset lists
+        the valid ones.
+        """
         self._check_open()
-        chosen = find_preset(preset or self._default_preset).name
-        picked = await self._pick(names)
-        jobs = []
-        for recording in picked:
+        chosen = find_preset(preset or self._default_preset, self._own_presets).name
+        where = None if destination is None else self._resolve(destination)
+        jobs, already = [], []
+        for recording in await self._pick(names):
+            if where is None and has_export(recording, chosen) \
+                    and not (delete_raw and recording.has_raw):
+                already.append(recording.name)
+                continue
             if names is not None:
-                _check_complete(recording, "export")
-                if not recording.has_raw:
-                    raise StateError(f"{recording.name}: the raw is gone, nothing to export")
-            if exportable(recording) and not has_export(recording, chosen):
+                _check_exportable(recording)
+            if exportable(recording):
                 jobs.append(await self._queue.add(
                     JobKind.EXPORT, recording.name, recording.uuid, preset=chosen,
-                    allow_battery=allow_battery))
+                    destination=where, delete_source=delete_raw,
+                    allow_battery=allow_battery or self._allow_battery))
+        if already:
+            self._say(f"already exported with {chosen}: {_listed(already)}", "info")
         self._changed()
         return jobs
 
@@ -191,6 +219,17 @@ class Control:
         job = await self._queue.cancel(job_id)
         self._changed()
         return job
+
+    async def pause_job(self, job_id: int) -> Job:
+        """Hold a job, over restarts too, until :meth:`resume_job`; an export keeps its memory and
+        its files, a copy stops at a slice. StateError once it is committing."""
+        self._check_open()
+        return await self._changing(self._queue.set_paused(job_id, True))
+
+    async def resume_job(self, job_id: int) -> Job:
+        """Let a paused job go on, when it may run."""
+        self._check_open()
+        return await self._changing(self._queue.set_paused(job_id, False))
 
     async def retry(self, job_id: int) -> Job:
         """Queue a failed or cancelled job again."""
@@ -249,17 +288,28 @@ class Control:
         return jobs
 
     def _resolve(self, destination: str) -> str:
-        """A configured name, `drive:<uuid>` for a drive's label, or an absolute folder."""
+        """A configured name, `drive:<uuid>` for a drive's label or for "drive" (the only one), or
+        an absolute folder."""
         if destination in self._destinations:
             return destination
         for drive in self._drives.drives() if self._drives is not None else ():
             if destination in (drive.label, drive.fs_uuid, drive.device, f"drive:{drive.fs_uuid}"):
                 return f"drive:{drive.fs_uuid}"
+        if destination == ONLY_DRIVE:
+            return self._only_drive()
         if destination.startswith("/"):
             return str(self._folder(Path(destination)))
         known = ", ".join(self._destinations) or "none configured"
         raise NotFoundError(f"no destination {destination!r}; known: {known}; or give a folder as "
                             "a path with a '/', or the label of a drive that is present")
+
+    def _only_drive(self) -> str:
+        drives = self._drives.drives() if self._drives is not None else ()
+        ready = [drive for drive in drives if drive.state is DriveState.READY]
+        if len(ready) != 1:
+            names = ", ".join(drive.label or drive.fs_uuid for drive in ready) or "none"
+            raise NotFoundError(f"say which drive; ready: {names}")
+        return f"drive:{ready[0].fs_uuid}"
 
     def _folder(self, path: Path) -> Path:
         try:
@@ -294,6 +344,19 @@ def _no_such(name: str, known: Sequence[str]) -> str:
     hint = (f"did you mean {near[0]}?" if near
             else f"{len(known)} recordings here, see `fieldrec list`")
     return f"no recording {name!r}; {hint}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names for one line."""
+    return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} recordings"
+
+
+def _check_exportable(recording: Recording) -> None:
+    _check_complete(recording, "export")
+    if not recording.has_raw:
+        raise StateError(f"{recording.name}: the raw is gone, nothing to export")
+    if recording.frame_count == 0:
+        raise StateError(f"{recording.name} has no frames, nothing to export")
 
 
 def _complete(recording: Recording) -> bool:

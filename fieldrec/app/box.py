@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fieldrec.app.beat import Beat
+from fieldrec.app.beside import BesideRecording
 from fieldrec.app.conditions import conditions_of, destinations_of
 from fieldrec.app.console_verbs import ConsoleVerbs
 from fieldrec.app.events import Events
@@ -22,6 +24,7 @@ from fieldrec.app.own_folders import OwnFolders
 from fieldrec.app.parts import Parts
 from fieldrec.app.power_following import PowerFollowing
 from fieldrec.app.recovery import Recovery
+from fieldrec.app.tasks import Tasks
 from fieldrec.camera.configured import configured_camera
 from fieldrec.catalogue.scan import Catalogues
 from fieldrec.config import Config, ConsoleConfig
@@ -38,10 +41,11 @@ from fieldrec.core.model import (
     Recording,
 )
 from fieldrec.core.snapshot import Snapshot, StorageStatus
-from fieldrec.core.workers import Worker, supervise
+from fieldrec.core.workers import Worker
 from fieldrec.drives.watcher import DriveWatcher
 from fieldrec.export.encoder import Encoder
-from fieldrec.export.presets import preset
+from fieldrec.export.presets import Preset, preset
+from fieldrec.jobs.exporting import names_wanted
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.places import DestinationFactory
 from fieldrec.jobs.runner import JobRunner
@@ -73,7 +77,8 @@ class App:
     control: Control
 
     def __init__(self, config: Config, parts: Parts, clock: Clock | None = None) -> None:
-        preset(config.export.preset)
+        self._presets: dict[str, Preset] = {}
+        preset(config.export.preset, self._presets)
         self.config = config
         self.parts = parts
         self.clock = clock or SystemClock()
@@ -83,14 +88,14 @@ class App:
         self.poweroff_wanted = False
         self._changed = asyncio.Event()
         self._replan = asyncio.Event()
-        self._problems: dict[str, str] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks(self._part_changed)
+        self._beside = BesideRecording(config.export)
         self._exit = contextlib.AsyncExitStack()
         self._storage = StorageStatus()
         self._version = 0
         self._beat = Beat(lambda: () if self._session is None else self._session.status(),
                           lambda: words.describe_briefly(self.board.latest),
-                          lambda stuck: self._part_changed("storing", stuck))
+                          lambda stuck: self._tasks.changed("storing", stuck))
         self._stopping = False
         self._under_way: tuple[tuple[str, CameraState], ...] = ()
         self._session: Session | None = None
@@ -130,9 +135,9 @@ class App:
         await self._queue.open()
         self._build()
         self.publish()
-        self._spawn("recovery", self._recover)
+        self._tasks.spawn("recovery", self._recover)
         if self._session is not None:
-            self._tasks.append(asyncio.create_task(self._session.open_all(), name="opening"))
+            self._tasks.add(asyncio.create_task(self._session.open_all(), name="opening"))
         await self._exit.enter_async_context(
             control_socket.serve(private, self.control, self.board))
         self._storage = await self._storage_worker.run(lambda _stop: self._folders.refresh())
@@ -155,6 +160,8 @@ class App:
 
     async def _recover(self) -> None:
         """Complete what was interrupted, however long it takes; jobs wait for it."""
+        wanted = names_wanted(self._queue.jobs(), self._presets)
+        await self._recovery_worker.run(lambda _: self._recovery.sweep_exports(wanted))
         await self._recovery_worker.run(self._recovery.complete)
         self._recovered.set()
         self._replan.set()
@@ -185,7 +192,9 @@ class App:
             drives=self._drives, scan=self.recordings, snapshot=lambda: self.board.latest,
             destinations=tuple(config.destinations), default_preset=config.export.preset,
             changed=self.changed, started=self._keep_trace,
-            stopped=lambda: self._power.forget_held_back())
+            stopped=lambda: self._power.forget_held_back(),
+            exports_held=lambda: self._runner.exports_held(), own_presets=self._presets,
+            allow_battery=config.export.allow_battery, say=self.say)
         self._power = PowerFollowing(
             config.power,
             PowerState(PowerLevel.UNKNOWN if self.parts.power else PowerLevel.MAINS),
@@ -195,9 +204,10 @@ class App:
         self._runner = JobRunner(
             self._queue, catalogue=self.recordings, recordings=self._folders.paths,
             destinations=self._destinations, make_encoder=Encoder, conditions=self.conditions,
+            own_presets=self._presets, keep_free_bytes=config.storage.reserve_bytes,
             on_event=self.say)
         self._offload = Offload(config, self._queue, say=self.say, eject=self._eject,
-                                again=self._replan.set)
+                                again=self._replan.set, own_presets=self._presets)
 
     def _recorder(self, key: str) -> Recorder:
         camera = self.config.cameras[key]
@@ -208,31 +218,26 @@ class App:
                         on_change=self.changed, metadata=camera.metadata)
 
     def _supervise_all(self) -> None:
-        self._spawn("beat", lambda: self._beat.run(self._look_at_disk))
-        self._spawn("status", self._publish_on_change)
-        self._spawn("jobs", self._runner.run)
+        self._tasks.spawn("beat", lambda: self._beat.run(self._look_at_disk))
+        self._tasks.spawn("status", self._publish_on_change)
+        self._tasks.spawn("jobs", self._runner.run)
         if self._session is not None:
-            self._spawn("recording", self._session.run)
+            self._tasks.spawn("recording", self._session.run)
         if self.parts.automatic_jobs:
-            self._spawn("automatic jobs", self._plan_on_change)
+            self._tasks.spawn("automatic jobs", self._plan_on_change)
         if self._drives is not None:
-            self._spawn("drives", self._drives.run)
+            self._tasks.spawn("drives", self._drives.run)
         if self.parts.power:
-            self._spawn("power", lambda: power_watcher.run(self.config.power, self.clock,
+            self._tasks.spawn("power", lambda: power_watcher.run(self.config.power, self.clock,
                                                            self._power_changed))
         if self.parts.consoles:
             for config in self.config.console:
-                self._spawn(f"console {config.device}", lambda c=config: self._console(c))  # type: ignore[misc]
+                self._tasks.spawn(f"console {config.device}", lambda c=config: self._console(c))  # type: ignore[misc]
 
     async def _console(self, config: ConsoleConfig) -> None:
         name = f"console {config.device}"
         await console.run(config, self.board, ConsoleVerbs(self.control), self.clock,
-                          on_problem=lambda problem: self._part_changed(name, problem))
-
-    def _spawn(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
-        self._tasks = [task for task in self._tasks if not task.done()]
-        self._tasks.append(asyncio.create_task(
-            supervise(name, part, on_change=self._part_changed), name=name))
+                          on_problem=lambda problem: self._tasks.changed(name, problem))
 
     async def _start_recording(self, asked: Asked) -> None:
         try:
@@ -251,7 +256,7 @@ class App:
         stopping = asyncio.create_task(self._stop_in_order(), name="orderly stop")
         done, _ = await asyncio.wait({stopping}, timeout=self.config.system.shutdown_budget_s)
         if not done:
-            stuck = ", ".join(t.get_name() for t in self._tasks if not t.done()) or "a disk"
+            stuck = ", ".join(self._tasks.running()) or "a disk"
             raise ShutdownStuck(
                 f"the orderly stop took over {self.config.system.shutdown_budget_s:g} s; stuck: "
                 f"{stuck}; leaving as it is, the next start recovers it")
@@ -262,28 +267,21 @@ class App:
             self.control.refuse_from_now("fieldrec is stopping")
         if self._session is not None:
             await self._session.stop("fieldrec stopped")
-            await self._cancel("opening", "recording")
+            await self._tasks.cancel("opening", "recording")
             await self._session.close()
-        await self._cancel("recovery", "jobs", "automatic jobs")
+        await self._tasks.cancel("recovery", "jobs", "automatic jobs")
         if self._drives is not None:
-            await self._cancel("drives")
+            await self._tasks.cancel("drives")
             await self._drives.close()
         if self._tasks:
             self.publish()
-        await self._cancel(*(task.get_name() for task in self._tasks))
+        await self._tasks.cancel()
         await self._exit.aclose()
         if hasattr(self, "_queue"):
             await self._queue.close()
         self._catalogue_worker.close()
         self._storage_worker.close()
         self._recovery_worker.close()
-
-    async def _cancel(self, *names: str) -> None:
-        ending = [task for task in self._tasks if task.get_name() in names]
-        for task in ending:
-            task.cancel()
-        if ending:
-            await asyncio.wait(ending)
 
     # -- what other parts ask --------------------------------------------------------------------
 
@@ -304,7 +302,8 @@ class App:
         """What admission may look at, now."""
         return conditions_of(self.config, self._session, self._power.state, self.drives(),
                              self._queue.jobs(), self._storage, stopping=self._stopping,
-                             recovering=not self._recovered.is_set())
+                             recovering=not self._recovered.is_set(),
+                             export_share=self._beside.share)
 
     def drives(self) -> tuple[Drive, ...]:
         """All drives known now."""
@@ -344,9 +343,8 @@ class App:
     # -- what other parts report -----------------------------------------------------------------
 
     def _part_changed(self, name: str, problem: str) -> None:
-        if problem and problem != self._problems.get(name):
+        if problem:
             self.events.add(f"{name}: {problem}", "error")
-        self._problems[name] = problem
         self.changed()
 
     def _job_changed(self, job: Job) -> None:
@@ -370,7 +368,7 @@ class App:
     def _power_changed(self, power: PowerState) -> None:
         self._runner.wake()
         if self._power.take(power):
-            self._spawn("power change", self._power.follow)
+            self._tasks.spawn("power change", self._power.follow)
         self.changed()
 
     def _power_off(self) -> None:
@@ -417,9 +415,13 @@ class App:
             self._storage = session.storage_status()
         recorders = () if session is None else session.status()
         under_way = tuple((r.recording, r.state) for r in recorders)
+        other_share = self._beside.look(
+            recorders, session is not None and session.recording, time.monotonic())
         if under_way != self._under_way:  # a recording began or ended: other jobs may run now
             self._under_way = under_way
             self._replan.set()
+            self._runner.wake()
+        elif other_share:
             self._runner.wake()
         self._version += 1
         self.board.publish(Snapshot(
@@ -428,7 +430,7 @@ class App:
             recording_since_ns=None if session is None else session.recording_since_ns,
             recorders=recorders,
             jobs=self._queue.jobs()[:50], drives=self.drives(), power=self._power.state,
-            storage=self._storage, parts=tuple(self._problems.items()),
+            storage=self._storage, parts=tuple(self._tasks.problems.items()),
             events=self.events.latest(), loop_lag_ms=self._beat.lag_ms, stopping=self._stopping,
             skew_ms=None if session is None else session.skew_ms,
             recovery=self._recovery.progress))

@@ -21,7 +21,8 @@ from fieldrec.record.session import Session
 
 def conditions_of(config: Config, session: Session | None, power: PowerState,
                   drives: Sequence[Drive], jobs: Sequence[Job], storage: StorageStatus, *,
-                  stopping: bool, recovering: bool = False) -> Conditions:
+                  stopping: bool, recovering: bool = False, export_share: float = 0.0
+                  ) -> Conditions:
     """Folders count as present (a missing one is a transient error of the job); drives when they
     are READY."""
     ready = {drive_destination(d) for d in drives if d.state is DriveState.READY}
@@ -32,7 +33,7 @@ def conditions_of(config: Config, session: Session | None, power: PowerState,
         recording_since_ns=None if session is None else session.recording_since_ns,
         power=power, present_destinations=frozenset(ready | folders | set(config.destinations)),
         free_bytes=storage.free_bytes, shutting_down=stopping,
-        recovering=recovering)
+        recovering=recovering, export_share=export_share)
 
 
 def destinations_of(config: Config, drives: DriveWatcher | None, jobs: Sequence[Job]

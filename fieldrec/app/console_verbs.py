@@ -7,6 +7,9 @@ from fieldrec.camera.parameter_values import parse_values
 from fieldrec.control import Control
 from fieldrec.core.errors import UsageError
 
+ALL = "all"
+"""In place of names: every complete recording."""
+
 
 class ConsoleVerbs:
     """The control's verbs as the serial console wants them: one line each."""
@@ -23,6 +26,20 @@ class ConsoleVerbs:
 
     async def eject(self, name: str | None) -> str:
         return await self._control.eject(name)
+
+    async def export(self, text: str | None) -> str:
+        """"all" or names, then perhaps a preset; the last word is one if no recording is called
+        so."""
+        words = (text or ALL).split()
+        known = {recording.name for recording in await self._control.recordings()}
+        preset = words.pop() if len(words) > 1 and words[-1] not in known else None
+        every = [word.lower() for word in words] == [ALL]
+        jobs = await self._control.export(None if every else words, preset)
+        if not jobs:
+            return "already exported" if known else "no recordings"
+        left = "" if every or len(jobs) == len(words) else \
+            f"; already exported: {len(words) - len(jobs)}"
+        return f"{len(jobs)} export{'' if len(jobs) == 1 else 's'} queued{left}"
 
     async def pause(self) -> str:
         return "paused " + " ".join(await self._control.pause())

@@ -8,12 +8,13 @@ a drive: it begins when the drive is READY and ends, with eject, when all its jo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fieldrec.config import Config
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import Drive, DriveState, Job, JobKind, JobState, Recording
+from fieldrec.export.presets import Preset, preset
 from fieldrec.jobs import automation
 from fieldrec.jobs.automation import Wanted
 from fieldrec.jobs.job_queue import JobQueue
@@ -51,10 +52,12 @@ class Offload:
 
     def __init__(self, config: Config, queue: JobQueue, *, say: Say,
                  eject: Callable[[str, str], Awaitable[None]], again: Callable[[], None],
+                 own_presets: Mapping[str, Preset] | None = None,
                  eject_again_s: float = EJECT_AGAIN_S) -> None:
         """`eject` takes a drive's device and what to say beside SAFE; `again` asks the owner to
         plan anew."""
         self._config = config
+        self._preset = preset(config.export.preset, own_presets or {}).name
         self._queue = queue
         self._say = say
         self._eject = eject
@@ -78,20 +81,34 @@ class Offload:
         """Queue the exports and copies that the configuration asks for."""
         export = self._config.export
         if export.automatic:
-            await self._add(automation.exports_wanted(recordings, export.preset))
+            await self._add(automation.exports_wanted(recordings, self._preset))
         for name, destination in self._config.destinations.items():
             if not destination.automatic:
                 continue
             await self._add(automation.copies_wanted(
-                recordings, name, exported_first=export.preset if export.automatic else None))
+                recordings, name, exported_first=self._preset if export.automatic else None))
             # What cannot be exported is copied all the same: the raw is what counts.
             await self._add(automation.copies_wanted(self._not_exportable(recordings), name))
+        await self._add(self._raw_to_delete(recordings))
+
+    def _raw_to_delete(self, recordings: Sequence[Recording]) -> list[Wanted]:
+        """As the policy says. What it takes for proven is proven again when it is done."""
+        match self._config.export.raw:
+            case "delete_verified":
+                return automation.raw_to_delete(recordings, self._preset)
+            case "delete_when_offloaded":
+                copied: dict[tuple[str, str], int] = {}
+                for job in self._queue.jobs():
+                    if job.kind is JobKind.COPY and job.state is JobState.DONE:
+                        key = (job.item_uuid, job.destination or "")
+                        copied[key] = max(job.changed_ns, copied.get(key, 0))
+                return automation.raw_to_delete_offloaded(recordings, self._preset, copied)
+        return []
 
     def _not_exportable(self, recordings: Sequence[Recording]) -> list[Recording]:
         """Recordings whose automatic export failed or was cancelled."""
-        preset = self._config.export.preset
         given_up = {job.item_uuid for job in self._queue.jobs() if job.kind is JobKind.EXPORT
-                    and job.preset == preset
+                    and job.preset == self._preset
                     and job.state in (JobState.FAILED, JobState.CANCELLED)}
         return [recording for recording in recordings if recording.uuid in given_up]
 
@@ -106,7 +123,8 @@ class Offload:
             await self._put(want)
 
     async def _put(self, want: Wanted) -> Job:
-        return await self._queue.add(want.kind, want.item, want.item_uuid,
+        may = want.kind is JobKind.EXPORT and self._config.export.allow_battery
+        return await self._queue.add(want.kind, want.item, want.item_uuid, allow_battery=may,
                                      destination=want.destination, preset=want.preset)
 
     # -- drives ----------------------------------------------------------------------------------
@@ -145,8 +163,10 @@ class Offload:
                 visit.jobs.add((await self._put(want)).id)
 
     def _unfinished(self, drive: Drive) -> list[Job]:
+        """Raw that waits for other jobs, or for its export to come along, keeps no drive."""
         return [job for job in self._queue.jobs()
-                if job.destination == drive_destination(drive) and not job.state.finished]
+                if job.destination == drive_destination(drive) and not job.state.finished
+                and (job.kind, job.state) != (JobKind.DELETE_RAW, JobState.WAITING)]
 
     def _end_if_served(self, drive: Drive, visit: _Visit) -> None:
         if self._unfinished(drive) or visit.ejection is not None:

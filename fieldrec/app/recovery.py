@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from fieldrec.catalogue.scan import locked_state, scan
 from fieldrec.core import durable
 from fieldrec.core.errors import FieldrecError, LockedError
 from fieldrec.core.model import RecordingState
+from fieldrec.export import work_folder
 from fieldrec.store.recover import recover
 
 _OUR_NAME = re.compile(r"\d{8}_\d{6}")
@@ -66,6 +67,17 @@ class Recovery:
         self._total = len(self._interrupted)
         if self._total:
             self.progress = f"interrupted recordings left to complete: {self._total}"
+
+    def sweep_exports(self, wanted_names: Collection[str]) -> None:
+        """Remove the working folders of exports that no job will go on with."""
+        for folder in self._folders:
+            try:
+                swept = work_folder.sweep(folder, wanted_names)
+            except (FieldrecError, OSError) as error:
+                self._say(f"{folder}: unfinished exports cannot be removed: {error}", "warning")
+                continue
+            for path in swept:
+                self._say(f"removed unfinished {path.name}", "info")
 
     def complete(self, stop: threading.Event) -> None:
         """Do it, until `stop` is set; called again, it goes on.

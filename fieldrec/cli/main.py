@@ -45,6 +45,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "move": ("verbs", "Copy, verify, then delete the source."),
     "delete": ("verbs", "Delete a recording."),
     "cancel": ("verbs", "Cancel a job."),
+    "pause-job": ("verbs", "Hold a job until it is resumed."),
+    "resume-job": ("verbs", "Let a paused job go on."),
     "retry": ("verbs", "Queue a failed job again."),
     "eject": ("verbs", "Make a drive safe to remove."),
     "cameras": ("cameras", "List the cameras that are there, and those that are missing."),
@@ -70,7 +72,7 @@ class Commands(click.Group):
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"no such command {cmd_name!r}{hint}", ctx)
         module = importlib.import_module(f"fieldrec.cli.{COMMANDS[cmd_name][0]}")
-        command = getattr(module, f"{cmd_name}_command")
+        command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

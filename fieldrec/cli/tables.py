@@ -74,9 +74,9 @@ JOB_COLUMNS = ("job#", "what", "state", "done#", "why")
 
 
 def job_rows(jobs: Iterable[Job]) -> list[list[str]]:
-    """One row each: number, what it does, state, percent, reason."""
-    return [[str(j.id), words.job_title(j), j.state.value, f"{words.percent_done(j)} %", j.reason]
-            for j in jobs]
+    """One row each: number, what it does, state, percent, reason and what it will come to."""
+    return [[str(j.id), words.job_title(j), j.state.value, f"{words.percent_done(j)} %",
+             words.why(j)] for j in jobs]
 
 
 def when(time_ns: int | None) -> str:

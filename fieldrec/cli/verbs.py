@@ -26,8 +26,11 @@ def _selected(names: tuple[str, ...], all_: bool) -> list[str] | None:
     return None if all_ else list(names)
 
 
-def _jobs_of(where: Where, verb: str, as_json: bool, no_wait: bool, **arguments: Any) -> None:
-    """Queue jobs by a verb, wait for them, print them. JobError when one did not end well."""
+def _jobs_of(where: Where, verb: str, as_json: bool, no_wait: bool,
+             besides: Callable[[tuple[Any, ...]], str] = lambda _jobs: "", **arguments: Any
+             ) -> None:
+    """Queue jobs by a verb, wait for them, print them, and what `besides` says of them. JobError
+    when one did not end well."""
     from fieldrec.cli.link import open_link, run
     from fieldrec.cli.tables import JOB_COLUMNS, job_rows, print_json, print_table
     from fieldrec.cli.watching import fail_on, shown, wait_for_jobs
@@ -46,10 +49,11 @@ def _jobs_of(where: Where, verb: str, as_json: bool, no_wait: bool, **arguments:
     jobs = run(act)
     if as_json:
         print_json(JOBS.dump_python(jobs, mode="json"))
-    elif jobs:
-        print_table("", JOB_COLUMNS, job_rows(jobs))
     else:
-        echo("nothing to do")
+        if jobs:
+            print_table("", JOB_COLUMNS, job_rows(jobs))
+        if said := besides(jobs) or ("" if jobs else "nothing to do"):
+            echo(said)
     if not no_wait:
         fail_on(jobs)
 
@@ -57,19 +61,32 @@ def _jobs_of(where: Where, verb: str, as_json: bool, no_wait: bool, **arguments:
 @click.command("export")
 @click.argument("names", nargs=-1)
 @all_option
-@click.option("--preset", help="High, Medium, Low, HEVC, VP9.")
+@click.option("--preset", help="High, Medium, Low, HEVC, VP9…, or one of the configuration's.")
 @click.option("--allow-battery", is_flag=True, help="Also while on battery.")
+@click.option("--to", "destination", help="Straight to a configured name, a drive's label, `drive` "
+                                          "(the only one), or a folder.")
+@click.option("--delete-raw", is_flag=True, help="Delete the raw once the export was verified.")
 @where_options
 @json_option
 @no_wait_option
 def export_command(where: Where, names: tuple[str, ...], all_: bool, preset: str | None,
-                   allow_battery: bool, as_json: bool, no_wait: bool) -> None:
-    """Encode recordings to video beside the raw, verified frame by frame."""
-    _jobs_of(where, "export", as_json, no_wait, names=_selected(names, all_), preset=preset,
-             allow_battery=allow_battery)
+                   allow_battery: bool, destination: str | None, delete_raw: bool, as_json: bool,
+                   no_wait: bool) -> None:
+    """Encode recordings to video beside the raw, verified frame by frame. What is exported with
+    that preset already is left out."""
+    def besides(jobs: tuple[Any, ...]) -> str:
+        made = {job.item for job in jobs}
+        left_out = [name for name in names if name not in made]
+        if left_out:
+            return f"already exported: {', '.join(left_out)}"
+        return "nothing to export: all is exported already" if all_ and not jobs else ""
+
+    _jobs_of(where, "export", as_json, no_wait, besides, names=_selected(names, all_),
+             preset=preset, allow_battery=allow_battery, delete_raw=delete_raw,
+             destination=None if destination is None else _destination(destination, "--to"))
 
 
-def _destination(text: str) -> str:
+def _destination(text: str, option: str = "--destination") -> str:
     """A folder's path made absolute here: the daemon has another working directory and home. A
     word without a slash is the name of a destination or a drive."""
     if "/" not in text and not text.startswith((".", "~")):
@@ -77,7 +94,7 @@ def _destination(text: str) -> str:
     try:
         return str(Path(text).expanduser().resolve())
     except (OSError, RuntimeError) as error:  # unknown ~user, a loop of links
-        raise UsageError(f"--destination {text!r} cannot be used as a path: {error}") from error
+        raise UsageError(f"{option} {text!r} cannot be used as a path: {error}") from error
 
 
 @click.command("copy")
@@ -166,6 +183,23 @@ def eject_command(where: Where, drive: str | None) -> None:
 def cancel_command(where: Where, job: int) -> None:
     """Cancel an unfinished job."""
     _job_verb(where, "cancel", job)
+
+
+@click.command("pause-job")
+@click.argument("job", type=int)
+@where_options
+def pause_job_command(where: Where, job: int) -> None:
+    """Hold a job, over restarts too, until it is resumed: an export where it is, a copy at the end
+    of a slice."""
+    _job_verb(where, "pause_job", job)
+
+
+@click.command("resume-job")
+@click.argument("job", type=int)
+@where_options
+def resume_job_command(where: Where, job: int) -> None:
+    """Let a paused job go on as soon as it may run."""
+    _job_verb(where, "resume_job", job)
 
 
 @click.command("retry")

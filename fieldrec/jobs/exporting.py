@@ -28,7 +28,7 @@ from fieldrec.core.errors import (
     UsageError,
     VerifyMismatch,
 )
-from fieldrec.core.model import Export, Job, JobState, Recording
+from fieldrec.core.model import Export, Job, JobKind, JobState, Recording
 from fieldrec.core.workers import Worker
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.export import work_folder
@@ -53,6 +53,19 @@ EncoderProgress = Callable[[str, int, int], None]
 MakeEncoder = Callable[[Path, Preset, Path, EncoderProgress], EncoderLike]
 """(store, preset, output folder, progress) -> encoder."""
 Find = Callable[[Job], Awaitable[Recording | None]]
+
+
+def names_wanted(jobs: Iterable[Job], own_presets: Mapping[str, Preset],
+                 destination: str | None = None) -> set[str]:
+    """Names of the exports that unfinished jobs make (here, or at a destination): their working
+    folders are not swept."""
+    wanted = set()
+    for job in jobs:
+        if job.kind is JobKind.EXPORT and job.destination == destination \
+                and not job.state.finished:
+            with contextlib.suppress(UsageError):  # a preset that is gone: the job will say so
+                wanted.add(export_name(job.item, preset(job.preset or "", own_presets)))
+    return wanted
 
 
 class Exporting:
@@ -151,6 +164,8 @@ class Exporting:
             free = await self._blocking(lambda _: folder.free_bytes())
             room.check(predicted(self._queue.samples, recording, row), row, free, folder.name)
             place = await self._blocking(lambda _: folder.opened())
+            wanted = names_wanted(self._queue.jobs(), self._own_presets, job.destination)
+            await self._blocking(lambda _: work_folder.sweep(place, wanted))
             pace = await self._encode(job, recording, row, place, held)
             there = await self._there(job, row, folder)
             await self._confirm(job, folder, there, uuid)

@@ -35,7 +35,8 @@ BITS_PER_BYTE = 10
 """On the line: start bit, eight bits, stop bit."""
 MOST_COMMANDS = 4
 """Commands that wait for the one in hand; more are answered with ERR."""
-_VERBS = ("start", "stop", "pause", "resume", "step", "split", "configure", "eject")
+_VERBS = ("start", "stop", "pause", "resume", "step", "split", "configure", "export",
+          "eject")
 
 
 class ConsoleCommands(Protocol):
@@ -67,6 +68,10 @@ class ConsoleCommands(Protocol):
 
     async def configure(self, text: str | None) -> str:
         """Set parameters: "CAMERA NAME=VALUE…"."""
+        ...
+
+    async def export(self, text: str | None) -> str:
+        """Queue exports: "NAME… [PRESET]" or "all [PRESET]"; None: all."""
         ...
 
     async def eject(self, name: str | None) -> str:
@@ -213,7 +218,7 @@ class _Executor:
         if self._commands is None:
             return "OK commands: status, help (console.commands is off)"
         return ("OK commands: status, start [name], stop, pause, resume, step [frames], split, "
-                "configure camera name=value, eject [drive], help")
+                "configure camera name=value, export all|name... [preset], eject [drive], help")
 
     def take(self, verb: str, argument: str, port: Port) -> None:
         """Queue one command, or answer at once why not."""
@@ -249,6 +254,8 @@ class _Executor:
                 return await commands.step(given)
             case "configure":
                 return await commands.configure(given)
+            case "export":
+                return await commands.export(given)
             case "eject":
                 return await commands.eject(given)
             case "pause":

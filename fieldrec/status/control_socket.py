@@ -93,6 +93,8 @@ class _Export(_Arguments):
     names: list[str] | None
     preset: str | None = None
     allow_battery: bool = False
+    destination: str | None = None
+    delete_raw: bool = False
 
 
 class _Offload(_Arguments):
@@ -134,6 +136,8 @@ VERBS: Mapping[str, _Verb] = {
     "move": _Verb(_Offload, JOBS),
     "delete": _Verb(_Delete, JOBS),
     "cancel": _Verb(_Job, JOB),
+    "pause_job": _Verb(_Job, JOB),
+    "resume_job": _Verb(_Job, JOB),
     "retry": _Verb(_Job, JOB),
 }
 

@@ -268,9 +268,11 @@ def _bar(job: Job) -> ProgressBar:
 
 
 def _step(job: Job) -> Text:
+    left = words.time_left(job)
     if job.state is JobState.RUNNING:
-        return Text(f"of {words.size(job.total_bytes)}" if job.total_bytes > 0 else "", style="dim")
-    return Text(job.state.value, style="cyan")
+        of = f"of {words.size(job.total_bytes)}" if job.total_bytes > 0 else ""
+        return Text(", ".join(filter(None, (of, left))), style="dim")
+    return Text(", ".join(filter(None, (job.state.value, left))), style="cyan")
 
 
 def _job_line(job: Job, style: str) -> Text:
@@ -278,7 +280,7 @@ def _job_line(job: Job, style: str) -> Text:
 
 
 def _outcome(job: Job) -> str:
-    reason = words.safe_text(job.reason)
+    reason = words.why(job)
     return f"{job.state.value}: {reason}" if reason else job.state.value
 
 

@@ -45,9 +45,9 @@ A reader must ignore keys it does not know: more may follow. Lines that are not 
 
 Commands, one per line, upper or lower case, ended by CR, LF or both: ``status``, ``start [name]``,
 ``stop``, ``pause``, ``resume``, ``step [frames]``, ``split``, ``configure camera name=value``,
-``eject [drive]``, ``help``. Backspace works; there is no echo. A line that begins as one
-of ours does (``$``, ``OK``, ``ERR``, ``SAFE``) is not answered: two boxes on one cable, or a peer
-that echoes, would otherwise talk for ever.
+``export all|name… [preset]``, ``eject [drive]``, ``help``. Backspace works; there is no echo. A
+line that begins as one of ours does (``$``, ``OK``, ``ERR``, ``SAFE``) is not answered: two boxes
+on one cable, or a peer that echoes, would otherwise talk for ever.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from fieldrec.core.snapshot import FolderStatus, RecorderStatus, Snapshot, Stora
 
 REPLACEMENT = "�"
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+_AT_WORK = (JobState.RUNNING, JobState.VERIFYING)
 _MOST_COMBINING = 2
 """Combining marks kept in a row; hundreds of them paint over the neighbouring lines."""
 
@@ -118,23 +119,54 @@ def percent_done(job: Job) -> int:
 
 def job_title(job: Job) -> str:
     """What a job does: "copy bees_20261121_060000 to BEES1", "export bees_… (High)"."""
-    title = f"{job.kind.value} {safe_text(job.item)}"
-    if job.kind is JobKind.EXPORT and job.preset:
+    what = "delete raw of" if job.kind is JobKind.DELETE_RAW else job.kind.value
+    title = f"{what} {safe_text(job.item)}"
+    if job.kind in (JobKind.EXPORT, JobKind.DELETE_RAW) and job.preset:
         title += f" ({safe_text(job.preset, 40)})"
     if job.destination:
-        title += f" to {safe_text(job.destination, 60)}"
+        way = "once it is at" if job.kind is JobKind.DELETE_RAW else "to"
+        title += f" {way} {safe_text(job.destination, 60)}"
     return title
+
+
+def expectation(job: Job) -> str:
+    """What a job will come to: "about 56.0 MB (41.0 MB to 80.0 MB), 12 min, frees 1.2 GB", as far
+    as that is known; "" for nothing."""
+    said = []
+    told = job.prediction
+    if told is not None:
+        said.append(f"about {size(told.size_bytes)} ({size(told.least_bytes)} to "
+                    f"{size(told.most_bytes)})")
+        if told.seconds > 0:
+            said.append(duration(told.seconds))
+    if job.frees_bytes > 0:
+        said.append(f"frees {size(job.frees_bytes)}")
+    return ", ".join(said)
+
+
+def time_left(job: Job) -> str:
+    """"12 min left"; "" while not known."""
+    return "" if job.seconds_left is None else f"{duration(job.seconds_left)} left"
+
+
+def why(job: Job) -> str:
+    """Why a job waits or failed, or what came of it, and what it will come to; "" for nothing."""
+    told = "" if job.state.finished else (
+        time_left(job) if job.seconds_left is not None and job.state in _AT_WORK
+        else expectation(job))
+    return "; ".join(filter(None, (safe_text(job.reason), told)))
 
 
 def describe_job(job: Job) -> str:
     """One line: what it does, how far it is, why it waits or failed."""
     state = job.state.value
-    if job.state in (JobState.RUNNING, JobState.VERIFYING):
+    if job.state in _AT_WORK:
         state += f" {percent_done(job)} %"
         if job.total_bytes > 0:
             state += f" ({size(job.done_bytes)} of {size(job.total_bytes)})"
-    elif job.reason:
-        state += f": {safe_text(job.reason)}"
+        state += ", " * bool(time_left(job)) + time_left(job)
+    elif why(job):
+        state += f": {why(job)}"
     return f"{job_title(job)}: {state}"
 
 

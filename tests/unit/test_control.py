@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,15 @@ from fieldrec.core.model import (
     Recording,
     RecordingState,
 )
+from fieldrec.export.presets import preset
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.record.asked import Asked
 from fieldrec.status.board import NOTHING
 from tests.fakes.small_stores import make_export, make_store
 
 pytestmark = pytest.mark.asyncio
+
+OWN = {"Tiny": dataclasses.replace(preset("Low"), name="Tiny", crf=40)}
 
 
 class StandInSession:
@@ -96,6 +101,7 @@ class Rig:
         self.drives = StandInDrives()
         self.queue = JobQueue(root / "jobs.sqlite")
         self.changes = 0
+        self.said: list[str] = []
         self.control = self.make(self.session)
 
     def make(self, session: Any) -> Control:
@@ -103,7 +109,15 @@ class Rig:
             recordings=[self.folder], session=session, queue=self.queue,
             drives=None if session is None else self.drives, scan=self.scan,
             snapshot=lambda: NOTHING, destinations=("usb",), default_preset="High",
-            changed=self.changed)
+            changed=self.changed, exports_held=self.exports_held, own_presets=OWN,
+            say=lambda text, _severity: self.said.append(text))
+
+    @asynccontextmanager
+    async def exports_held(self) -> AsyncIterator[None]:
+        """Notes, among the session's calls, what happened inside."""
+        self.session.calls.append(("exports held",))
+        yield
+        self.session.calls.append(("exports free",))
 
     async def scan(self) -> list[Recording]:
         return [dataclasses.replace(found, state=self.state_of.get(found.name, found.state))
@@ -141,8 +155,9 @@ async def test_looking(rig: Rig) -> None:
 async def test_start_and_stop_go_to_the_session(rig: Rig) -> None:
     assert await rig.control.start("bees", {"a": 1}, 5.0, ["left"]) == ["bees_1"]
     assert await rig.control.stop("enough") == ["bees_1"]
-    assert rig.session.calls == [("start", Asked("bees", {"a": 1}, 5.0, ["left"])),
-                                 ("stop", "enough")]
+    assert rig.session.calls == [
+        ("exports held",), ("start", Asked("bees", {"a": 1}, 5.0, ["left"])), ("exports free",),
+        ("stop", "enough")]
     assert rig.changes == 2
     with pytest.raises(UsageError, match="cannot be a recording's name"):
         await rig.control.start("a/b")
@@ -157,7 +172,7 @@ async def test_verbs_of_a_recording_go_to_the_session(rig: Rig) -> None:
     assert await rig.control.split() == ["left"]
     assert await rig.control.configure("left") == {"left": ()}
     await rig.control.configure("left", {"Gain": 2})
-    assert rig.session.calls == [
+    assert [call for call in rig.session.calls if "exports" not in call[0]] == [
         ("start", Asked("bees", preroll_s=1.0, split_after=split, trigger="motion")), ("pause",),
         ("step", 3), ("resume",), ("split",), ("configure", "left", {}),
         ("configure", "left", {"Gain": 2})]
@@ -202,16 +217,65 @@ async def test_export_of_all_takes_what_is_complete_and_has_none(rig: Rig) -> No
     jobs = await rig.control.export(None)
     assert asked(jobs) == [(JobKind.EXPORT, "bees", None, "High", False)]
     assert await rig.control.export(["ants"]) == []
+    assert rig.said == ["already exported with High: ants"] * 2
     assert asked(await rig.control.export(["ants"], "low")) == [
         (JobKind.EXPORT, "ants", None, "Low", False)]
     assert [j.id for j in await rig.control.export(["bees"])] == [jobs[0].id]  # the same again
 
 
-@pytest.mark.parametrize("preset", ["Hihg", "../x"])
-async def test_an_unknown_preset_queues_nothing(rig: Rig, preset: str) -> None:
-    with pytest.raises(UsageError, match="the presets are High, Medium, Low"):
-        await rig.control.export(None, preset)
+@pytest.mark.parametrize("unknown", ["Hihg", "../x"])
+async def test_an_unknown_preset_queues_nothing(rig: Rig, unknown: str) -> None:
+    with pytest.raises(UsageError, match=r"the presets are .*High, Medium, Low.* Tiny"):
+        await rig.control.export(None, unknown)
     assert rig.control.jobs() == ()
+
+
+async def test_the_configurations_own_presets_are_presets(rig: Rig) -> None:
+    make_export(rig.folder, "ants", scan(rig.folder)[0].uuid)
+    assert asked(await rig.control.export(["ants"], "tiny")) == [
+        (JobKind.EXPORT, "ants", None, "Tiny", False)]
+
+
+async def test_export_straight_to_a_destination_and_then_without_the_raw(rig: Rig) -> None:
+    rig.drives.plug("AB-12", "FIELD")
+    jobs = [*await rig.control.export(["bees"], destination="FIELD", delete_raw=True),
+            *await rig.control.export(["ants"], destination="drive")]
+    assert asked(jobs) == [(JobKind.EXPORT, "bees", "drive:AB-12", "High", True),
+                           (JobKind.EXPORT, "ants", "drive:AB-12", "High", False)]
+    rig.drives.plug("CD-34", "OTHER")
+    with pytest.raises(NotFoundError, match="say which drive; ready: FIELD, OTHER"):
+        await rig.control.export(["ants"], destination="drive")
+
+
+async def test_what_is_exported_is_queued_again_only_to_delete_its_raw(rig: Rig) -> None:
+    make_export(rig.folder, "ants", scan(rig.folder)[0].uuid)
+    assert asked(await rig.control.export(["ants"], delete_raw=True)) == [
+        (JobKind.EXPORT, "ants", None, "High", True)]
+    assert rig.said == []
+
+
+async def test_an_export_of_fewer_frames_is_no_export(rig: Rig) -> None:
+    make_export(rig.folder, "ants", scan(rig.folder)[0].uuid, frames=9)
+    assert len(await rig.control.export(["ants"])) == 1
+
+
+async def test_without_raw_there_is_nothing_to_export(rig: Rig) -> None:
+    make_export(rig.folder, "ants", scan(rig.folder)[0].uuid)
+    shutil.rmtree(rig.folder / "ants")
+    assert await rig.control.export(["ants"], delete_raw=True) == []
+    with pytest.raises(StateError, match="the raw is gone"):
+        await rig.control.export(["ants"], "low")
+
+
+async def test_pause_and_resume_a_job(rig: Rig) -> None:
+    (job,) = await rig.control.export(["bees"])
+    assert (await rig.control.pause_job(job.id)).paused
+    assert not (await rig.control.resume_job(job.id)).paused
+    with pytest.raises(NotFoundError, match="no job 99"):
+        await rig.control.pause_job(99)
+    await rig.control.cancel(job.id)
+    with pytest.raises(StateError, match="is cancelled; it can no longer be paused"):
+        await rig.control.pause_job(job.id)
 
 
 @pytest.mark.parametrize("state", [RecordingState.RECORDING, RecordingState.INTERRUPTED,

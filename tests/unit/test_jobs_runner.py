@@ -28,9 +28,9 @@ from fieldrec.core.model import (
 )
 from fieldrec.destinations import Destination
 from fieldrec.destinations.folder import FolderDestination
-from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.export.presets import Preset
 from fieldrec.jobs.exporting import EncoderProgress
+from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.runner import JobRunner
 from tests.fakes.small_stores import contents, make_export, make_store
 

@@ -66,6 +66,9 @@ class Commands:
     async def configure(self, text: str | None) -> str:
         return self._noted("configure", text)
 
+    async def export(self, text: str | None) -> str:
+        return self._noted("export", text)
+
     def _noted(self, verb: str, argument: str | None) -> str:
         self.asked.append((verb, argument))
         return verb
@@ -183,7 +186,7 @@ async def test_commands(tmp_path: Path, end: bytes) -> None:
         await rig.peer.type(b"help" + end)
         assert await rig.peer.line() == (
             "OK commands: status, start [name], stop, pause, resume, step [frames], split, "
-            "configure camera name=value, eject [drive], help")
+            "configure camera name=value, export all|name... [preset], eject [drive], help")
         await rig.peer.type(b"status" + end)
         assert (await rig.peer.line()).startswith("OK not recording, 0 of 0 cameras well,")
         assert (await rig.peer.line()).startswith("FREC,1,")

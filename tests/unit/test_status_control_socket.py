@@ -56,7 +56,8 @@ class StandInControl:
 
     def __getattr__(self, verb: str) -> Any:
         results = {"recordings": (BEES,), "recording": BEES, "start": ["bees"], "stop": ["bees"],
-                   "eject": "SAFE", "cancel": JOB, "retry": JOB, "pause": ["left"],
+                   "eject": "SAFE", "cancel": JOB, "retry": JOB, "pause_job": JOB,
+                   "resume_job": JOB, "pause": ["left"],
                    "resume": ["left"], "step": ["left"], "split": ["left"],
                    "configure": {"left": (GAIN,)}}
 
@@ -126,10 +127,12 @@ async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> Non
                                                  "duration_s": 5, "cameras": ["x"],
                                                  "trigger": "motion", "preroll_s": 2},
         "step": {"frames": 3}, "configure": {"camera": "left", "values": {"Gain": 2, "x": "on"}},
-        "stop": {}, "eject": {"drive": None}, "export": {"names": None, "preset": "Low"},
+        "stop": {}, "eject": {"drive": None}, "export": {
+            "names": None, "preset": "Low", "destination": "usb", "delete_raw": True},
         "copy": {"names": ["bees"], "destination": "usb"},
         "move": {"names": None, "destination": "usb"}, "delete": {"names": ["bees"]},
-        "cancel": {"job_id": 1}, "retry": {"job_id": 1}}
+        "cancel": {"job_id": 1}, "retry": {"job_id": 1}, "pause_job": {"job_id": 1},
+        "resume_job": {"job_id": 1}}
     async with served(tmp_path) as rig:
         replies = await rig.ask(*(
             json.dumps({"verb": verb, "arguments": arguments.get(verb, {})}).encode()
