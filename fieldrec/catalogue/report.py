@@ -21,6 +21,7 @@ from fieldrec.catalogue.statistics import (
     gaps,
     intervals,
     lost_runs,
+    noted_lost_runs,
     paused_runs,
     summary,
 )
@@ -75,7 +76,7 @@ def store_report(path: Path) -> StoreReport:
         problems = list(store.problems)
         records = _records(path, problems)
         numbers, times_ns = store.numbers, store.times_ns
-        runs = lost_runs(records)
+        runs = lost_runs(records) or noted_lost_runs(ours_in(store.user_metadata).get("lost_runs"))
         has = store.frame_count > 0
         return StoreReport(
             path=path, metadata=store.metadata, user_metadata=store.user_metadata,
@@ -112,6 +113,8 @@ def _noted_lost(store: StoreReader) -> int:
 
 
 def _recoveries(path: Path, problems: list[str]) -> tuple[Entry, ...]:
+    if not path.is_dir():  # a movie
+        return ()
     try:
         return tuple(read_entries(path))
     except (OSError, ValueError) as error:

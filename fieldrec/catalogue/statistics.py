@@ -172,7 +172,7 @@ def _told_in(before: NDArray[np.intp], room: Integers, numbers: Integers, times_
     told = np.zeros(len(before), np.int64)
     begins_ns = times_ns[before]
     for run in runs:
-        place = int(np.searchsorted(begins_ns, run.first_time_ns)) - 1
+        place = int(np.searchsorted(begins_ns, run.first_time_ns, side="right")) - 1
         if place < 0:
             continue
         at = int(before[place])
@@ -184,6 +184,15 @@ def _told_in(before: NDArray[np.intp], room: Integers, numbers: Integers, times_
 def lost_runs(records: Iterable[Mapping[str, Any]]) -> list[MissingRun]:
     """The runs of lost frames that the recorder wrote into the extra data, by time."""
     return _runs(records, "lost")
+
+
+def noted_lost_runs(told: object) -> list[MissingRun]:
+    """The runs of lost frames that the metadata name (`lost_runs`): of a recording that was
+    cut off they may be all there is."""
+    if not isinstance(told, list):
+        return []
+    return [MissingRun(*run[:4]) for run in told
+            if isinstance(run, list) and len(run) >= 4 and all(isinstance(n, int) for n in run[:4])]
 
 
 def paused_runs(records: Iterable[Mapping[str, Any]]) -> list[MissingRun]:

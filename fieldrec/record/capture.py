@@ -197,15 +197,13 @@ class Capture:
                 continue
             quiet_s = 0.0
             self._count_dropped(header)
+            if self._lost_run is not None and (slot is not None or ring.acquire() is not None):
+                self._end_lost_run()  # before the frame behind it is handed over
             if slot is not None:
-                if self._lost_run is not None:
-                    self._end_lost_run()
                 digest_of = self.digest_of
                 ring.commit(header, None if digest_of is None else digest_of(pixels))
             elif not ring.commit_spare(header):
                 self._note_lost(header)
-            elif self._lost_run is not None:
-                self._end_lost_run()
 
     def _answer(self) -> None:
         """Do one thing that was asked for. What it raises belongs to who asked."""

@@ -20,6 +20,11 @@ class ClockStep:
     recording_ns: int
     moved_s: float
 
+    def extra_data(self) -> dict[str, bool | int]:
+        """What is written down of it."""
+        return {"clock_step": True, "clock_wall_ns": self.wall_ns,
+                "clock_recording_ns": self.recording_ns}
+
 
 class ClockSteps:
     """Finds the steps of the wall clock."""

@@ -35,6 +35,14 @@ class Missing:
         """Frames that found the ring full."""
         return self._ring.statistics().lost - self._before[1]
 
+    def tell_next(self, part: Part, since_ns: int, until_ns: int) -> None:
+        """Have the record of the frame of `until_ns`, which is about to be written to `part`, say
+        how many were lost since the frame before it."""
+        runs = tuple(self._capture.lost_runs)  # the capture thread adds to it meanwhile
+        count = sum(run.count for run in runs if since_ns < run.first_monotonic_ns < until_ns)
+        if count:
+            part.lost_before_next(count)
+
     def take(self, until_ns: float, part: Part | None) -> None:
         """What the capture found missing up to a frame of this monotonic time lies in `part`; in
         nothing where that is None."""

@@ -21,6 +21,7 @@ from fieldrec.core.model import FrameHeader, LostFrames, RecordingState
 from fieldrec.core.states import RECORDING, step
 from fieldrec.record.capture import Gap, LostRun
 from fieldrec.record.ring import Slot
+from fieldrec.store.missing import missing_word
 from fieldrec.store.video.packet_form import packet_form
 from fieldrec.store.writer import StoreWriter
 
@@ -150,6 +151,10 @@ class Part:
                    "lost_last_time_ns": lost.last_time_ns})
         return lost
 
+    def lost_before_next(self, count: int) -> None:
+        """So many frames were lost before the one that comes next: its record says so too."""
+        self._writer.missing_next |= missing_word(count)
+
     def note_gap(self, gap: Gap, anchor: Anchor) -> None:
         """The camera dropped frames before the last frame."""
         self.dropped += gap.count
@@ -178,6 +183,7 @@ class Part:
         if self._left_out is None:
             return
         (first, last, count), self._left_out = self._left_out, None
+        self._writer.missing_next = missing_word(0, left_out=True)
         self.note({"paused": True, "paused_first_number": first.number,
                    "paused_last_number": last.number, "paused_count": count,
                    "paused_first_time_ns": anchor.time_ns(first.monotonic_ns),

@@ -65,9 +65,9 @@ class Series:
         self._stores = Stores(place, new_writer, self._turning)
         self._rate = Rate(clock)
         self._write_mode = WriteMode(write)
-        self._next_look_ns = 0
-        self._last_monotonic_ns = 0
+        self._next_look_ns = self._last_monotonic_ns = 0
         self._missing = Missing(capture, ring, anchor)
+        self._lost_runs = capture.lost_runs
         self._split_asked = ""
         self._may_split = self._limits.any
         self._needs_key = True
@@ -175,6 +175,8 @@ class Series:
         if self._may_split and slot.header.key:
             self._split_when_due(now_ns)
         part = self._parts.open()
+        if self._lost_runs:
+            self._missing.tell_next(part, self._last_monotonic_ns, now_ns)
         time_ns = self._offset_ns + now_ns
         try:
             part.append(slot, time_ns)
@@ -216,7 +218,7 @@ class Series:
         self._settle_sync()
 
     def note(self, values: Mapping[str, Any]) -> None:
-        """Keep extra data beside the last frame; there is nowhere to keep it between two events."""
+        """Keep extra data beside the last frame; between two events there is nowhere to."""
         if self._parts.now is not None:
             self._parts.now.note(values)
 
@@ -308,12 +310,10 @@ class Series:
     def _check_clock(self, now_ns: int) -> None:
         """Write both readings down when the wall clock stepped; frame times go on by the anchor."""
         step = self._clock_steps.look(now_ns)
-        if step is None:
-            return
-        self.note({"clock_step": True, "clock_wall_ns": step.wall_ns,
-                   "clock_recording_ns": step.recording_ns})
-        self._listener.event(f"{self.name}: the wall clock moved by {step.moved_s:+.3f} s; frame "
-                             "times go on by the clock at start", "warning")
+        if step is not None:
+            self.note(step.extra_data())
+            self._listener.event(f"{self.name}: the wall clock moved by {step.moved_s:+.3f} s; "
+                                 "frame times go on by the clock at start", "warning")
 
     # -- from part to part -------------------------------------------------------------------------
 

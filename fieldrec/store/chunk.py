@@ -53,6 +53,9 @@ class OpenChunk:
         self._times_ns = np.empty(chunksize, np.int64)
         self._device_ns = np.empty(chunksize, np.int64)
         self._digests = np.empty(chunksize, np.uint64)
+        self._missing_next = 0
+        self._missing: NDArray[np.uint32] | None = None
+        """Only where a frame has something to say."""
         self._times_s: NDArray[np.float64] | None = None
         """Only where a frame's seconds are not told by its nanoseconds."""
         self._log_path = str(paths.log)
@@ -94,9 +97,14 @@ class OpenChunk:
         """What is known of the frames so far (views; what they hold does not change any more)."""
         n, times_s = self.count, self._times_s
         return Columns(self._numbers[:n], self._times_ns[:n], self._device_ns[:n],
-                       self._digests[:n], None if times_s is None else times_s[:n])
+                       self._digests[:n], None if times_s is None else times_s[:n],
+                       None if self._missing is None else self._missing[:n])
 
     # --- frames ---------------------------------------------------------------------------------
+
+    def say_missing(self, word: int) -> None:
+        """What is missing before the next frame that will be written (missing.py)."""
+        self._missing_next = word
 
     def append(self, pixels: NDArray[Any], number: int, time_ns: int, device_time_ns: int,
                time_s: float | None = None, digest: int | None = None) -> int:
@@ -115,7 +123,7 @@ class OpenChunk:
         exact_s = None if time_s is None or time_s == layout.second_of(time_ns) else time_s
         try:
             layout.pack_record(self._record, position, number, time_ns, device_time_ns, digest,
-                               exact_s)
+                               exact_s, self._missing_next)
         except struct.error as error:
             raise StoreError(f"{self.paths.frames}: number {number} or time {time_ns} ns of a "
                              "frame does not fit 64 bits; the camera reports nonsense") from error
@@ -126,10 +134,17 @@ class OpenChunk:
         self._times_ns[position] = time_ns
         self._device_ns[position] = device_time_ns
         self._digests[position] = digest
+        if self._missing_next:
+            self._note_missing(position)
         if exact_s is not None or self._times_s is not None:
             self._note_seconds(position, layout.second_of(time_ns) if exact_s is None else exact_s)
         self.count = position + 1
         return total + layout.LOG_RECORD.size
+
+    def _note_missing(self, position: int) -> None:
+        if self._missing is None:
+            self._missing = np.zeros(self.chunksize, np.uint32)
+        self._missing[position], self._missing_next = self._missing_next, 0
 
     def _note_seconds(self, position: int, time_s: float) -> None:
         if self._times_s is None:

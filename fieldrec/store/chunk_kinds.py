@@ -47,6 +47,10 @@ class Chunk(Protocol):
         """What is known of the frames so far."""
         ...
 
+    def say_missing(self, word: int) -> None:
+        """What is missing before the next frame that will be written (missing.py)."""
+        ...
+
     def append(self, pixels: Any, number: int, time_ns: int, device_time_ns: int,
                time_s: float | None = None, digest: int | None = None, /) -> int:
         """Write one frame and its record; return the bytes written. `pixels`: an array, or, for

@@ -26,8 +26,9 @@ Then one record of 48 bytes per frame, in the order of writing::
     16  8  time, signed, ns since 1970 UTC
     24  8  device time, signed, ns by the camera's clock; -1 = it has none
     32  8  XXH3-64 of the pixel bytes, or of the file's bytes where frames are encoded
-    40  4  what bytes 24 to 31 are: 0 = the device time; 1 = the time in seconds as a float64, for
-           frames without device time whose seconds nanoseconds do not say exactly
+    40  4  bit 0, what bytes 24 to 31 are: 0 = the device time; 1 = the time in seconds as a
+           float64, for frames without device time whose seconds nanoseconds do not say exactly;
+           bits 1 to 31: what is missing before this frame (missing.py), 0 = nothing known
     44  4  CRC-32 of bytes 0 to 43 of the record
 
 An all-zero record (what a power cut leaves of an unwritten block) fails its CRC.
@@ -65,14 +66,15 @@ LOG_RECORD = struct.Struct("<QqqqQII")
 _LOG_CRC_AT = LOG_RECORD.size - 4
 _LOG_CRC = struct.Struct("<I")
 _LOG_DTYPE = np.dtype([("position", "<u8"), ("number", "<i8"), ("time_ns", "<i8"),
-                       ("device_time_ns", "<i8"), ("digest", "<u8"), ("exact", "<u4"),
+                       ("device_time_ns", "<i8"), ("digest", "<u8"), ("flags", "<u4"),
                        ("crc", "<u4")])
+_EXACT = 1
 _FLOAT, _INTEGER = struct.Struct("<d"), struct.Struct("<q")
 
 NO_DEVICE_TIME = -1
 _LARGEST_S = 9.2e9
 _INDEX_FIXED_BYTES = 8192
-_INDEX_FRAME_BYTES = 40
+_INDEX_FRAME_BYTES = 44
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -100,6 +102,8 @@ class Columns:
     in video stores and in stores that fieldrec did not write."""
     times_s: NDArray[np.float64] | None = None
     """`frame_time` exactly as another program wrote it, where nanoseconds do not say it exactly."""
+    missing_before: NDArray[np.uint32] | None = None
+    """What is missing before each frame (missing.py); None where nothing is known of that."""
 
     def seconds(self) -> NDArray[np.float64]:
         """`frame_time` as imgstore's users see it: epoch seconds."""
@@ -112,8 +116,9 @@ class Columns:
         """The frames selected by a boolean mask, an array of positions or a slice."""
         digests = None if self.digests is None else self.digests[which]
         times_s = None if self.times_s is None else self.times_s[which]
+        missing = None if self.missing_before is None else self.missing_before[which]
         return Columns(self.numbers[which], self.times_ns[which], self.device_times_ns[which],
-                       digests, times_s)
+                       digests, times_s, missing)
 
     @classmethod
     def empty(cls) -> Columns:
@@ -175,6 +180,8 @@ def index_bytes(columns: Columns, store: Mapping[str, Any]) -> bytes:
     }
     if columns.digests is not None:
         members["frame_digest"] = columns.digests.astype(np.uint64, copy=False)
+    if columns.missing_before is not None and columns.missing_before.any():
+        members["missing_before"] = columns.missing_before.astype(np.uint32, copy=False)
     for key, value in store.items():
         members[str(key)] = "" if value is None else value
     return npz_bytes(members)
@@ -228,6 +235,17 @@ def parse_index_yaml(text: str) -> Columns:
         raise ValueError(f"unreadable index: {type(error).__name__}: {error}") from error
 
 
+def index_missing(data: bytes, count: int) -> NDArray[np.uint32] | None:
+    """What an index.npz of `count` frames tells to be missing before each of them; None where it
+    tells nothing, or nothing that could be used."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            found = _array(archive.read("missing_before.npy"))
+    except Exception:  # noqa: BLE001 - as in parse_index; most have no such member
+        return None
+    return found if found.shape == (count,) and found.dtype == np.uint32 else None
+
+
 def _columns(members: Mapping[str, NDArray[Any]]) -> Columns:
     """Columns of equal length (imgstore too cuts to the shortest) from what an index holds."""
     numbers = _integers(members["frame_number"])
@@ -276,16 +294,17 @@ def log_header() -> bytes:
 
 
 def pack_record(into: bytearray, position: int, number: int, time_ns: int, device_time_ns: int,
-                digest: int, exact_s: float | None = None) -> None:
+                digest: int, exact_s: float | None = None, missing: int = 0) -> None:
     """Fill the 48 bytes of a record. struct.error when a value does not fit.
 
     `exact_s` is `frame_time` where nanoseconds do not say it exactly; there is room for it only
-    where there is no device time.
+    where there is no device time. `missing`: the word of missing.py.
     """
     exact = exact_s is not None and device_time_ns == NO_DEVICE_TIME
     if exact:
         device_time_ns = _INTEGER.unpack(_FLOAT.pack(exact_s))[0]
-    LOG_RECORD.pack_into(into, 0, position, number, time_ns, device_time_ns, digest, exact, 0)
+    LOG_RECORD.pack_into(into, 0, position, number, time_ns, device_time_ns, digest,
+                         exact | missing << 1, 0)
     _LOG_CRC.pack_into(into, _LOG_CRC_AT, zlib.crc32(into[:_LOG_CRC_AT]))
 
 
@@ -299,9 +318,12 @@ def log_bytes(log: Log) -> bytes:
     if columns.digests is not None:
         rows["digest"] = columns.digests
     if columns.times_s is not None:
-        rows["exact"] = (columns.times_s != seconds) & (columns.device_times_ns == NO_DEVICE_TIME)
-        rows["device_time_ns"] = np.where(rows["exact"], columns.times_s.view(np.int64),
+        exact = (columns.times_s != seconds) & (columns.device_times_ns == NO_DEVICE_TIME)
+        rows["device_time_ns"] = np.where(exact, columns.times_s.view(np.int64),
                                           columns.device_times_ns)
+        rows["flags"] = exact
+    if columns.missing_before is not None:
+        rows["flags"] |= columns.missing_before.astype(np.uint32) << 1
     data = memoryview(rows.tobytes())
     size = LOG_RECORD.size
     rows["crc"] = [zlib.crc32(data[at:at + _LOG_CRC_AT]) for at in range(0, len(data), size)]
@@ -324,12 +346,13 @@ def parse_log(data: bytes) -> Log:
     rows = records[_valid_records(data, records)]
     times_ns, devices_ns = rows["time_ns"].astype(np.int64), rows["device_time_ns"].astype(np.int64)
     times_s = None
-    if (exact := rows["exact"] == 1).any():
+    if (exact := rows["flags"] & _EXACT == _EXACT).any():
         times_s = np.where(exact, devices_ns.view(np.float64), seconds_of(times_ns))
         devices_ns[exact] = NO_DEVICE_TIME
     return Log(rows["position"].astype(np.int64),
                Columns(rows["number"].astype(np.int64), times_ns, devices_ns,
-                       rows["digest"].astype(np.uint64), times_s))
+                       rows["digest"].astype(np.uint64), times_s,
+                       (rows["flags"] >> 1).astype(np.uint32)))
 
 
 def _valid_records(data: bytes, records: NDArray[Any]) -> list[int]:

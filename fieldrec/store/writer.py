@@ -83,8 +83,9 @@ class StoreWriter:
         self._sync_lock = threading.Lock()
         """Held while something is done with the chunk that the other thread must not cross."""
         self._distrusted = False
-        self._newest_given_up = False
-        """Whether the frame appended last did not survive a failed sync."""
+        self._newest_given_up = False  # the frame appended last did not survive a failed sync
+        self.missing_next = 0
+        """What is missing before the next frame (missing.py), for its record. Store thread."""
         self._synced: tuple[Chunk | None, int] = None, 0
         """The open chunk at the last sync, and how many frames it had."""
         self._folder = StoreFolder(
@@ -141,6 +142,9 @@ class StoreWriter:
 
     def _append(self, chunk: Chunk, frame: Any, number: int, time_ns: int,
                 device_time_ns: int | None, time_s: float | None, digest: int | None) -> None:
+        if self.missing_next:
+            chunk.say_missing(self.missing_next)
+            self.missing_next = 0
         self.written_bytes += chunk.append(
             frame, number, time_ns,
             layout.NO_DEVICE_TIME if device_time_ns is None else device_time_ns, time_s, digest)
@@ -209,8 +213,8 @@ class StoreWriter:
             raise StoreError(f"{error}; no new chunk can be begun") from error
 
     def _finish_full_chunk(self) -> None:
-        """The frame is safe in the log: what fails here is tried again before the next frame, but
-        for one that has just been given up, which only its caller still has: SyncFailed."""
+        """What fails here is tried again before the next frame. SyncFailed also when the newest
+        frame was given up: its caller still has it."""
         try:
             self._finish_chunk()
             if self._newest_given_up:

@@ -17,6 +17,7 @@ from fieldrec.catalogue.statistics import (
     gaps,
     intervals,
     lost_runs,
+    noted_lost_runs,
     paused_runs,
     summary,
 )
@@ -151,6 +152,15 @@ def test_what_the_recorder_wrote_down_is_found_among_other_records() -> None:
     assert paused_runs(records) == [MissingRun(2, 4, 3, 20)]
     assert [(step.recording_ns, step.moved_s) for step in clock_steps(records)] == [
         (1_000_000_000, 2.0), (2_000_000_000, 0.5)]
+
+
+def test_what_the_metadata_name_is_found_and_nothing_else() -> None:
+    """A recovery knows a run by the frames around it: its first time is that of the one before."""
+    found = noted_lost_runs([[7, 9, 3, 60, 100], [1, 2], "x", [1, 2, 3, "4", 5]])
+    assert found == [MissingRun(7, 9, 3, 60)]
+    assert noted_lost_runs(None) == noted_lost_runs("no list") == []
+    numbers = integers(5, 6, 10)
+    assert gaps(numbers, numbers * 10, found).lost == 3
 
 
 def test_extra_data_in_short() -> None:

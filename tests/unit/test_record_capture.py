@@ -9,6 +9,7 @@ import pytest
 
 from fieldrec.camera import Pixels
 from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout
+from fieldrec.core.model import FrameHeader
 from fieldrec.record import capture as capture_module
 from fieldrec.record.capture import Capture, Gap, LostRun, Patience
 from fieldrec.record.ring import Ring
@@ -145,6 +146,38 @@ def test_overflow_is_lost_not_dropped_and_its_runs_are_noted(rig: Rig) -> None:
     start_ns = 1001 * SECOND_NS
     assert list(rig.capture.lost_runs) == [
         LostRun(4, 8, 3, start_ns + 4 * SECOND_NS, start_ns + 6 * SECOND_NS)]
+
+
+@pytest.mark.parametrize("freed_while_grabbed", [False, True])
+def test_a_lost_run_is_known_before_the_frame_behind_it_comes(freed_while_grabbed: bool) -> None:
+    """Whoever takes that frame can say what is missing before it."""
+    rig = Rig()
+    known: list[int] = []
+    commit, grab = rig.ring.commit, rig.camera.grab
+
+    def noting(header: FrameHeader, digest: int | None = None) -> None:
+        known.append(len(rig.capture.lost_runs))
+        commit(header, digest)
+
+    def freeing(into: Pixels, timeout_s: float) -> FrameHeader:
+        header = grab(into, timeout_s)
+        if header.number == 7 and freed_while_grabbed:
+            assert rig.ring.take(0) is not None
+            rig.ring.release()
+        return header
+
+    rig.ring.commit = noting  # type: ignore[method-assign]
+    rig.camera.grab = freeing  # type: ignore[method-assign]
+    rig.capture.start()
+    try:
+        rig.give(0, 1, 2, 3, 4, 5, 6)
+        if not freed_while_grabbed:
+            rig.drain()
+        rig.give(7)
+    finally:
+        rig.end()
+    assert known == [0, 0, 0, 0, 1]
+    assert [run.count for run in rig.capture.lost_runs] == [3]
 
 
 def test_run_of_lost_frames_at_the_end_is_noted(rig: Rig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from fieldrec.core.model import CameraState
 from fieldrec.record.outcome import Cause
 from fieldrec.record.recorder import Recorder
 from fieldrec.store.reader import StoreReader
+from fieldrec.store.recover import recover
 from tests.fakes.cameras import SECOND_NS, Watching
 from tests.fakes.gates import Gate
 from tests.fakes.places import SeveralFolders
@@ -354,6 +356,41 @@ async def test_lost_and_dropped_are_told_to_the_part_they_lie_in(tmp_path: Path,
     gaps = [(record["dropped_first_number"], record["dropped_last_number"])
             for record in extra_data(tmp_path / "a-1") if record.get("dropped_count") == 2]
     assert gaps == [(2, 3)]
+
+
+async def test_recovery_knows_what_was_lost_and_left_out_without_extra_data(
+        tmp_path: Path, disk: Disk) -> None:
+    """Numbers 0 1 4 5 … 8 (9 to 11 lost) 12 (13 to 15 paused) 16 18, and then the end."""
+    async with recorder_rig(record=RecordConfig(ring_s=0.1), chunksize=3) as rig:
+        await rig.recorder.start(SeveralFolders(tmp_path), {})
+        await rig.give(0, 1, 4)
+        await rig.settled()
+        disk.may_write.clear()
+        for number in range(5, 12):
+            rig.camera.give(number)
+        rig.camera.wait_taken()
+        disk.may_write.set()
+        await rig.watching.until(lambda: rig.status.frame_count == 7)
+        await rig.give(12)
+        await rig.recorder.pause()
+        for number in range(13, 16):
+            rig.camera.give(number)
+        rig.camera.wait_taken()
+        await rig.recorder.resume()
+        await rig.give(16, 18)
+        shutil.copytree(tmp_path / "a-1", tmp_path / "crashed")
+        await rig.recorder.stop()
+    for path in (tmp_path / "crashed").rglob("*extra*"):
+        path.unlink()
+    recover(tmp_path / "crashed")
+    found, expected = ours(tmp_path / "crashed"), ours(tmp_path / "a-1")
+    for name in ("lost", "dropped", "paused_frames"):
+        assert found[name] == expected[name], name
+    assert (found["lost"], found["dropped"], found["paused_frames"]) == (3, 3, 3)
+    with StoreReader(tmp_path / "crashed") as store:
+        bounds = [store.times_ns[store.numbers == number].item() for number in (8, 12)]
+    assert found["lost_runs"] == [[9, 11, 3, *bounds]]
+    assert store_report(tmp_path / "crashed").gaps.lost == 3
 
 
 async def test_what_is_missing_just_before_a_split_is_the_first_parts(tmp_path: Path) -> None:

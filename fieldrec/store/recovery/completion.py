@@ -22,12 +22,16 @@ from fieldrec.store.frame_files import FrameFiles, frame_files
 from fieldrec.store.indexing.compact_index import COMPACT_NAME
 from fieldrec.store.layout import Columns
 from fieldrec.store.metadata import METADATA_NAME, StoreMetadata, metadata_text
+from fieldrec.store.missing import MissingFrames, missing_frames
 from fieldrec.store.recovery import log_mending, rebuild, renumber
 from fieldrec.store.recovery.chunk_look import ChunkLook, look_at
 from fieldrec.store.recovery.extra_close import close_extra, is_closed
 from fieldrec.store.recovery.index_salvage import marks_in, salvage
 from fieldrec.store.recovery.neighbours import Neighbours, recorded
 from fieldrec.store.recovery.note import Estimate, Journal
+
+MOST_RUNS = 1000
+"""Runs of lost frames that the metadata name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,9 @@ class Completion:
         self._suspects = suspects
         self._files: FrameFiles | None = None
         self._neighbours = Neighbours(root, metadata, user, [])
-        self._last_number = np.zeros(0, np.int64)
-        self._gaps = 0
+        self._before = Columns.empty()
+        """The last frame so far."""
+        self._missing = MissingFrames()
 
     def run(self) -> int:
         """Do all of it; how many frames the store lists in the end."""
@@ -99,7 +104,7 @@ class Completion:
             return _Kept(paths, -1)
         self._close_extra(paths)
         self._settle(paths, len(columns))
-        self._count_gaps(columns)
+        self._count_missing(columns, look)
         listed = len(salvage(look.data).columns) if len(columns) == 0 else 0
         return _Kept(paths, len(columns), listed)
 
@@ -137,11 +142,21 @@ class Completion:
             damaged = self._journal.settle(name, kept)
             self._journal.say(f"{name}: {kept} frames kept, {damaged} damaged")
 
-    def _count_gaps(self, columns: Columns) -> None:
-        if len(columns):
-            steps = np.diff(np.concatenate([self._last_number, columns.numbers]))
-            self._gaps += int((steps[steps > 1] - 1).sum())
-            self._last_number = columns.numbers[-1:]
+    def _count_missing(self, columns: Columns, look: ChunkLook) -> None:
+        """What is missing up to this chunk's end, by the numbers and by what the records say."""
+        if not len(columns):
+            return
+        words = columns.missing_before
+        if words is None and columns is look.columns:
+            words = layout.index_missing(look.data, len(columns))
+        if words is None:
+            words = np.zeros(len(columns), np.uint32)
+        before = self._before
+        self._missing += missing_frames(
+            np.concatenate([before.numbers, columns.numbers]),
+            np.concatenate([before.times_ns, columns.times_ns]),
+            np.concatenate([np.zeros(len(before), np.uint32), words]))
+        self._before = columns.take(slice(-1, None))
 
     # --- with a log -----------------------------------------------------------------------------
 
@@ -331,15 +346,20 @@ class Completion:
         del kept[at]
 
     def _note_in_metadata(self) -> None:
-        """Put the gaps in the frame numbers into the metadata of a recording that was cut off.
-
-        The writer's split into dropped and lost died with it: all gaps count as dropped. Metadata
-        that the writer has closed (`interrupted` false) is right as it is.
+        """Put what is missing into the metadata of a recording that was cut off; of a gap that its
+        frames' records say nothing of, all counts as dropped. Of a lost run the numbers and times
+        are those of the gap. Metadata that the writer has closed (`interrupted` false) is right as
+        it is.
         """
         ours = self._user.get("fieldrec")
         if not isinstance(ours, dict) or not ours.get("interrupted", False):
             return
-        changed = {**ours, "dropped": self._gaps}
+        found = self._missing
+        changed = {**ours, "dropped": found.dropped, "lost": found.lost}
+        if found.lost_runs:
+            changed["lost_runs"] = [list(run) for run in found.lost_runs[:MOST_RUNS]]
+        if found.left_out:
+            changed["paused_frames"] = found.left_out
         if changed != ours:
             text = metadata_text(self._metadata.raw, {**self._user, "fieldrec": changed})
             durable.write_atomic(self._root / METADATA_NAME, text.encode("ascii"))

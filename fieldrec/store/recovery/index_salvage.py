@@ -27,6 +27,7 @@ DIGEST_LATE = "frame_digest_late"
 
 _FRAME_MEMBERS = frozenset({
     "frame_number", "frame_time", "frame_time_ns", "device_time_ns", "frame_digest",
+    "missing_before",
     NUMBER_ESTIMATED, TIME_ESTIMATED, DIGEST_LATE, "_frame_number_before_reindex"})
 _LOCAL = struct.Struct("<4s5H3L2H")
 _SIGNATURE = b"PK\x03\x04"

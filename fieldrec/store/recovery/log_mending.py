@@ -6,6 +6,7 @@ Blocking, under the store's lock. A log that was changed is replaced atomically.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fieldrec.core import durable
 from fieldrec.store import layout
@@ -70,7 +71,13 @@ def _joined(first: Columns, second: Columns) -> Columns:
     times_s = None
     if first.times_s is not None or second.times_s is not None:
         times_s = np.concatenate([first.seconds(), second.seconds()])
+    missing = np.concatenate([_missing(first), _missing(second)])
     return Columns(np.concatenate([first.numbers, second.numbers]),
                    np.concatenate([first.times_ns, second.times_ns]),
                    np.concatenate([first.device_times_ns, second.device_times_ns]),
-                   digests, times_s)
+                   digests, times_s, missing)
+
+
+def _missing(columns: Columns) -> NDArray[np.uint32]:
+    found = columns.missing_before
+    return np.zeros(len(columns), np.uint32) if found is None else found

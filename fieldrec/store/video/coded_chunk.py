@@ -53,6 +53,9 @@ class CodedChunk:
         self._times_ns = np.empty(chunksize, np.int64)
         self._device_ns = np.empty(chunksize, np.int64)
         self._times_s: NDArray[np.float64] | None = None
+        self._missing_next = 0
+        self._missing: dict[int, int] = {}
+        """What is missing before some frames, by position."""
         self._log = -1
         self._video: GrowingVideo | None = None
         try:
@@ -113,7 +116,17 @@ class CodedChunk:
         what a decoder gives is not what the camera gave."""
         n = self.count
         times_s = None if self._times_s is None else self._times_s[:n]
-        return Columns(self._numbers[:n], self._times_ns[:n], self._device_ns[:n], None, times_s)
+        return Columns(self._numbers[:n], self._times_ns[:n], self._device_ns[:n], None, times_s,
+                       self._missing_before() if self._missing else None)
+
+    def _missing_before(self) -> NDArray[np.uint32]:
+        words = np.zeros(self.count, np.uint32)
+        words[list(self._missing)] = list(self._missing.values())
+        return words
+
+    def say_missing(self, word: int) -> None:
+        """What is missing before the next frame that will be written (missing.py)."""
+        self._missing_next = word
 
     def append(self, code: Callable[[], Coded], number: int, time_ns: int, device_time_ns: int,
                time_s: float | None = None) -> int:
@@ -126,7 +139,8 @@ class CodedChunk:
         video = self._writable()
         exact_s = None if time_s is None or time_s == layout.second_of(time_ns) else time_s
         try:
-            layout.pack_record(self._record, position, number, time_ns, device_time_ns, 0, exact_s)
+            layout.pack_record(self._record, position, number, time_ns, device_time_ns, 0, exact_s,
+                               self._missing_next)
         except struct.error as error:
             raise StoreError(f"{self.paths.frames}: number {number} or time {time_ns} ns of a "
                              "frame does not fit 64 bits; the camera reports nonsense") from error
@@ -137,6 +151,8 @@ class CodedChunk:
         self._times_ns[position] = time_ns
         self._device_ns[position] = device_time_ns
         self._note_seconds(position, time_ns, time_s)
+        if self._missing_next:
+            self._missing[position], self._missing_next = self._missing_next, 0
         self.count = position + 1
         return written + layout.LOG_RECORD.size
 

@@ -50,6 +50,10 @@ class OpenPacketChunk:
         """As :attr:`CodedChunk.columns`."""
         return self._coded.columns
 
+    def say_missing(self, word: int) -> None:
+        """As :meth:`OpenChunk.say_missing`."""
+        self._coded.say_missing(word)
+
     def append(self, taken: Taken, number: int, time_ns: int, device_time_ns: int,
                time_s: float | None = None, _digest: int | None = None) -> int:
         """Write one packet and its record; return the bytes written. Errors as for CodedChunk; on
