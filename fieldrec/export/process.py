@@ -85,9 +85,17 @@ def _export(request: dict[str, Any], stop: threading.Event) -> dict[str, Any]:
     words = _Words()
     signal.signal(signal.SIGCONT, lambda *_: words.pace.went_on(time.monotonic()))
     export = run_export(Path(request["store"]), Preset.from_request(request["preset"]),
-                        output_folder=Path(request["output_folder"]), stop=stop,
+                        output_folder=_kept_open(Path(request["output_folder"])), stop=stop,
                         on_progress=words.on_progress, on_size=words.on_size)
     return {**dataclasses.asdict(export), "path": str(export.path)}
+
+
+def _kept_open(folder: Path) -> Path:
+    """The same folder, by a descriptor of our own where it was named by one of the daemon's: that
+    one may not be looked at any more once rights were dropped."""
+    if not folder.is_relative_to("/proc"):
+        return folder
+    return Path(f"/proc/self/fd/{os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)}")
 
 
 class _Words:
