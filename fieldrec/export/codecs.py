@@ -28,6 +28,7 @@ class Quality:
     """0: as many as the encoder wants."""
     in_order: bool = False
     """Whether frames must be stored in the order they are shown in: no B-frames."""
+    pixel_format: str = "yuv420p"
 
 
 Options = Callable[[Quality], Mapping[str, str]]
@@ -60,10 +61,9 @@ class Codec:
     crf_range: tuple[int, int] | None = None
     """Best and worst; None: it is lossless, and neither quality nor bitrate can be asked for."""
     speeds: tuple[str, ...] = ()
-    """Slowest last; the first one is never a default."""
-    usual_speed: str = ""
-    """Of own presets that name none: that of the row in presets.py."""
+    """Slowest last."""
     pixel_formats: tuple[str, ...] = ("yuv420p",)
+    """What its encoder takes of what pictures can be, the usual one first."""
     tag: str = ""
     """Code in mp4, where libavformat's choice is not what players take."""
     hardware: tuple[Hardware, ...] = ()
@@ -86,7 +86,8 @@ def _rate(quality: Quality) -> dict[str, str]:
 
 def _x264(quality: Quality) -> Mapping[str, str]:
     order = {"bf": "0"} if quality.in_order else {}
-    return {"preset": quality.speed, "profile": "high", "g": str(quality.group), **order,
+    profile = _PROFILES.get(quality.pixel_format, "high")
+    return {"preset": quality.speed, "profile": profile, "g": str(quality.group), **order,
             **_rate(quality)}
 
 
@@ -134,21 +135,29 @@ def _bf(quality: Quality) -> dict[str, str]:
 _FFV1_SLICES = (4, 6, 9, 12, 16, 20, 24, 30)
 """Numbers of slices that the encoder takes. Each is a thread's work and has a checksum; more of
 them compress a little less."""
+_PROFILES = {"yuv420p10le": "high10", "yuv444p": "high444"}
+"""Of H.264; High for all others."""
 _X26 = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower",
         "veryslow")
 
+HARDWARE_PICTURES = "yuv420p"
+"""The only pictures that hardware encoders are asked for: all of them take these."""
+
 CODECS: Mapping[str, Codec] = {row.name: row for row in (
-    Codec("h264", "H.264 High", "libx264", _x264, (".mp4", ".mkv", ".avi"), (0, 51), _X26,
-          "veryfast", hardware=(Hardware("h264_nvenc", _nvenc), Hardware("h264_qsv", _qsv),
-                                Hardware("h264_v4l2m2m", _v4l2m2m, "yuv420p"))),
-    Codec("hevc", "HEVC Main", "libx265", _x265, (".mp4", ".mkv"), (0, 51), _X26, "superfast",
-          tag="hvc1", hardware=(Hardware("hevc_nvenc", _nvenc), Hardware("hevc_qsv", _qsv),
-                                Hardware("hevc_v4l2m2m", _v4l2m2m, "yuv420p"))),
+    Codec("h264", "H.264", "libx264", _x264, (".mp4", ".mkv", ".avi"), (1, 51), _X26,
+          ("yuv420p", "yuv444p", "gray", "yuv420p10le"),
+          hardware=(Hardware("h264_nvenc", _nvenc), Hardware("h264_qsv", _qsv),
+                    Hardware("h264_v4l2m2m", _v4l2m2m, "yuv420p"))),
+    Codec("hevc", "HEVC", "libx265", _x265, (".mp4", ".mkv"), (0, 51), _X26,
+          ("yuv420p", "yuv444p", "yuv420p10le"), tag="hvc1",
+          hardware=(Hardware("hevc_nvenc", _nvenc), Hardware("hevc_qsv", _qsv),
+                    Hardware("hevc_v4l2m2m", _v4l2m2m, "yuv420p"))),
     Codec("vp9", "VP9", "libvpx-vp9", _vp9, (".mp4", ".mkv"), (0, 63),
-          ("8", "7", "6", "5", "4", "3", "2", "1", "0"), "5",
+          ("8", "7", "6", "5", "4", "3", "2", "1", "0"), ("yuv420p", "yuv444p"),
           hardware=(Hardware("vp9_qsv", _qsv),)),
-    Codec("av1", "AV1 Main", "libsvtav1", _svt_av1, (".mp4", ".mkv"), (1, 63),
-          ("9", "8", "7", "6", "5", "4", "3", "2", "1", "0"), "8",
+    # its speeds 9 and 10 leave blocks of colour off by 90 levels and more
+    Codec("av1", "AV1", "libsvtav1", _svt_av1, (".mp4", ".mkv"), (1, 63),
+          ("8", "7", "6", "5", "4", "3", "2", "1", "0"), ("yuv420p", "yuv420p10le"),
           hardware=(Hardware("av1_nvenc", _nvenc), Hardware("av1_qsv", _qsv)),
           wants_realtime=True),
     Codec("ffv1", "FFV1 level 3", "ffv1", _ffv1, (".mkv", ".avi"), pixel_formats=("native",)),

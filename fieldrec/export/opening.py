@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 
 from fieldrec.core.errors import EncoderFailed
 from fieldrec.export import hardware
-from fieldrec.export.codecs import CODECS, Hardware, Quality
+from fieldrec.export.codecs import CODECS, HARDWARE_PICTURES, Hardware, Quality
 from fieldrec.export.presets import AUTO, SOFTWARE, Preset
 from fieldrec.export.realtime import without_realtime
 
@@ -81,6 +81,9 @@ def chosen_encoder(preset: Preset, form: MovieFormat) -> tuple[str, str]:
         return codec.encoder, "as the preset asks"
     wanted = [row for row in codec.hardware if preset.encoder in (AUTO, row.encoder)]
     failed = []
+    if preset.pixel_format != HARDWARE_PICTURES:
+        failed = [f"hardware encodes {HARDWARE_PICTURES} only"]
+        wanted = []
     for row in wanted:
         tried = _tried(row, preset, form)
         if tried.works:
@@ -150,7 +153,8 @@ def _quality(form: MovieFormat, frames_per_second: float) -> Quality:
     row = form.preset
     usual = row.typical_bits_per_pixel * form.width * form.height * frames_per_second * _AMPLE
     return Quality(row.crf, row.speed, group_frames(row, frames_per_second), row.bitrate_bits_per_s,
-                   max(100_000, round(usual)), row.threads, form.container.in_order)
+                   max(100_000, round(usual)), row.threads, form.container.in_order,
+                   form.pixel_format)
 
 
 def _open(context: VideoCodecContext, options: Mapping[str, str]) -> None:

@@ -72,7 +72,7 @@ def test_it_says_everything(tmp_path: Path) -> None:
             "raw_bytes": 3 * 120 * 160 * 3},
         "user_metadata": user, "store": {},
         "file": {"name": "bees.high.mp4", "size_bytes": 7, "xxh64": export.digest},
-        "preset": "High", "encoder": encoder_name(HIGH, "libx264"), "codec": "H.264 High",
+        "preset": "High", "encoder": encoder_name(HIGH, "libx264"), "codec": "H.264",
         "pictures": {"shape": [120, 160, 3], "dtype": "uint8", "pixel_format": "BGR8",
                      "exact": False, "encoding": None, "width": 160, "height": 120,
                      "coded_as": "yuv420p"},

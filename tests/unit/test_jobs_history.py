@@ -27,7 +27,7 @@ def sample(bits: float, *, camera: str = "C1", name: str = "High", width: int = 
 def test_without_any_export_it_is_what_the_preset_typically_needs() -> None:
     told = predicted([], RECORDING, HIGH)
     assert told is not None
-    assert told.size_bytes == 75_000  # 0.03 bits of 20 million pixels
+    assert told.size_bytes == 375_000  # 0.15 bits of 20 million pixels
     assert told.least_bytes < told.size_bytes < told.most_bytes
     assert (told.drawn_from, told.seconds) == (0, 0.0)
 
