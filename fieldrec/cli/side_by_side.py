@@ -52,8 +52,12 @@ def at_a_time(pieces: int) -> int:
 
 def side_by_side(pieces: Sequence[Piece], jobs: int, stop: threading.Event) -> list[Failure]:
     """Do all of them, `jobs` at a time; says what came of each as soon as it is known, a single
-    piece's failure excepted. Blocks; returns what failed, in the order of the pieces."""
+    piece's failure excepted. Blocks; returns what failed, in the order of the pieces.
+
+    A stop that came too late to keep any of them from its end is taken back.
+    """
     failures: dict[str, Failure] = {}
+    ended: set[str] = set()
     with Bars() as bars:
         def do(piece: Piece) -> None:
             if stop.is_set():
@@ -65,15 +69,19 @@ def side_by_side(pieces: Sequence[Piece], jobs: int, stop: threading.Event) -> l
             except FieldrecError as error:
                 bars.end(piece.name)
                 if not stop.is_set():
+                    ended.add(piece.name)
                     failures[piece.name] = Failure(piece.name, error)
                     if len(pieces) > 1:
                         name = words.safe_text(piece.name)
                         bars.say(f"fieldrec: {name}: {error}", is_error=True)
             else:
+                ended.add(piece.name)
                 bars.end(piece.name)
                 bars.say(text)
 
         _in_threads(do, pieces, jobs)
+    if len(ended) == len(pieces):
+        stop.clear()
     return [failures[piece.name] for piece in pieces if piece.name in failures]
 
 

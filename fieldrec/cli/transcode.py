@@ -62,19 +62,21 @@ class Wish:
 def transcode_command(where: Where, stores: tuple[str, ...], out: Path, preset_name: str,
                       container: str | None, rate: str | None, begin: str, end: str | None,
                       jobs: int | None) -> None:
-    """Make the movie OUT (.mp4 or .mkv) of STORE: the name of a recording or any store's path.
+    """Make the movie OUT (.mp4, .mkv or .avi) of STORE: the name of a recording or any store's
+    path.
 
     Where OUT is a folder, every STORE becomes a movie in it, named STORE.PRESET.mp4; one that fails
     does not stop the others.
 
     Every frame is shown at its own time and compared with the raw one. Numbers, exact times, extra
-    data and metadata are in OUT.json beside it.
+    data and metadata are in OUT.json beside it. Ctrl-C leaves nothing; after a power cut the same
+    command goes on where it was.
     """
     from fieldrec.cli.long_work import stopped_by_signals
     from fieldrec.cli.side_by_side import Piece, at_a_time, side_by_side
     from fieldrec.status import words
 
-    wish = Wish(_preset(preset_name, container, rate), begin, end)
+    wish = Wish(_preset(where, preset_name, container, rate), begin, end)
     targets = _targets([where.store(store) for store in stores], expanded(out), wish.preset,
                        container)
 
@@ -112,17 +114,25 @@ def make_movie(path: Path, target: Path, wish: Wish, stop: threading.Event,
             f"{words.size(made.size_bytes)}, every frame verified "
             f"(PSNR {made.quality.psnr_min_db:.1f} dB at least); times to "
             f"{made.tick_s * 1e3:.3g} ms, exactly in {made.sidecar.name}")
+    if made.slice_count:
+        said += f"\nin {words.plural(made.slice_count, 'slice')}, from {made.path.name} on"
+    if made.unreadable:
+        said += (f"\n{words.plural(made.unreadable, 'frame')} left out: not readable; "
+                 f"{made.sidecar.name} names them")
     if made.moved:
         said += (f"\n{words.plural(made.moved, 'frame')} shown one tick later: their times are not "
                  "after those of the frames before")
     return said
 
 
-def _preset(name: str, container: str | None, rate: str | None) -> Preset:
-    """The preset with what the command line says otherwise."""
-    from fieldrec.export.presets import preset
+def _preset(where: Where, name: str, container: str | None, rate: str | None) -> Preset:
+    """The preset with what the command line says otherwise. The configuration is read only for a
+    preset that is none of the built-in ones."""
+    from fieldrec.export.own_presets import own_presets
+    from fieldrec.export.presets import built_in_names, preset
 
-    row = preset(name)
+    is_built_in = name.strip().lower() in built_in_names()
+    row = preset(name, {} if is_built_in else own_presets(where.load().export.presets))
     if container is not None:
         row = dataclasses.replace(row, container=f".{container}")
     if rate is not None:
@@ -147,7 +157,8 @@ def _rate(text: str) -> str:
 def _targets(stores: list[Path], out: Path, row: Preset, container: str | None
              ) -> dict[Path, Path]:
     """What becomes what. UsageError, StoreError for what can be seen to be wrong beforehand."""
-    from fieldrec.export.presets import export_name
+    from fieldrec.export.containers import container_for
+    from fieldrec.export.presets import NATIVE_RATE, export_name
     from fieldrec.export.transcode import container_of
 
     if out.is_dir():
@@ -166,6 +177,8 @@ def _targets(stores: list[Path], out: Path, row: Preset, container: str | None
                          "them one by one")
     for target in targets.values():
         container_of(new_path(target))
+        if row.rate != NATIVE_RATE:  # that of the store, which AVI goes by
+            container_for(row, target.suffix, 0.0)
     return targets
 
 

@@ -234,7 +234,7 @@ def test_a_transcode_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
         [*COMMAND, "transcode", "pond", "out.mp4"], cwd=tmp_path, env=environment(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with running:
-        wait_for((tmp_path / ".part-out.mp4").exists)
+        wait_for((tmp_path / ".work-out.mp4").exists)
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
     assert running.returncode == 130

@@ -74,7 +74,17 @@ def test_save_refuses_in_one_line(saved: Path, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(("arguments", "code", "says"), [
-    (("frogs", "out.avi"), USAGE, ".mp4 or .mkv"),
+    (("frogs", "out.avi"), USAGE, "use .mp4 or .mkv, or a constant rate"),
+    (("frogs", "out.mov"), USAGE, ".mp4 or .mkv or .avi"),
+    (("frogs", "out.mp4", "--preset", "Lossless"), USAGE, "cannot be put into a .mp4: use .mkv"),
+    (("frogs", "out.mp4", "--container", "mkv"), USAGE, "does not end in .mkv"),
+    (("frogs", "out.mp4", "--fps", "fast"), USAGE, "expected true, native, or"),
+    (("frogs", "out.mp4", "--fps", "-3"), USAGE, "expected true, native, or"),
+    (("frogs", "frogs", "out.mp4"), USAGE, "2 stores need one"),
+    (("frogs", "."), USAGE, "fieldrec export frogs"),
+    (("frogs", "none", "."), STORE, "no recordings folder"),
+    (("frogs", "out.mp4", "--jobs", "0"), SYNTAX, "--jobs"),
+    (("out.mp4",), SYNTAX, "STORE"),
     (("frogs", "there.mp4"), STORE, "exists already"),
     (("frogs", "none/out.mp4"), STORE, "no such folder"),
     (("frogs", "frogs.high.mp4"), USAGE, "fieldrec export frogs"),
