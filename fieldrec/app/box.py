@@ -44,7 +44,8 @@ from fieldrec.core.snapshot import Snapshot, StorageStatus
 from fieldrec.core.workers import Worker
 from fieldrec.drives.watcher import DriveWatcher
 from fieldrec.export.encoder import Encoder
-from fieldrec.export.presets import Preset, preset
+from fieldrec.export.own_presets import own_presets
+from fieldrec.export.presets import preset
 from fieldrec.jobs.exporting import names_wanted
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.places import DestinationFactory
@@ -77,7 +78,7 @@ class App:
     control: Control
 
     def __init__(self, config: Config, parts: Parts, clock: Clock | None = None) -> None:
-        self._presets: dict[str, Preset] = {}
+        self._presets = own_presets(config.export.presets)
         preset(config.export.preset, self._presets)
         self.config = config
         self.parts = parts
