@@ -9,6 +9,7 @@ can be streamed, and is still written only once ("faststart" would write it twic
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -103,19 +104,19 @@ def _mux(movie: av.container.OutputContainer, stream: VideoStream, segments: Seq
     tables = np.concatenate([segment.table for segment in segments])
     places = np.searchsorted(np.sort(tables["position"]), tables["position"])
     decoded = decoding_times(pts, places, stream.codec_context.reorder_depth)
-    contents = (data for segment in segments for data in segment.packets())
-    for number, (place, is_key, data) in enumerate(
-            zip(places.tolist(), tables["is_key"].tolist(), contents, strict=True)):
-        if stop.is_set():
-            raise ExportStopped("export stopped")
-        packet = Packet(data)
-        packet.stream = stream
-        packet.time_base = claimed
-        packet.pts, packet.dts = int(pts[place]), int(decoded[number])
-        packet.duration = int(shown[place])
-        packet.is_keyframe = bool(is_key)
-        movie.mux(packet)
-        on_packet(number)
+    with contextlib.closing(data for segment in segments for data in segment.packets()) as contents:
+        for number, (place, is_key, data) in enumerate(
+                zip(places.tolist(), tables["is_key"].tolist(), contents, strict=True)):
+            if stop.is_set():
+                raise ExportStopped("export stopped")
+            packet = Packet(data)
+            packet.stream = stream
+            packet.time_base = claimed
+            packet.pts, packet.dts = int(pts[place]), int(decoded[number])
+            packet.duration = int(shown[place])
+            packet.is_keyframe = bool(is_key)
+            movie.mux(packet)
+            on_packet(number)
 
 
 def decoding_times(pts: Ticks, places: NDArray[np.intp], encoder_depth: int) -> Ticks:
