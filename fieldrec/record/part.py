@@ -105,6 +105,11 @@ class Part:
             self.first_monotonic_ns = header.monotonic_ns
             self._step(RecordingState.RECORDING)
 
+    def write_ahead(self, slot: Slot, time_ns: int) -> None:
+        """As StoreWriter.write_ahead."""
+        if not self._packets:
+            self._writer.write_ahead(slot.pixels, slot.header.number, time_ns)
+
     def _append_packet(self, slot: Slot, time_ns: int) -> None:
         header = slot.header
         packet = slot.pixels.reshape(-1).data.cast("B")[:header.packet_bytes]

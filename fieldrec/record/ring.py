@@ -86,6 +86,9 @@ class Ring:
         self._frames = _allocate(spec, slots + 1)
         self._spare = self._frames.pop()
         self._queue: queue.SimpleQueue[Slot | Callable[[], None] | None] = queue.SimpleQueue()
+        self._peeked: list[Slot | Callable[[], None] | None] = []
+        """What the consumer has looked at and not taken yet; one at most."""
+        self._crowded_from = max(2, math.ceil(slots * LOW_SHARE))
         self._committed = 0
         self._released = 0
         self._peak = 0
@@ -135,7 +138,7 @@ class Ring:
         """The oldest frame, waiting for it up to `timeout_s`; None when none came, when something
         that was sent had its turn (it has been called), or when the ring is :attr:`finished`."""
         try:
-            item = self._queue.get(timeout=timeout_s)
+            item = self._peeked.pop() if self._peeked else self._queue.get(timeout=timeout_s)
         except queue.Empty:
             return None
         if type(item) is Slot:
@@ -146,9 +149,24 @@ class Ring:
             item()  # type: ignore[operator]
         return None
 
+    def peek(self) -> Slot | None:
+        """The frame that comes next, if it is there and nothing that was sent comes before it."""
+        if not self._peeked:
+            try:
+                self._peeked.append(self._queue.get_nowait())
+            except queue.Empty:
+                return None
+        item = self._peeked[0]
+        return item if type(item) is Slot else None
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many frames wait that the store does not keep up (:data:`LOW_SHARE`)."""
+        return self._committed - self._released - self.held >= self._crowded_from
+
     def call_rest(self) -> None:
         """Call what was sent after the ring was closed."""
-        while not self._queue.empty():
+        while self._peeked or not self._queue.empty():
             self.take(0)
 
     def release(self) -> None:

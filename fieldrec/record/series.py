@@ -189,6 +189,13 @@ class Series:
         if now_ns >= self._next_look_ns or self._syncer.failure is not None:
             self._look(now_ns)
 
+    def write_ahead(self, slot: Slot) -> None:
+        """Begin with the frame after the next one: frames wait, and the disk may take two at once.
+        It still has to be written in its turn."""
+        part = self._parts.now
+        if part is not None:
+            part.write_ahead(slot, self._offset_ns + slot.header.monotonic_ns)
+
     def leave_out(self, slot: Slot) -> None:
         """A frame that comes while it is paused."""
         header = slot.header

@@ -240,6 +240,10 @@ class Storing:
 
     def _write(self, slot: Slot) -> None:
         series = self._under_way()
+        if self._ring.crowded:
+            following = self._ring.peek()
+            if following is not None:
+                series.write_ahead(following)
         try:
             series.write(slot)
         finally:

@@ -1,6 +1,7 @@
 """The chunk that is being written: one directory, one file per frame, one log record per frame.
 
-Store thread only; the sync thread may look at :attr:`OpenChunk.columns`. A frame's file is wholly
+Store thread only, but for a file that `ahead` writes before its frame's turn; the sync thread may
+look at :attr:`OpenChunk.columns`. A frame's file is wholly
 written before its record, and the index before the log goes: whatever a crash leaves, the log says
 what to verify (I2). Nothing is allocated per frame but the file's name, the digest and what the
 calls themselves need.
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull
 from fieldrec.store import layout
+from fieldrec.store.ahead import Ahead
 from fieldrec.store.chunk_paths import ChunkPaths
 from fieldrec.store.frame_files import FrameFiles
 from fieldrec.store.layout import Columns
@@ -58,6 +60,9 @@ class OpenChunk:
         """Only where a frame has something to say."""
         self._times_s: NDArray[np.float64] | None = None
         """Only where a frame's seconds are not told by its nanoseconds."""
+        self._ahead: Ahead | None = None
+        self._written_ahead: tuple[int, int, str] | None = None
+        """Number, time and file of the frame that is being written, or was, before its turn."""
         self._log_path = str(paths.log)
         self._log = -1
         try:
@@ -128,7 +133,8 @@ class OpenChunk:
             raise StoreError(f"{self.paths.frames}: number {number} or time {time_ns} ns of a "
                              "frame does not fit 64 bits; the camera reports nonsense") from error
         path = f"{self._prefix}{position:06d}{self._suffix}"
-        self._write_frame(path, buffers, total)
+        if self._written_ahead is None or not self._take_ahead(number, time_ns, path):
+            self._write_frame(path, buffers, total)
         self._write_record(path)
         self._numbers[position] = number
         self._times_ns[position] = time_ns
@@ -145,6 +151,44 @@ class OpenChunk:
         if self._missing is None:
             self._missing = np.zeros(self.chunksize, np.uint32)
         self._missing[position], self._missing_next = self._missing_next, 0
+
+    def write_ahead(self, ahead: Ahead, pixels: NDArray[Any], number: int, time_ns: int) -> None:
+        """Begin to write the frame that comes after the next one. Its pixels must stay as they are
+        until it, or another in its place, has been appended: what goes wrong shows then."""
+        position = self.count + 1
+        if (self._written_ahead is not None or position >= self.chunksize
+                or not (self._can_direct and self.past_cache)):
+            return
+        buffers, total = self._files.buffers(pixels)
+        if len(buffers[0]) % layout.PAGE_BYTES:
+            return  # a small frame: passing it on costs more than writing it
+        path = f"{self._prefix}{position:06d}{self._suffix}"
+        self._ahead, self._written_ahead = ahead, (number, time_ns, path)
+        ahead.begin(lambda: self._write_frame(path, buffers, total))
+
+    def _take_ahead(self, number: int, time_ns: int, path: str) -> bool:
+        """Whether this frame's file has been written; one that was for another frame is removed."""
+        if self._written_ahead is None or path != self._written_ahead[2]:
+            return False  # its turn comes next
+        is_it = self._written_ahead[:2] == (number, time_ns)
+        failed = self._end_ahead()
+        if failed is None and not is_it:
+            _take_back(path)
+        return failed is None and is_it
+
+    def _end_ahead(self) -> Exception | None:
+        """Wait until nothing is written ahead any more; what went wrong (and left no file)."""
+        if self._written_ahead is None or self._ahead is None:
+            return None
+        self._written_ahead = None
+        return self._ahead.wait()
+
+    def _drop_ahead(self) -> None:
+        """Nothing comes after the frames there are."""
+        if self._written_ahead is not None:
+            path = self._written_ahead[2]
+            if self._end_ahead() is None:
+                _take_back(path)
 
     def _note_seconds(self, position: int, time_s: float) -> None:
         if self._times_s is None:
@@ -217,6 +261,7 @@ class OpenChunk:
 
     def finish(self) -> None:
         """Have all frames under their final names; here they are, from the start."""
+        self._drop_ahead()
 
     def discard_empty(self) -> None:
         """Remove the chunk, which must have no frame in it."""
@@ -229,6 +274,7 @@ class OpenChunk:
 
     def release(self) -> None:
         """Close the log's descriptor, leaving the files as they are. Idempotent."""
+        self._drop_ahead()
         if self._log >= 0:
             os.close(self._log)
             self._log = -1

@@ -20,6 +20,7 @@ from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull, SyncFailed
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import encodings, layout, repair
+from fieldrec.store.ahead import Ahead
 from fieldrec.store.api.new_store import closed_metadata, new_store
 from fieldrec.store.chunk import OpenChunk, as_store_error
 from fieldrec.store.chunk_kinds import Chunk, chunk_kind
@@ -75,6 +76,7 @@ class StoreWriter:
         self._last: tuple[int, int, float | None] | None = None
         """Number, time in ns and in s of the last frame."""
         self._past_cache = True
+        self._ahead = Ahead(f"ahead-{path.name}")
         self._chunk: Chunk | None = None
         self._extra = ExtraData()
         self._extra_paths: ChunkPaths | None = None
@@ -155,6 +157,17 @@ class StoreWriter:
         self.frame_count += 1
         if chunk.full:
             self._finish_full_chunk()
+
+    def write_ahead(self, pixels: NDArray[Any], number: int, time_ns: int) -> None:
+        """Begin to write the frame after the next one in a second thread, where that can be done.
+
+        It is in the store when it has been appended, in its turn and with the same number and time;
+        until then its pixels must stay as they are. Does not block and does not fail.
+        """
+        chunk = self._chunk
+        if (isinstance(chunk, OpenChunk) and self._decode_as is None
+                and pixels.shape == self._shape and pixels.dtype == self._dtype):
+            chunk.write_ahead(self._ahead, pixels, number, time_ns)
 
     def append_packet(self, packet: memoryview, key: bool, number: int, time_ns: int,
                       device_time_ns: int | None) -> bool:
@@ -444,6 +457,7 @@ class StoreWriter:
         if self._chunk is not None:
             self._chunk.release()
             self._chunk = None
+        self._ahead.end()
         with self._sync_lock:
             self.interim.end()
             self._extra_paths = None

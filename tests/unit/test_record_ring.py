@@ -35,6 +35,50 @@ def test_frames_come_out_in_order_with_their_pixels() -> None:
         ring.release()
 
 
+def test_what_comes_next_can_be_looked_at_without_being_taken() -> None:
+    ring, called = Ring(SPEC, 8), []
+    assert ring.peek() is None
+    put(ring, 0)
+    ring.send(lambda: called.append("between"))
+    put(ring, 1)
+    for _ in range(2):
+        first = ring.peek()
+        assert first is not None
+        assert first.header.number == 0
+    assert ring.take(0) == first
+    assert ring.peek() is None  # what was sent comes first, and only when it is taken
+    assert called == []
+    assert ring.take(0) is None
+    assert called == ["between"]
+    last = ring.peek()
+    assert last is not None
+    ring.close()
+    assert ring.take(0) == last
+    assert ring.peek() is None
+    assert not ring.finished
+    assert ring.take(0) is None
+    assert ring.finished
+
+
+def test_what_was_sent_and_looked_past_is_called_at_the_end() -> None:
+    ring, called = Ring(SPEC, 4), []
+    ring.send(lambda: called.append("late"))
+    assert ring.peek() is None
+    ring.call_rest()
+    assert called == ["late"]
+
+
+def test_a_ring_is_crowded_from_the_low_heat_on() -> None:
+    ring = Ring(SPEC, 8)
+    crowded = []
+    for number in range(3):
+        put(ring, number)
+        crowded.append(ring.crowded)
+    assert crowded == [False, True, True]
+    ring.held = 2
+    assert not ring.crowded
+
+
 def test_full_ring_loses_the_newest_and_keeps_what_it_has() -> None:
     ring = Ring(SPEC, 4)
     assert [put(ring, number) for number in range(7)] == [True] * 4 + [False] * 3

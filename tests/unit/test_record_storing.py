@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from fieldrec.camera import Pixels
+from fieldrec.config import RecordConfig
 from fieldrec.core import durable
 from fieldrec.core.errors import CameraLost
-from fieldrec.core.model import CameraState, Heat
+from fieldrec.core.model import CameraState, FrameSpec, Heat
 from fieldrec.record.place import GivenPath
 from fieldrec.store.npy_frames import NpyFiles
-from tests.fakes.cameras import SECOND_NS
+from tests.fakes.cameras import SECOND_NS, ManualClock, ScriptedCamera
 from tests.fakes.rigs import (
     QUICK,
     Disk,
@@ -247,7 +248,53 @@ async def test_digests_are_taken_by_the_capture_thread_of_what_is_recorded(
     check_complete(tmp_path / "a", [0, 1, 2, 3])
 
 
-async def test_frames_are_written_by_the_store_thread_alone(tmp_path: Path, disk: Disk) -> None:
+LARGE = FrameSpec((256, 1024), "uint8", "MONO8", 10.0)
+
+
+async def test_two_threads_write_while_frames_wait(tmp_path: Path, disk: Disk) -> None:
+    """The frame that the disk held up, then what had gathered behind it, two at a time."""
+    clock = ManualClock()
+    async with recorder_rig(clock=clock, camera=ScriptedCamera(clock, LARGE), chunksize=5,
+                            record=RecordConfig(ring_s=2.0)) as rig:
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
+        disk.may_write.clear()
+        for number in range(20):
+            rig.camera.give(number)
+        rig.camera.wait_taken()
+        disk.may_write.set()
+        await rig.watching.until(lambda: rig.status.frame_count == 20)
+        await rig.recorder.pause()
+        await leave_out(rig, 20, 21)
+        await rig.recorder.resume()
+        await rig.give(22)
+        await rig.recorder.stop()
+        assert rig.status.lost == 0
+    check_complete(tmp_path / "a", [*range(20), 22])
+    assert disk.writers == {"store-left", "ahead-a"}
+
+
+@pytest.mark.parametrize("fail_at", [6, 7])
+async def test_a_disk_that_is_full_while_two_write_closes_in_order(tmp_path: Path, disk: Disk,
+                                                                 fail_at: int) -> None:
+    clock = ManualClock()
+    disk.fail_at = fail_at
+    async with recorder_rig(clock=clock, camera=ScriptedCamera(clock, LARGE), chunksize=50,
+                            record=RecordConfig(ring_s=2.0)) as rig:
+        await rig.recorder.start(GivenPath(tmp_path / "a"), {})
+        disk.may_write.clear()
+        for number in range(20):
+            rig.camera.give(number)
+        rig.camera.wait_taken()
+        disk.may_write.set()
+        await rig.watching.until(lambda: bool(rig.outcomes))
+        kept = rig.status.frame_count
+    assert kept in (fail_at - 2, fail_at - 1)
+    check_complete(tmp_path / "a", list(range(kept)))
+    assert len(list((tmp_path / "a" / "000000").glob("*.npy"))) == kept
+
+
+async def test_frames_that_do_not_wait_are_written_by_the_store_thread_alone(
+        tmp_path: Path, disk: Disk) -> None:
     async with recorder_rig() as rig:
         await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(*range(9))
