@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
+from fieldrec.catalogue.halves import half_exports
 from fieldrec.catalogue.scan import locked_state, scan
 from fieldrec.core import durable
 from fieldrec.core.errors import FieldrecError, LockedError
@@ -160,7 +161,7 @@ def _unfinished(folder: Path) -> Iterable[Path]:
     # Cut before anything was in them. Only names that we give: somebody's empty folder stays.
     yield from (path for path in paths if _OUR_NAME.search(path.name) and path.is_dir()
                 and not path.name.startswith(".") and not any(path.iterdir()))
-    yield from _uncommitted_exports(folder)
+    yield from half_exports(folder)
 
 
 def _interrupted(folder: Path) -> list[Path]:
@@ -180,16 +181,3 @@ def _has_no_frame(path: Path) -> bool:
     """Whether a store with one of our names holds no file of any frame, whole or not."""
     files = [*path.glob("[0-9]*/[0-9]*"), *path.glob("[0-9]*.*")]  # in chunks, or videos
     return not files and _OUR_NAME.search(path.name) is not None
-
-
-def _uncommitted_exports(recordings: Path) -> list[Path]:
-    """Halves of exports (I4): a video without its sidecar whose raw is there to make it again
-    from, and a sidecar whose video is gone."""
-    videos = [
-        path for path in sorted(recordings.glob("*.*.mp4"))
-        if not path.with_name(f"{path.name}.json").exists()
-        and (recordings / path.name.rsplit(".", 2)[0] / "metadata.yaml").exists()
-    ]
-    sidecars = [path for path in sorted(recordings.glob("*.*.mp4.json"))
-                if not path.with_suffix("").exists()]
-    return [*videos, *sidecars]

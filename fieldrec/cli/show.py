@@ -1,9 +1,10 @@
-"""`fieldrec show`: what a person wants to know of one recording or of any store."""
+"""`fieldrec show`: what a person wants to know of one recording, of any store or exported movie."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,10 +32,15 @@ SHOWN_COLUMNS = 12
 @where_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show_command(where: Where, store: str, as_json: bool) -> None:
-    """Show all that is known of STORE: the name of a recording or the path of any store."""
-    from fieldrec.status import words
+    """Show all that is known of STORE: the name of a recording, or the path of any store or of an
+    exported movie."""
+    from fieldrec.store.movie.movie import is_movie
 
-    recording = _recording(where, store)
+    path = where.store_path(store)
+    if path is not None and is_movie(path):
+        _show_movie(path, as_json)
+        return
+    recording = _recording(where, store, path)
     report, problem = _report(recording)
     if as_json:
         from fieldrec.catalogue.report import as_json as report_as_json
@@ -45,8 +51,25 @@ def show_command(where: Where, store: str, as_json: bool) -> None:
         print_json({**values, "store": None if report is None else report_as_json(report),
                     "problem": problem})
         return
-    rows = [*recording_rows(recording), *(report_rows(report) if report is not None else ()),
-            *([("problem", problem)] if problem else ()), *recording_ends(recording)]
+    _print([*recording_rows(recording), *(report_rows(report) if report is not None else ()),
+            *([("problem", problem)] if problem else ()), *recording_ends(recording)])
+
+
+def _show_movie(path: Path, as_json: bool) -> None:
+    from fieldrec.catalogue.movie_report import movie_report
+    from fieldrec.cli import show_movie
+    from fieldrec.cli.tables import print_json
+
+    report = movie_report(path)
+    if as_json:
+        print_json(show_movie.as_json(report))
+    else:
+        _print([*show_movie.movie_rows(report)])
+
+
+def _print(rows: list[tuple[str, str]]) -> None:
+    from fieldrec.status import words
+
     width = max(len(key) for key, _ in rows)
     last = ""
     for key, value in rows:
@@ -55,14 +78,13 @@ def show_command(where: Where, store: str, as_json: bool) -> None:
         last = key
 
 
-def _recording(where: Where, store: str) -> Recording:
+def _recording(where: Where, store: str, path: Path | None) -> Recording:
     """What the catalogue knows, with the exports beside it and the copies at configured places."""
     import dataclasses
 
     from fieldrec.catalogue.scan import find_in, look_at
     from fieldrec.jobs.copies import find_copies
 
-    path = where.store_path(store)
     known = look_at(path) if path is not None else find_in(where.folders(), store)
     try:
         places = {name: place.path for name, place in where.load().destinations.items()}
@@ -102,7 +124,6 @@ def recording_ends(recording: Recording) -> Rows:
     """Exports, copies and the user's metadata."""
     from fieldrec.cli.local_time import local_time, zone_label
     from fieldrec.status import words
-    from fieldrec.store.spec import ours_in
 
     zone = recording.timezone
     for export in recording.exports:
@@ -120,19 +141,25 @@ def recording_ends(recording: Recording) -> Rows:
         yield "uuid", recording.uuid
     yield "created", f"{recording.created_utc or '-'} UTC"
     yield "timezone", f"{zone or '-'} (clock: {recording.clock_quality.value})"
-    ours = ours_in(recording.user_metadata)
+    yield from user_rows(recording.user_metadata)
+
+
+def user_rows(user_metadata: Mapping[str, Any]) -> Rows:
+    """The user's metadata, and what of our own is not said elsewhere."""
+    from fieldrec.store.spec import ours_in
+
+    ours = ours_in(user_metadata)
     for key in NOTED_KEYS:
         if ours.get(key):
             yield key.replace("_", " "), str(ours[key])
-    for key, value in recording.user_metadata.items():
+    for key, value in user_metadata.items():
         if key not in OWN_KEYS:
             yield f"meta {key}", str(value)
 
 
-def report_rows(report: StoreReport) -> Rows:
-    """What the store itself tells."""
+def when_row(report: StoreReport) -> Rows:
+    """From the first frame to the last."""
     from fieldrec.cli.local_time import length, local_time, time_of_day, zone_label
-    from fieldrec.status import words
 
     first_ns, last_ns, zone = report.first_time_ns, report.last_time_ns, report.timezone
     if first_ns is not None and last_ns is not None:
@@ -140,6 +167,13 @@ def report_rows(report: StoreReport) -> Rows:
         end = time_of_day(last_ns, zone) if same_day else local_time(last_ns, zone)
         yield "when", (f"{local_time(first_ns, zone)} to {end} {zone_label(first_ns, zone)}, "
                        f"{length(report.length_s or 0.0)}")
+
+
+def report_rows(report: StoreReport) -> Rows:
+    """What the store itself tells."""
+    from fieldrec.status import words
+
+    yield from when_row(report)
     yield "frames", words.count(report.frame_count) + (
         f", numbers {report.number_first} to {report.number_last}" if report.frame_count else "")
     metadata = report.metadata
@@ -148,12 +182,13 @@ def report_rows(report: StoreReport) -> Rows:
         f"{shape[1]}x{shape[0]} {_pixels(report)}, {metadata.format}"
         + (f", encoding {metadata.encoding}" if metadata.encoding else "")
         + f", {words.plural(report.chunk_count, 'chunk')} of {metadata.chunksize}")
-    yield from _timing_rows(report)
+    yield from timing_rows(report)
     yield from _gap_rows(report)
     yield from _beside_rows(report)
 
 
-def _timing_rows(report: StoreReport) -> Rows:
+def timing_rows(report: StoreReport) -> Rows:
+    """Rate, jitter, and steps of the clock."""
     from fieldrec.cli.local_time import local_time
 
     told = "" if report.told_hz is None else f" (metadata: {report.told_hz:g})"
@@ -212,7 +247,8 @@ def _gap(gap: Gap, zone: str) -> str:
             f"{_ms((gap.after_ns - gap.before_ns) / 1e9)}")
 
 
-def _beside_rows(report: StoreReport) -> Rows:
+def extra_rows(report: StoreReport) -> Rows:
+    """How much extra data there is, with what in it."""
     from fieldrec.status import words
 
     extra = report.extra
@@ -220,6 +256,10 @@ def _beside_rows(report: StoreReport) -> Rows:
         rate = "" if extra.rate_hz is None else f", {extra.rate_hz:.3g} per second"
         yield "extra data", (f"{words.plural(extra.records, 'record')}{rate}: "
                              + _columns(extra.columns.items(), extra.records))
+
+
+def _beside_rows(report: StoreReport) -> Rows:
+    yield from extra_rows(report)
     for entry in report.recoveries:
         yield "recovered", "; ".join((
             f"{entry.when_utc} by {entry.program}: {entry.frames_kept} frames kept, "

@@ -62,7 +62,8 @@ class Where:
 
     def store(self, text: str) -> Path:
         """The folder of the store that `text` means: a recording of the folder by its name, or
-        the path of a store or of its metadata.yaml. NotFoundError, with the nearest name."""
+        the path of a store or of its metadata.yaml; or an exported movie. NotFoundError, with the
+        nearest name."""
         from fieldrec.catalogue.scan import find_in
 
         path = self.store_path(text)
@@ -71,18 +72,21 @@ class Where:
     def store_path(self, text: str) -> Path | None:
         """The same; None for a name under which there is neither a store nor a folder."""
         from fieldrec.store.metadata import METADATA_NAME
+        from fieldrec.store.movie.movie import is_movie
 
         path = expanded(Path(text))
         if path.name == METADATA_NAME:
             path = path.parent
+        elif is_movie(path):
+            return path
         if "/" in text or path.name in ("", ".."):
             # its name is shown, and is a movie's title
             return _existing_folder(path if path.name not in ("", "..") else path.resolve())
         places = [directory / text for directory in recordings_folders(self.load())]
         with contextlib.suppress(OSError):  # no name that any file could have
-            for folder in (*places, path):
-                if folder.is_dir():
-                    return folder
+            for place in (*places, path):
+                if place.is_dir() or is_movie(place):
+                    return place
         return None
 
 
@@ -134,13 +138,15 @@ def checked_with_files(path: Path) -> tuple[Any, dict[str, str], list[Path]]:
     from fieldrec.camera.configured import check_cameras
     from fieldrec.camera.serial_files import unused_files, with_serial_files
     from fieldrec.config import load_document
+    from fieldrec.export.own_presets import check_own_presets, own_presets
     from fieldrec.export.presets import preset
 
     document, config = load_document(path)
     config, files = with_serial_files(document, config)
     check_cameras(document, config, files)
+    check_own_presets(document, config)
     try:
-        preset(config.export.preset)
+        preset(config.export.preset, own_presets(config.export.presets))
     except UsageError as error:
         raise document.error(("export", "preset"), str(error)) from error
     taken = {key: file.document.source for key, file in files.items()}

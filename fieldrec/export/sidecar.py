@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +24,6 @@ from fieldrec.core.errors import FieldrecError, JobRefused
 from fieldrec.core.model import Export, FrameSpec
 from fieldrec.export.codecs import CODECS
 from fieldrec.export.opening import encoder_name
-from fieldrec.export.pictures import pictures_for
 from fieldrec.export.presets import Preset
 from fieldrec.export.verify import Quality, file_digest
 from fieldrec.store.extra_data import jsonable
@@ -235,28 +234,6 @@ def commit(export: Export, told: Mapping[str, Any], quality: Quality) -> None:
     durable.write_atomic(sidecar_path(export.path), text(
         {**told, "file": file, "verified_at_ns": export.verified_at_ns,
          "quality": asdict(quality)}))
-
-
-def write(export: Export, source: Source, *, preset: Preset, quality: Quality,
-          rules: dict[str, Any], form: str = FORMAT, more: Mapping[str, Any] | None = None) -> None:
-    """:func:`content` and :func:`commit` in one, for a movie that carries nothing."""
-    more = dict(more or {})
-    frames = more.get("frames", {})
-    part = more.get("part", {"first_index": 0, "of": 0})
-    source = replace(
-        source, records=more.get("extra_data", source.records), first_index=part["first_index"],
-        of=part["of"], user_metadata=jsonable(source.user_metadata),
-        times_s=np.array(frames["time_s"]) if "time_s" in frames else None,
-        device_times_ns=(np.array(frames["device_time_ns"], np.int64)
-                         if "device_time_ns" in frames else None))
-    spec = source.spec
-    if not preset.lossless:
-        is_mono = spec.pixel_format.startswith("MONO")
-        spec = FrameSpec(spec.shape[:2] if is_mono else (*spec.shape[:2], 3), "uint8",
-                         "MONO8" if is_mono else "BGR8", spec.nominal_hz)
-    told = content(source, preset=preset, pictures=pictures_for(spec, preset), rules=rules,
-                   encoder=CODECS[preset.codec].encoder, form=form)
-    commit(export, told, quality)
 
 
 # --- whether it is there ------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import xxhash
 
+from fieldrec.catalogue.scan import Catalogue
+from fieldrec.catalogue.sidecar import is_sidecar
 from fieldrec.core import durable
 from fieldrec.core.clock import Clock, SystemClock
 from fieldrec.core.errors import (
@@ -126,9 +128,11 @@ def delete_raw(path: Path) -> None:
 def delete_exports(recording: Recording) -> None:
     """Delete a recording's exports: each is renamed first, then its sidecar goes, then the bytes.
 
-    Sidecars that a cut left without their file go too.
+    Slices of sets that were not complete go too, and sidecars that a cut left without their file.
     """
-    for export in recording.exports:
+    folder = recording.path.parent
+    beside = Catalogue(folder).exports_of(recording) if folder.is_dir() else ()
+    for export in {export.path: export for export in (*recording.exports, *beside)}.values():
         trash = export.path.with_name(durable.TRASH_PREFIX + export.path.name)
         if export.path.exists():
             durable.rename(export.path, trash)
@@ -139,8 +143,8 @@ def delete_exports(recording: Recording) -> None:
 
 def sweep_sidecars(recordings: Path, name: str) -> None:
     """Remove sidecars of a recording's exports whose file is gone."""
-    for sidecar in sorted(recordings.glob(f"{glob.escape(name)}.*.mp4.json")):
-        if not sidecar.with_suffix("").exists():
+    for sidecar in sorted(recordings.glob(f"{glob.escape(name)}.*.json")):
+        if is_sidecar(sidecar.name) and not sidecar.with_suffix("").exists():
             durable.unlink(sidecar, missing_ok=True)
 
 

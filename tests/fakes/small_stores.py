@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid as uuids
 from pathlib import Path
 
@@ -12,6 +11,9 @@ import xxhash
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import layout
 from fieldrec.store.metadata import METADATA_NAME, metadata_text, store_mapping
+from fieldrec.store.movie.columns import pack
+from fieldrec.store.movie.content import sidecar_path, text
+from fieldrec.store.movie.embedded import MP4_UUID
 
 SPEC = FrameSpec((24, 32), "uint8", "MONO8", 25.0)
 CHUNKSIZE = 4
@@ -49,23 +51,28 @@ def _make_chunk(chunk: Path, start: int, count: int, random: np.random.Generator
 
 
 def make_export(folder: Path, name: str, uuid: str, frames: int = 10, size_bytes: int = 5000,
-                seed: int = 7) -> None:
-    """An export's file (noise, not a movie: jobs do not look inside) and its sidecar."""
-    data = np.random.default_rng(seed).integers(0, 256, size_bytes, np.uint8).tobytes()
-    path = folder / f"{name}.high.mp4"
+                seed: int = 7, extension: str = ".mp4", slices: tuple[int, int] = (0, 0)) -> None:
+    """An export's file (noise, not a movie: jobs do not look inside), with what it carries, and its
+    sidecar."""
+    number, of = slices
+    path = folder / f"{name}.high{f'.{number:03d}' if number else ''}{extension}"
+    told = {"format": "fieldrec-export", "version": 2,
+            "recording": {
+                "name": name, "uuid": uuid, "camera_serial": "C1", "created_utc": "",
+                "timezone": "UTC", "first_time_ns": 0, "last_time_ns": 1, "dropped": 0,
+                "lost": 0, "shape": list(SPEC.shape), "dtype": SPEC.dtype,
+                "pixel_format": SPEC.pixel_format, "nominal_hz": SPEC.nominal_hz},
+            "user_metadata": {}, "preset": "High", "frame_count": frames,
+            "slice": {"number": number, "of": of} if number else None,
+            "frames": {"columns": {"number": pack(np.arange(frames)),
+                                   "time_ns": pack(np.arange(frames))}}}
+    ours = MP4_UUID + text(told)
+    box = (8 + len(ours)).to_bytes(4, "big") + b"uuid" + ours
+    noise = np.random.default_rng(seed).integers(0, 256, size_bytes - 8 - len(box), np.uint8)
+    data = (8 + len(noise)).to_bytes(4, "big") + b"free" + noise.tobytes() + box
     path.write_bytes(data)
-    sidecar = {"format": "fieldrec-export", "version": 1,
-               "recording": {
-                   "name": name, "uuid": uuid, "camera_serial": "C1", "created_utc": "",
-                   "timezone": "UTC", "first_time_ns": 0, "last_time_ns": 1, "dropped": 0,
-                   "lost": 0, "shape": list(SPEC.shape), "dtype": SPEC.dtype,
-                   "pixel_format": SPEC.pixel_format, "nominal_hz": SPEC.nominal_hz},
-               "user_metadata": {}, "preset": "High", "frame_count": frames,
-               "frames": {"number": list(range(frames)), "time_ns": list(range(frames))},
-               "file": {"name": path.name, "size_bytes": size_bytes,
-                        "xxh64": xxhash.xxh64_hexdigest(data)},
-               "verified_at_ns": 5}
-    path.with_name(path.name + ".json").write_text(json.dumps(sidecar))
+    file = {"name": path.name, "size_bytes": size_bytes, "xxh64": xxhash.xxh64_hexdigest(data)}
+    sidecar_path(path).write_bytes(text({**told, "file": file, "verified_at_ns": 5}))
 
 
 def contents(root: Path) -> dict[str, bytes]:
