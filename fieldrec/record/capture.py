@@ -184,6 +184,7 @@ class Capture:
         while not self._stopping:
             if asked:
                 self._answer()
+                grab = self._camera.grab  # what was asked may have changed how frames are made
             slot = ring.acquire()
             pixels = ring.pixels(slot)
             self.turns += 1

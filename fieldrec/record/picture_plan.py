@@ -47,7 +47,8 @@ class PicturePlan:
         self._view: Pixels = np.empty(0)
         self._between: list[tuple[Step, Pixels]] = []
         self._last: Step = _copy
-        _refuse_packets(spec)
+        if config.every_nth != 1 or touches_pixels(config):
+            _refuse_packets(spec)
         if not touches_pixels(config):
             return
         kind = _kind(spec)

@@ -2,15 +2,16 @@
 
 Runs where the camera inside runs: the recorder's worker opens and closes it, the ``cap-<camera>``
 thread grabs. The camera inside fills memory of this one, and what comes of it is written straight
-into the slot; with nothing to do to the pixels it fills the slot itself. Times are those of the
-frames kept, and a gap in the numbers stays one: frame n of the camera is frame n // every_nth here,
-and of each such group the first that arrives is kept.
+into the slot; with nothing to do to the pixels it fills the slot itself, and with nothing to do at
+all its own `grab` is called and nothing else. Times are those of the frames kept, and a gap in the
+numbers stays one: frame n of the camera is frame n // every_nth here, and of each such group the
+first that arrives is kept.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from fieldrec.camera import Camera, Pixels
@@ -18,17 +19,19 @@ from fieldrec.camera.parameters import Configurable, Parameter, Value, parameter
 from fieldrec.config.models import PrepareConfig
 from fieldrec.core.errors import CameraError, StateError, UsageError
 from fieldrec.core.model import FrameHeader, FrameSpec
-from fieldrec.record.picture_plan import PicturePlan, touches_pixels
+from fieldrec.record.picture_plan import PicturePlan
 
 ROTATE = "MotifImageRotate"
 """Motif's parameter: degrees clockwise, in place of `prepare.rotate`."""
+FLIP = "ImageFlip"
+"""Ours: in place of `prepare.flip`."""
+FLIPS = ("none", "horizontal", "vertical", "both")
+_KEYS = {ROTATE: "rotate", FLIP: "flip"}
 
 
-def prepared(camera: Camera, config: PrepareConfig) -> Camera:
-    """`camera` with its frames made as `config` wants them; the camera itself when that is how
-    they are. What cannot be done shows when it is opened: only then is its picture known."""
-    if config.every_nth == 1 and not touches_pixels(config):
-        return camera
+def prepared(camera: Camera, config: PrepareConfig) -> PreparedCamera:
+    """`camera` with its frames made as `config` wants them, now or, by :meth:`configure`, later.
+    What cannot be done shows when it is opened: only then is its picture known."""
     return PreparedCamera(camera, config)
 
 
@@ -42,6 +45,9 @@ class PreparedCamera:
         self._raw: FrameSpec | None = None
         self._running = False
         self._group: int | None = None
+        self.grab: Callable[[Pixels, float], FrameHeader] = self._grab
+        """As a camera's; of every group of `every_nth` numbers one frame comes. Another function
+        after :meth:`open` and :meth:`configure`: the camera's own where it gives what is wanted."""
 
     def open(self) -> FrameSpec:
         """Open the camera inside; CameraError naming the key for what cannot be done to its
@@ -59,8 +65,7 @@ class PreparedCamera:
         self._running = True
         self._group = None
 
-    def grab(self, into: Pixels, timeout_s: float) -> FrameHeader:
-        """As a camera's; of every group of `every_nth` numbers one frame comes."""
+    def _grab(self, into: Pixels, timeout_s: float) -> FrameHeader:
         plan = self._plan
         source = None if plan is None else plan.source
         target = into if source is None else source
@@ -79,24 +84,38 @@ class PreparedCamera:
         self._plan = self._raw = None
 
     def parameters(self) -> tuple[Parameter, ...]:
-        """Those of the camera inside, and the rotation."""
-        rotate = Parameter(ROTATE, self._config.rotate, minimum=0, maximum=270, increment=90,
-                           unit="deg")
-        return (*(one for one in parameters_of(self._camera) if one.name != ROTATE), rotate)
+        """Those of the camera inside, and how its pictures are turned, where they can be."""
+        inside = tuple(one for one in parameters_of(self._camera) if one.name not in _KEYS)
+        if not self._can_turn():
+            return inside
+        config = self._config
+        return (*inside, Parameter(ROTATE, config.rotate, minimum=0, maximum=270, increment=90,
+                                   unit="deg"), Parameter(FLIP, config.flip, choices=FLIPS))
+
+    def _can_turn(self) -> bool:
+        if self._raw is None:
+            return False
+        try:
+            PicturePlan(self._raw, PrepareConfig(rotate=180))
+        except CameraError:  # packets, or a format that nobody understands
+            return False
+        return True
 
     def configure(self, values: Mapping[str, Value]) -> FrameSpec:
-        """What the camera inside takes goes there. While frames come a rotation is refused
-        (StateError) unless pictures stay of the same shape."""
+        """What the camera inside takes goes there. While frames come a rotation or a flip is
+        refused (StateError) unless pictures stay of the same shape and format."""
+        ours = {_KEYS[name]: value for name, value in values.items() if name in _KEYS}
         config = self._config
-        if ROTATE in values:
-            config = PrepareConfig.model_validate(config.model_dump() | {"rotate": values[ROTATE]})
+        if ours:
+            config = PrepareConfig.model_validate(config.model_dump() | ours)
         if self._raw is None:
             raise CameraError("the camera is not open; open it first")
         plan = PicturePlan(self._raw, config)
         if self._running and not _alike(plan.spec, self._spec()):
-            raise StateError(f"{ROTATE} {config.rotate} gives pictures of another shape, which "
-                             "cannot be while recording; stop first")
-        inside = {name: value for name, value in values.items() if name != ROTATE}
+            asked = " and ".join(f"{name} {values[name]}" for name in _KEYS if name in values)
+            raise StateError(f"{asked} gives pictures of another shape or format, which cannot be "
+                             "while recording; stop first")
+        inside = {name: value for name, value in values.items() if name not in _KEYS}
         if inside:
             plan = self._configure_inside(inside, config)
         self._config = config
@@ -132,6 +151,8 @@ class PreparedCamera:
 
     def _use(self, raw: FrameSpec, plan: PicturePlan) -> None:
         self._raw, self._plan = raw, plan
+        as_it_is = plan.source is None and self._config.every_nth == 1
+        self.grab = self._camera.grab if as_it_is else self._grab
 
     def _spec(self) -> FrameSpec:
         if self._raw is None or self._plan is None:

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from fieldrec.camera import Pixels
+from fieldrec.camera.parameters import configure
+from fieldrec.config.models import PrepareConfig
 from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout
 from fieldrec.core.model import FrameHeader
 from fieldrec.record import capture as capture_module
 from fieldrec.record.capture import Capture, Gap, LostRun, Patience
+from fieldrec.record.preparing import ROTATE, prepared
 from fieldrec.record.ring import Ring
 from tests.fakes.cameras import LONG_S, SECOND_NS, SPEC, ManualClock, ScriptedCamera
 
@@ -46,6 +49,15 @@ class Rig:
         self.camera.may_start.set()
         self.capture.request_stop()
         self.capture.join()
+
+
+class CornerCamera(ScriptedCamera):
+    """Its first pixel is white."""
+
+    def grab(self, into: Pixels, timeout_s: float) -> FrameHeader:
+        header = super().grab(into, timeout_s)
+        into[0, 0] = 255
+        return header
 
 
 @pytest.fixture
@@ -96,6 +108,30 @@ def test_gaps_that_nobody_takes_are_added_up(rig: Rig, monkeypatch: pytest.Monke
     assert [(gap.first_number, gap.last_number, gap.count) for gap in rig.capture.gaps] == [
         (1, 1, 1), (3, 6, 3)]
     assert rig.capture.dropped == 4
+
+
+def test_how_frames_are_made_may_change_between_two_grabs() -> None:
+    """A camera that gives its pictures as they are is told to turn them."""
+    rig = Rig()
+    rig.camera = CornerCamera(ManualClock())
+    camera = prepared(rig.camera, PrepareConfig())
+    camera.open()
+    rig.capture = Capture("c", camera, rig.ring, nominal_hz=0.0, patience=FOREVER, barrier=None)
+    rig.capture.start()
+    try:
+        rig.give(1)
+        rig.capture.ask(lambda: configure(camera, {ROTATE: 180}, running=True), LONG_S)
+        rig.give(2)
+        rig.capture.ask(lambda: configure(camera, {ROTATE: 0}, running=True), LONG_S)
+        rig.give(3)
+        corners = []
+        for _ in range(3):
+            slot = rig.ring.take(0)
+            assert slot is not None
+            corners.append((int(slot.pixels[0, 0]), int(slot.pixels[-1, -1])))
+        assert corners == [(255, 1), (2, 255), (255, 3)]
+    finally:
+        rig.end()
 
 
 def test_what_is_asked_is_done_between_two_grabs_by_its_thread(rig: Rig) -> None:

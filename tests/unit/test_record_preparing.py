@@ -18,7 +18,7 @@ from fieldrec.config.models import PrepareConfig
 from fieldrec.core.errors import CameraError, CameraTimeout, StateError, UsageError
 from fieldrec.core.model import FrameHeader, FrameSpec
 from fieldrec.record.picture_plan import PicturePlan
-from fieldrec.record.preparing import ROTATE, prepared
+from fieldrec.record.preparing import FLIP, ROTATE, prepared
 
 MOSAICS = {"RG": "RGGB", "BG": "BGGR", "GR": "GRBG", "GB": "GBRG"}
 
@@ -237,9 +237,25 @@ def test_what_changes_nothing_copies_nothing(config: dict[str, Any]) -> None:
     assert plan.spec.pixel_format == "MONO8"
 
 
-def test_with_nothing_to_do_it_is_the_camera_itself() -> None:
+def test_with_nothing_to_do_frames_are_the_cameras_own() -> None:
     camera = OnePicture(np.zeros((4, 4), np.uint8), "MONO8")
-    assert prepared(camera, PrepareConfig()) is camera
+    around = prepared(camera, PrepareConfig(rotate=180, flip="both"))
+    assert around.open() == camera.open()
+    assert around.grab == camera.grab
+    configure(around, {FLIP: "none"}, running=False)
+    assert around.grab != camera.grab
+    configure(around, {ROTATE: 0}, running=True)
+    assert around.grab == camera.grab
+
+
+@pytest.mark.parametrize("pixel_format", ["H264", "MJPEG", "YUV_NV12"])
+def test_what_cannot_be_turned_is_not_offered_to_be(pixel_format: str) -> None:
+    around = prepared(OnePicture(np.zeros((48, 64, 3), np.uint8), pixel_format), PrepareConfig())
+    assert parameters_of(around) == ()
+    around.open()
+    assert parameters_of(around) == ()
+    with pytest.raises(UsageError, match="no parameter"):
+        configure(around, {ROTATE: 180}, running=False)
 
 
 def test_one_of_every_n_frames_is_kept_with_its_own_time() -> None:
@@ -306,7 +322,13 @@ def test_the_rotation_can_be_set_like_motifs_parameter() -> None:
     assert (into == np.rot90(picture, 1)[::-1]).all()
     with pytest.raises(StateError, match="MotifImageRotate 0 gives pictures of another shape"):
         configure(camera, {ROTATE: 0}, running=True)
-    assert [one.value for one in parameters_of(camera)] == [270]
+    assert [(one.name, one.value) for one in parameters_of(camera)] == [(ROTATE, 270),
+                                                                        (FLIP, "vertical")]
+    configure(camera, {FLIP: "none"}, running=True)
+    camera.grab(into, 1.0)
+    assert (into == np.rot90(picture, 1)).all()
+    with pytest.raises(UsageError, match="horizontal"):
+        configure(camera, {FLIP: "diagonal"}, running=True)
     with pytest.raises(UsageError, match="0 to 270 deg, in steps of 90"):
         configure(camera, {ROTATE: 45}, running=True)
 
@@ -316,8 +338,10 @@ def test_a_mosaic_is_not_turned_while_recording() -> None:
                       PrepareConfig(flip="vertical"))
     camera.open()
     camera.start()
-    with pytest.raises(StateError, match="another shape"):
+    with pytest.raises(StateError, match=r"MotifImageRotate 180 gives .* another shape or format"):
         configure(camera, {ROTATE: 180}, running=True)
+    with pytest.raises(StateError, match="ImageFlip none gives"):
+        configure(camera, {FLIP: "none"}, running=True)
 
 
 def test_other_parameters_are_the_cameras_and_its_pictures_are_planned_anew() -> None:
@@ -325,7 +349,7 @@ def test_other_parameters_are_the_cameras_and_its_pictures_are_planned_anew() ->
     camera = prepared(inside, PrepareConfig(every_nth=4, region=(64, 0, 64, 48)))
     assert camera.open().nominal_hz == 25.0
     names = [one.name for one in parameters_of(camera)]
-    assert names[-1] == ROTATE
+    assert names[-2:] == [ROTATE, FLIP]
     assert {"Width", "AcquisitionFrameRate"} <= set(names)
     assert configure(camera, {"AcquisitionFrameRate": 40, ROTATE: 90}, running=False) == FrameSpec(
         (64, 48), "uint8", "MONO8", 10.0)
