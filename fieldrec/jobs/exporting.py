@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -49,6 +50,7 @@ PROGRESS_S = 0.25
 GONE_PATIENCE_S = 2.0
 """A pulled drive fails the encoder a moment before anybody is told that it went."""
 
+_OPENED = re.compile(r"/proc/(self|[0-9]+)/fd/[0-9]+")
 EncoderProgress = Callable[[str, int, int], None]
 MakeEncoder = Callable[[Path, Preset, Path, EncoderProgress], EncoderLike]
 """(store, preset, output folder, progress) -> encoder."""
@@ -211,26 +213,24 @@ class Exporting:
             nonlocal told_at
             if phase.startswith("verif"):
                 held.verifies()
-            frame_s = pace.progress(phase, done)
+            pace.progress(phase, done)
             now_s = time.monotonic()
             if done >= total or now_s - told_at >= PROGRESS_S:
                 told_at = now_s
                 self._queue.progress(
                     job.id, done * recording.size_bytes // max(total, 1), recording.size_bytes,
-                    time_left_s(phase, done, total, frame_s, self._queue.samples))
+                    time_left_s(phase, done, total, pace.frame_s, self._queue.samples))
 
         encoder = self._make_encoder(recording.path, row, folder, on_progress)
         held.take(encoder, pace.hold)
         try:
             await encoder.run()
         except StoreFull as error:
-            raise NotYet(f"{error}; goes on when there is room".replace(
-                str(folder), job.destination or str(folder))) from error
+            raise room.NoRoom(f"{_named(error, job)}; goes on when there is room") from error
         except FieldrecError as error:
             if job.destination is None:
                 raise
-            # what is said of it must name the place, not the way it was opened
-            raise type(error)(str(error).replace(str(folder), job.destination)) from error
+            raise type(error)(_named(error, job)) from error
         finally:
             was_held = held.drop()
         if was_held:
@@ -336,6 +336,11 @@ def _discard(folders: Iterable[Path], name: str) -> None:
 def _discard_at(folder: FolderDestination, name: str) -> None:
     with contextlib.closing(folder):
         _discard([folder.opened()], name)
+
+
+def _named(error: FieldrecError, job: Job) -> str:
+    """What is said of a destination names the place, not the way it was opened."""
+    return _OPENED.sub(job.destination or "", str(error)) if job.destination else str(error)
 
 
 def _check_exportable(recording: Recording) -> None:

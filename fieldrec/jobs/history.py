@@ -9,12 +9,14 @@ frame.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fieldrec.core.model import FrameSpec, Prediction, Recording
 from fieldrec.export.presets import Preset
 
+ENCODING, JOINING, VERIFYING = "encoding", "joining", "verifying"
+"""Phases that an export tells of."""
 LATEST = 20
 """Exports that a prediction looks at: light and season change."""
 TYPICAL_LEAST, TYPICAL_MOST = 0.3, 3.0
@@ -67,17 +69,24 @@ def predicted(samples: Sequence[Sample], recording: Recording, preset: Preset
                       _seconds(like, spec) * count, len(sizes))
 
 
-def time_left_s(phase: str, done: int, total: int, frame_s: float,
+def time_left_s(phase: str, done: int, total: int, frame_s: Mapping[str, float],
                 samples: Sequence[Sample] = ()) -> float | None:
-    """Of an export whose present `phase` takes `frame_s` seconds a frame; None while unknown."""
-    if frame_s <= 0 or total <= 0:
+    """Of an export that has done so many frames of `phase`; `frame_s` are its own seconds per frame
+    in each phase so far. None while unknown."""
+    pace_s = frame_s.get(phase, 0.0)
+    if pace_s <= 0 or total <= 0:
         return None
-    left_s = (total - done) * frame_s
-    if phase.startswith("encod"):
-        shares = [s.verify_s_per_frame / s.encode_s_per_frame for s in samples[-LATEST:]
-                  if s.encode_s_per_frame > 0 and s.verify_s_per_frame > 0]
-        left_s += total * frame_s * (statistics.fmean(shares) if shares else VERIFYING_SHARE)
+    left_s = (total - done) * pace_s
+    if phase in (ENCODING, JOINING):
+        left_s += total * frame_s.get(ENCODING, 0.0) * _verifying_share(samples)
     return left_s
+
+
+def _verifying_share(samples: Sequence[Sample]) -> float:
+    """Of the encoding time, as it was lately."""
+    shares = [s.verify_s_per_frame / s.encode_s_per_frame for s in samples[-LATEST:]
+              if s.encode_s_per_frame > 0 and s.verify_s_per_frame > 0]
+    return statistics.fmean(shares) if shares else VERIFYING_SHARE
 
 
 def _like(samples: Sequence[Sample], camera: str, preset: str, spec: FrameSpec) -> list[Sample]:

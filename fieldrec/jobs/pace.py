@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from fieldrec.core.model import Export, Recording
-from fieldrec.jobs.history import Sample
+from fieldrec.jobs.history import ENCODING, VERIFYING, Sample
 
 
 def children_cpu_s() -> float:
@@ -26,12 +26,13 @@ class Pace:
         self._cpu_s = cpu_s
         self._cpu_before_s = cpu_s()
         self._phase = ""
-        self._first = self._done = 0
+        self._first = 0
         self._active_s = 0.0
         """Of this phase, up to…"""
         self._since_s: float | None = clock_s()
         """…this moment, from which it has run; None while it is held."""
-        self._frame_s: dict[str, float] = {}
+        self.frame_s: dict[str, float] = {}
+        """Seconds per frame, by phase; none of one that has only begun."""
         self._from_the_first = False
 
     def hold(self, held: bool) -> None:
@@ -41,22 +42,18 @@ class Pace:
             self._active_s += now_s - self._since_s
         self._since_s = None if held else now_s
 
-    def progress(self, phase: str, done: int) -> float:
-        """It has done so many frames of a phase; seconds per frame of that, 0 while unknown."""
+    def progress(self, phase: str, done: int) -> None:
+        """It has done so many frames of a phase."""
         now_s = self._clock_s()
         if phase != self._phase:
-            # one that goes on where an earlier run ended does not begin with its first frames
-            self._from_the_first = done <= 1 if phase.startswith("encod") else self._from_the_first
-            self._phase, self._first, self._active_s = phase, max(done - 1, 0), 0.0
+            if phase == ENCODING:  # one that goes on after a stop does not begin with the first
+                self._from_the_first = done <= 1
+            self._phase, self._first, self._active_s = phase, done, 0.0
             self._since_s = None if self._since_s is None else now_s
-            self._done = done
-            return 0.0
-        self._done = done
+            return
         active_s = self._active_s + (0.0 if self._since_s is None else now_s - self._since_s)
-        frames = done - self._first
-        if frames > 0 and active_s > 0:
-            self._frame_s[phase[:5]] = active_s / frames
-        return self._frame_s.get(phase[:5], 0.0)
+        if done > self._first and active_s > 0:
+            self.frame_s[phase] = active_s / (done - self._first)
 
     def sample(self, recording: Recording, preset: str, exports: tuple[Export, ...]
                ) -> Sample | None:
@@ -68,4 +65,4 @@ class Pace:
         cpu_s = (self._cpu_s() - self._cpu_before_s) / frames if self._from_the_first else 0.0
         bits = 8 * sum(export.size_bytes for export in exports) / (frames * width * height)
         return Sample(recording.camera_serial, preset, width, height, bits,
-                      self._frame_s.get("encod", 0.0), self._frame_s.get("verif", 0.0), cpu_s)
+                      self.frame_s.get(ENCODING, 0.0), self.frame_s.get(VERIFYING, 0.0), cpu_s)

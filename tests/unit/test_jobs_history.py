@@ -85,7 +85,10 @@ def test_nothing_is_said_of_nothing() -> None:
 
 
 def test_time_left_counts_the_verification_to_come() -> None:
-    assert time_left_s("encoding", 60, 100, 0.1) == pytest.approx(4.0 + 3.5)
-    assert time_left_s("encoding", 60, 100, 0.1, [sample(1.0)]) == pytest.approx(4.0 + 2.0)
-    assert time_left_s("verifying", 60, 100, 0.1) == pytest.approx(4.0)
-    assert time_left_s("encoding", 0, 100, 0.0) is None
+    encoding = {"encoding": 0.1}
+    assert time_left_s("encoding", 60, 100, encoding) == pytest.approx(4.0 + 3.5)
+    assert time_left_s("encoding", 60, 100, encoding, [sample(1.0)]) == pytest.approx(4.0 + 2.0)
+    joining = {"encoding": 0.1, "joining": 0.01}
+    assert time_left_s("joining", 50, 100, joining) == pytest.approx(0.5 + 3.5)
+    assert time_left_s("verifying", 60, 100, {"verifying": 0.1}) == pytest.approx(4.0)
+    assert time_left_s("verifying", 60, 100, encoding) is None
