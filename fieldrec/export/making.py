@@ -122,7 +122,7 @@ class Making:
             space.check_before(target, self._expected_bytes(), self._count, self._wanted.preset)
             try:
                 return self._make_all(folder)
-            except SegmentsDiffer:  # such as when it went on with another number of processors
+            except SegmentsDiffer:  # an encoder of the machine's hardware may have its moods
                 work_folder.clear(folder)
                 return self._make_all(folder)
 
@@ -132,9 +132,9 @@ class Making:
         if not any(len(segment.table) for segment in segments):
             raise JobRefused(f"{self._wanted.name}: none of its {self._count} frames can be read: "
                              f"{segments[0].unreadable[0].reason}")
-        tags = sum(len(value.encode()) for value in self._form.metadata.values())
-        per_frame = INDEX_BYTES_PER_FRAME + space.SIDECAR_BYTES_PER_FRAME
-        slices = in_slices(segments, self._cuts, per_frame, INDEX_BYTES + tags)
+        slices = in_slices(segments, self._cuts,
+                           INDEX_BYTES_PER_FRAME + space.SIDECAR_BYTES_PER_FRAME,
+                           INDEX_BYTES + self._told_bytes(segments))
         is_sliced = self._wanted.preset.slice_s or self._wanted.preset.slice_bytes
         made = [self._make(part, number if is_sliced else 0, len(slices) if is_sliced else 0)
                 for number, part in enumerate(slices, 1)]
@@ -285,6 +285,11 @@ class Making:
             source, preset=wanted.preset, pictures=self._pictures, rules=rules,
             encoder=chosen_encoder(wanted.preset, self._form)[0], unreadable=unreadable,
             slice_number=number, slice_count=of, form=wanted.form)
+
+    def _told_bytes(self, segments: Sequence[Segment]) -> int:
+        """What a slice tells beside its frames."""
+        tags = sum(len(value.encode()) for value in self._form.metadata.values())
+        return tags + len(sidecar.text(self._told(segments[:1], 1, 1, 0)))
 
     def _join(self, part: Path, segments: Sequence[Segment], pts: Ticks, content: bytes) -> str:
         """Write the part file, durably; the digest of its bytes."""
