@@ -110,10 +110,11 @@ def make_movie(path: Path, target: Path, wish: Wish, stop: threading.Event,
         first, until = _part(reader, wish.begin, wish.end)
         made = transcode(reader, target, wish.preset, first=first, end=until, stop=stop,
                          on_progress=on_progress)
+    quality = ("every frame verified, exact to the bit" if made.quality.exact else
+               f"every frame verified (PSNR {made.quality.psnr_min_db:.1f} dB at least)")
     said = (f"{target}: {words.plural(made.frame_count, 'frame')}, {made.length_s:.3f} s, "
-            f"{words.size(made.size_bytes)}, every frame verified "
-            f"(PSNR {made.quality.psnr_min_db:.1f} dB at least); times to "
-            f"{made.tick_s * 1e3:.3g} ms, exactly in {made.sidecar.name}")
+            f"{words.size(made.size_bytes)}, {quality}; times to {made.tick_s * 1e3:.3g} ms, "
+            f"exactly in {made.sidecar.name}")
     if made.slice_count:
         said += f"\nin {words.plural(made.slice_count, 'slice')}, from {made.path.name} on"
     if made.unreadable:

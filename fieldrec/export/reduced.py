@@ -52,14 +52,15 @@ def reduction(metadata: StoreMetadata, spec: FrameSpec, told_format: str,
     code = colour_code(metadata.encoding, told_format)
     shape = encodings.decoded_shape(metadata.imgshape, code)
     channels = shape[2] if len(shape) == 3 else 1
-    if len(shape) > 3 or channels not in (1, 3, 4):
-        raise JobRefused(f"cannot make a movie of frames of shape {metadata.imgshape}: grey, BGR "
-                         "or BGRA is needed")
+    if channels == 4 and len(shape) == 3:
+        raise JobRefused("cannot make a movie of frames with an alpha channel, which it would "
+                         "lose: make a store of them without it first")
+    if len(shape) > 3 or channels not in (1, 3):
+        raise JobRefused(f"cannot make a movie of frames of shape {metadata.imgshape}: grey or "
+                         "BGR is needed")
     target = FrameSpec(shape[:2] if channels == 1 else (*shape[:2], 3), "uint8",
                        "MONO8" if channels == 1 else "BGR8", spec.nominal_hz)
     rules = {"decoded": f"{code} to BGR"} if code else {}
-    if channels == 4:
-        rules["alpha"] = "left out"
 
     def shown(pixels: Pixels) -> Pixels:
         return grey_or_bgr(_decoded(_of(pixels, metadata.imgshape), code))

@@ -118,10 +118,15 @@ def _wanted(store: StoreReader, target: Path, preset: Preset, first: int, end: i
             on_progress("looking", index + 1 - first, end - first)
 
     told = str(ours_in(store.user_metadata).get("pixel_format") or "")
+    reduced = reduction(store.metadata, store.spec,
+                        told or (store.spec.pixel_format if preset.lossless else ""), looked_at)
+    if preset.lossless and "depth" in reduced.rules:
+        raise JobRefused(f"{name}: {preset.name} keeps 8-bit colours and grey of up to 16 bits, "
+                         f"not these frames of {store.spec.dtype}: use another preset")
     return Wanted(
         store=store, name=name, preset=preset, target=target, container=container, first=first,
         end=end, nominal_hz=nominal_hz, tags=_tags(store, int(store.times_ns[first])),
-        reduction=_shaped(reduction(store.metadata, store.spec, told, looked_at), preset),
+        reduction=_shaped(reduced, preset),
         form=sidecar.TRANSCODE_FORMAT, committed=lambda _path, _count: None,
         check_place=lambda path: _refuse_taken(path))
 
