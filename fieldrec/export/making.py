@@ -48,6 +48,10 @@ Progress = Callable[[str, int, int], None]
 """Told a phase ("encoding", "joining", "verifying", "committing") and frames done of total."""
 
 
+MORE_PER_FRAME = INDEX_BYTES_PER_FRAME + space.SIDECAR_BYTES_PER_FRAME
+"""Bytes in a movie for each frame, beside its packet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What movie is to be made of what."""
@@ -132,9 +136,7 @@ class Making:
         if not any(len(segment.table) for segment in segments):
             raise JobRefused(f"{self._wanted.name}: none of its {self._count} frames can be read: "
                              f"{segments[0].unreadable[0].reason}")
-        slices = in_slices(segments, self._cuts,
-                           INDEX_BYTES_PER_FRAME + space.SIDECAR_BYTES_PER_FRAME,
-                           INDEX_BYTES + self._told_bytes(segments))
+        slices = in_slices(segments, self._cuts, MORE_PER_FRAME, self._more(segments[:1]))
         is_sliced = self._wanted.preset.slice_s or self._wanted.preset.slice_bytes
         made = [self._make(part, number if is_sliced else 0, len(slices) if is_sliced else 0)
                 for number, part in enumerate(slices, 1)]
@@ -210,9 +212,9 @@ class Making:
 
     def _is_too_large(self, segment: Segment) -> bool:
         """For a slice, and can be helped."""
-        most = self._cuts.slice_bytes
-        return (most is not None and segment.size_bytes > most
-                and segment.end - segment.first > self._cuts.group)
+        most, frames = self._cuts.slice_bytes, segment.end - segment.first
+        return (most is not None and frames > self._cuts.group
+                and segment.size_bytes + MORE_PER_FRAME * frames + self._more([segment]) > most)
 
     def _tell(self, segments: Sequence[Segment]) -> None:
         self._on_size(sum(segment.size_bytes for segment in segments))
@@ -286,10 +288,10 @@ class Making:
             encoder=chosen_encoder(wanted.preset, self._form)[0], unreadable=unreadable,
             slice_number=number, slice_count=of, form=wanted.form)
 
-    def _told_bytes(self, segments: Sequence[Segment]) -> int:
-        """What a slice tells beside its frames."""
+    def _more(self, segments: Sequence[Segment]) -> int:
+        """Bytes of a slice that are not of its frames."""
         tags = sum(len(value.encode()) for value in self._form.metadata.values())
-        return tags + len(sidecar.text(self._told(segments[:1], 1, 1, 0)))
+        return INDEX_BYTES + tags + len(sidecar.text(self._told(segments, 1, 1, 0)))
 
     def _join(self, part: Path, segments: Sequence[Segment], pts: Ticks, content: bytes) -> str:
         """Write the part file, durably; the digest of its bytes."""
