@@ -14,16 +14,17 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldrec.export.looks import PERFECT_DB, Levels, Look, LossyLooks, psnr_db, ssim
+from fieldrec.export.looks import PERFECT_DB, Levels, Look, LossyLooks, psnr_db
 from fieldrec.export.pictures import Pictures
 from fieldrec.export.pictures_exact import ExactPictures
 from fieldrec.export.pictures_lossy import LossyPictures
 from fieldrec.export.presets import Preset
+from fieldrec.export.similarity import Similarity
 
 Pixels = NDArray[Any]
 T = TypeVar("T")
 
-EVERY = 10
+EVERY = 20
 """Of so many frames one is compared in full; the first and the last are too."""
 MOVED_LEVELS = 12.0
 """A block whose mean changed by more than this has moved; no preset smooths that away."""
@@ -42,7 +43,7 @@ class Quality:
     """Structural similarity of luma (windows of 8x8), 1 for the same; of `compared` frames."""
     ssim_mean: float = 0.0
     compared: int = 0
-    """Frames of which every pixel was compared; of all others a sixteenth and every block."""
+    """Frames of which every pixel was compared; of all others a 64th and every block."""
     exact: bool = False
     """Whether every pixel of every frame is what was recorded."""
 
@@ -103,6 +104,7 @@ class LossyJudge:
 
     def __init__(self, pictures: LossyPictures, preset: Preset) -> None:
         self._looks, self._preset = LossyLooks(pictures), preset
+        self._similarity = Similarity((pictures.lines, pictures.columns))
         self._psnr_db, self._ssim = _Tally(), _Tally()
 
     def objection(self, index: int, picture: av.VideoFrame, place: Place[Look]) -> str:
@@ -113,7 +115,7 @@ class LossyJudge:
             decibel = psnr_db(own.grid, self._looks.grid(picture, index))
         else:
             luma = self._looks.luma(picture)
-            similar, decibel = ssim(own.luma, luma), psnr_db(own.luma, luma)
+            similar, decibel = self._similarity.of(own.luma, luma), psnr_db(own.luma, luma)
             self._ssim.add(similar)
         self._psnr_db.add(decibel)
         return self._too_poor(decibel, similar) or self._misplaced(self._looks.blocks(picture),
@@ -197,6 +199,7 @@ def _difference(decoded: Pixels, own: Pixels) -> str:
 
 def _is_nearer(blocks: Levels, other: Levels, own: Levels) -> bool:
     """Whether, where `own` and `other` really differ, the decoded blocks are nearer to `other`."""
-    moved = np.abs(own - other) > MOVED_LEVELS
-    to_own, to_other = blocks[moved] - own[moved], blocks[moved] - other[moved]
+    moved = np.flatnonzero(np.abs(own - other) > MOVED_LEVELS)
+    shown = blocks[moved]
+    to_own, to_other = shown - own[moved], shown - other[moved]
     return bool(np.dot(to_own, to_own) > np.dot(to_other, to_other))

@@ -115,12 +115,21 @@ def _check_place(path: Path, picture: av.VideoFrame, index: int, pictures: Pictu
         raise VerifyMismatch(f"{path}: frame {index} is damaged or not {pictures.width}x"
                              f"{pictures.height} {pictures.pixel_format} but {size}; "
                              "the raw is kept")
-    found = None
-    if picture.pts is not None and picture.time_base is not None:
-        found = picture.pts * picture.time_base * container.ticks_per_second
-    if found is None or abs(found - int(pts[index])) > 1:
-        raise VerifyMismatch(f"{path}: frame {index} is shown at tick {found}, not {pts[index]} "
+    if not _is_shown_at(picture, int(pts[index]), container.ticks_per_second):
+        found = None if picture.pts is None or picture.time_base is None else float(
+            picture.pts * picture.time_base * container.ticks_per_second)
+        raise VerifyMismatch(f"{path}: frame {index} is shown at tick "
+                             f"{'none' if found is None else f'{found:.10g}'}, not {pts[index]} "
                              f"(1/{container.ticks_per_second} s); the raw is kept")
+
+
+def _is_shown_at(picture: av.VideoFrame, tick: int, ticks_per_second: int) -> bool:
+    """To one tick, whatever the time base; in whole numbers, which fractions are too slow for."""
+    if picture.pts is None or picture.time_base is None:
+        return False
+    base = picture.time_base
+    apart = picture.pts * base.numerator * ticks_per_second - tick * base.denominator
+    return abs(apart) <= base.denominator
 
 
 def _compare(path: Path, decoded: Iterator[av.VideoFrame], raw: Iterable[Expected], judge: Judge,

@@ -114,7 +114,7 @@ def test_expected_blocks_agree_with_the_picture(pixel_format: str, shape: tuple[
 
 
 def test_grid_visits_every_pixel() -> None:
-    seen = np.zeros((9, 10), int)
+    seen = np.zeros((17, 18), int)
     for index in range(GRID * GRID):
         on_grid(seen, index)[...] += 1
     assert (seen == 1).all()
