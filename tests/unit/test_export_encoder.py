@@ -13,7 +13,7 @@ import pytest
 from fieldrec.core.errors import EncoderFailed, StateError
 from fieldrec.core.model import Export
 from fieldrec.export import work_folder
-from fieldrec.export.encoder import Encoder
+from fieldrec.export.encoder import Encoder, Progress
 from fieldrec.export.presets import preset
 from fieldrec.export.stopped import ExportStopped
 from tests.fakes.export_content import moving, write_store
@@ -91,6 +91,84 @@ async def test_pause_holds_it_and_resume_lets_it_finish(store: Path) -> None:
     watched.encoder.resume()
     watched.encoder.resume()
     assert (await asyncio.wait_for(task, PATIENCE_S)).frame_count == 150
+
+
+def fields(stat: Path) -> list[str]:
+    """What the kernel says of a process or thread, from its state on."""
+    return stat.read_text().rsplit(")", 1)[1].split()
+
+
+def processor_ticks(pid: int) -> int:
+    """Of all threads of a process, so far."""
+    found = fields(Path(f"/proc/{pid}/stat"))
+    return int(found[11]) + int(found[12])
+
+
+def states(pid: int) -> set[str]:
+    """Of the threads of a process: T is stopped."""
+    return {fields(thread / "stat")[0] for thread in Path(f"/proc/{pid}/task").iterdir()}
+
+
+@pytest.mark.asyncio
+async def test_a_paused_child_takes_no_processor_time(store: Path) -> None:
+    watched = Watched(store)
+    task = await watched.until_begun()
+    pid = watched.encoder.pid
+    assert pid is not None
+    await until_held(pid)
+    before = processor_ticks(pid)
+    await asyncio.sleep(0.3)
+    assert (states(pid), processor_ticks(pid)) == ({"T"}, before)
+    watched.encoder.resume()
+    await asyncio.wait_for(task, PATIENCE_S)
+
+
+@pytest.mark.asyncio
+async def test_a_throttled_child_is_stopped_again_and_again_and_finishes(store: Path) -> None:
+    watched = Watched(store)
+    task = await watched.until_begun()
+    pid = watched.encoder.pid
+    assert pid is not None
+    await until_held(pid)
+    watched.encoder.throttle(0.05)
+    await asyncio.sleep(0.15)
+    assert states(pid) == {"T"}, "still paused"
+    watched.encoder.resume()
+    for _ in range(3):
+        stopped = asyncio.to_thread(os.waitid, os.P_PID, pid, os.WSTOPPED)  # counted once
+        assert await asyncio.wait_for(stopped, PATIENCE_S)
+    assert not task.done()
+    watched.encoder.throttle(1.0)
+    assert (await asyncio.wait_for(task, PATIENCE_S)).frame_count == 150
+
+
+@pytest.mark.asyncio
+async def test_cancelled_in_a_throttled_childs_rest_it_ends(store: Path) -> None:
+    watched = Watched(store, grace_s=1000)
+    task = await watched.until_begun()
+    pid = watched.encoder.pid
+    assert pid is not None
+    watched.encoder.throttle(0.01)
+    watched.encoder.resume()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not exists(pid)
+
+
+@pytest.mark.asyncio
+async def test_it_tells_how_far_it_is(store: Path) -> None:
+    watched = Watched(store, hold=False)
+    told: list[Progress] = []
+    watched.encoder = Encoder(store, preset("High"), store.parent,
+                              lambda *_: told.append(watched.encoder.progress))
+    made = await watched.encoder.run()
+    assert {found.phase for found in told} == {"encoding", "joining", "verifying", "committing"}
+    assert told[-1].eta_s == 0.0
+    assert 0 < told[-1].size_bytes < made.size_bytes
+    verified = next(found for found in told if (found.phase, found.done) == ("verifying", 150))
+    assert verified.frames_per_second > 0
+    assert verified.eta_s == 0.0
 
 
 @pytest.mark.asyncio
