@@ -72,7 +72,7 @@ def test_a_camera_is_named_by_key_serial_or_spec(where: Where, name: str, key: s
     found, camera = live.camera_for(where, name)
     assert found == key
     assert camera.open().shape == shape  # as it would be recorded: the right one is turned
-    assert isinstance(camera, PreparedCamera) == (key == "right")
+    assert isinstance(camera, PreparedCamera) == (key != "synthetic")
     camera.close()
 
 
