@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import av
 from fieldrec.core import durable
 from fieldrec.core.errors import EncoderFailed, FieldrecError, LockedError, StoreFull
 
+_INFO, _CRC_32 = b"\x15\x49\xa9\x66", b"\xbf\x84"
 _HEAD_BYTES = 4_096
 
 
@@ -50,13 +52,35 @@ class PartFile:
         return True
 
     def replace_head(self, old: bytes, new: bytes) -> None:
-        """Put `new` in the place of `old`, of the same length, near the beginning of the file."""
+        """Put `new` in the place of `old`, of the same length, near the beginning of the file, and
+        put the checksum right of the Matroska element in which it lies."""
         with self._path.open("rb") as file:
-            at = file.read(_HEAD_BYTES).find(old)
+            head = file.read(_HEAD_BYTES)
+        at = head.find(old)
         if at < 0 or len(old) != len(new):
             raise EncoderFailed(f"{self._path}: the movie does not begin as it should")
         self.seek(at)
         self.write(new)
+        checksum = _info_checksum(head[:at] + new + head[at + len(new):], at)
+        if checksum is not None:
+            self.seek(checksum[0])
+            self.write(checksum[1])
+
+
+def _info_checksum(head: bytes, within: int) -> tuple[int, bytes] | None:
+    """Where the CRC-32 of a Matroska file's Info lies, and what it must be; None without one.
+    `within` is a place in it: its id is in the SeekHead too."""
+    at = head.rfind(_INFO, 0, within)
+    size = head[at + 4:at + 12]
+    if at < 0 or len(size) < 8:
+        return None
+    width = 9 - size[0].bit_length()
+    begin = at + 4 + width
+    length = int.from_bytes(size[:width], "big") - (1 << 7 * width)
+    content = head[begin:begin + length]
+    if not content.startswith(_CRC_32) or len(content) < length:
+        return None
+    return begin + 2, zlib.crc32(content[6:]).to_bytes(4, "little")
 
 
 def part_path(target: Path) -> Path:

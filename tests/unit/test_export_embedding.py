@@ -142,3 +142,16 @@ def test_an_odd_length_is_padded_in_avi() -> None:
         assert len(file.data) % 2 == 0
         size = int.from_bytes(file.data[4:8], "little")
         assert file.data[8:8 + size].endswith(content)
+
+
+def test_the_checksums_of_matroska_are_right(store: Path, tmp_path: Path) -> None:
+    """Those of its head too, in which the time base is put right after libavformat wrote it."""
+    import threading
+
+    from fieldrec.export.presets import preset
+    from fieldrec.export.run import run_export
+
+    made = run_export(store, preset("Lossless"), output_folder=tmp_path, stop=threading.Event(),
+                      on_progress=lambda *_: None)
+    found = structure_of(made.path)
+    assert (found.problem, found.damages, found.checked) == (None, (), True)
