@@ -4,9 +4,8 @@ or repeated between them.
 The store thread (`store-<camera>`) calls everything but the constructor, :meth:`Series.begin`
 (worker) and the figures (loop). What takes the disk's time, making the next store and closing the
 last one, is done by `turn-<camera>`; the store thread makes a store itself only when it has none to
-write to: at an event, or when the disk has failed. Times of all parts are by the anchor of the
-start, so that they go on smoothly whatever the wall clock does, and so are the names: a part is
-named by the time at which it was expected to begin when it was made ahead.
+write to: at an event, or when the disk has failed. Times and names of all parts are by the anchor
+of the start, whatever the wall clock does; one made ahead has the name of its expected beginning.
 """
 
 from __future__ import annotations
@@ -148,8 +147,7 @@ class Series:
         self._syncer.start()
 
     def begin_part(self, monotonic_ns: int) -> None:
-        """Something begins at this time: make a store for it, and write to it from now on. Errors
-        as of :meth:`begin`."""
+        """Something begins at this time: write to a new store. Errors as of :meth:`begin`."""
         part = self._stores.make(self._anchor.time_ns(monotonic_ns), None)
         self._needs_key = True
         self._use(part)
@@ -190,11 +188,9 @@ class Series:
             self._look(now_ns)
 
     def write_ahead(self, slot: Slot) -> None:
-        """Begin with the frame after the next one: frames wait, and the disk may take two at once.
-        It still has to be written in its turn."""
-        part = self._parts.now
-        if part is not None:
-            part.write_ahead(slot, self._offset_ns + slot.header.monotonic_ns)
+        """Begin with the frame after the next one; it still has to be written in its turn."""
+        if self._parts.now is not None:
+            self._parts.now.write_ahead(slot, self._offset_ns + slot.header.monotonic_ns)
 
     def leave_out(self, slot: Slot) -> None:
         """A frame that comes while it is paused."""
@@ -256,8 +252,7 @@ class Series:
     def step(self, frames: int) -> None:
         """Keep exactly so many frames, then be paused again. StateError when not paused."""
         if self.steps_left is not None:
-            raise StateError(f"camera {self._key} still records {self.steps_left} frames of the "
-                             "last step")
+            raise StateError(f"camera {self._key} still takes {self.steps_left} frames of a step")
         if self._parts.now is None:
             raise StateError(f"camera {self._key} waits for its trigger: there is nothing that "
                              "steps could go on with")
@@ -265,8 +260,7 @@ class Series:
         self.steps_left = frames
 
     def split(self) -> None:
-        """Go on in a new store as soon as it is made. StateError when there is nothing in this
-        one."""
+        """Go on in a new store as soon as it is made. StateError when this one is empty."""
         part = self._parts.now
         if part is None or part.empty:
             raise StateError(f"camera {self._key} has recorded nothing that could be split")
@@ -285,8 +279,7 @@ class Series:
                 self._ring.statistics().heat, frame_count, self._clock.monotonic_ns()))
             if self._limits.any and self._limits.near(part, now_ns):
                 self._prepare(part, now_ns)
-        if self.first_frame_ns is None:
-            self.first_frame_ns = self.last_frame_ns
+        self.first_frame_ns = self.first_frame_ns or self.last_frame_ns
         self._settle_sync()
         self._missing.take(now_ns, self._parts.now)
         self._check_clock(now_ns)

@@ -60,7 +60,7 @@ class OpenChunk:
         """Only where a frame has something to say."""
         self._times_s: NDArray[np.float64] | None = None
         """Only where a frame's seconds are not told by its nanoseconds."""
-        self._ahead: Ahead | None = None
+        self._ahead = Ahead(f"ahead-{paths.frames.parent.name}")
         self._written_ahead: tuple[int, int, str] | None = None
         """Number, time and file of the frame that is being written, or was, before its turn."""
         self._log_path = str(paths.log)
@@ -152,7 +152,7 @@ class OpenChunk:
             self._missing = np.zeros(self.chunksize, np.uint32)
         self._missing[position], self._missing_next = self._missing_next, 0
 
-    def write_ahead(self, ahead: Ahead, pixels: NDArray[Any], number: int, time_ns: int) -> None:
+    def write_ahead(self, pixels: NDArray[Any], number: int, time_ns: int) -> None:
         """Begin to write the frame that comes after the next one. Its pixels must stay as they are
         until it, or another in its place, has been appended: what goes wrong shows then."""
         position = self.count + 1
@@ -163,8 +163,8 @@ class OpenChunk:
         if len(buffers[0]) % layout.PAGE_BYTES:
             return  # a small frame: passing it on costs more than writing it
         path = f"{self._prefix}{position:06d}{self._suffix}"
-        self._ahead, self._written_ahead = ahead, (number, time_ns, path)
-        ahead.begin(lambda: self._write_frame(path, buffers, total))
+        self._written_ahead = number, time_ns, path
+        self._ahead.begin(lambda: self._write_frame(path, buffers, total))
 
     def _take_ahead(self, number: int, time_ns: int, path: str) -> bool:
         """Whether this frame's file has been written; one that was for another frame is removed."""
@@ -178,8 +178,6 @@ class OpenChunk:
 
     def _end_ahead(self) -> Exception | None:
         """Wait until nothing is written ahead any more; what went wrong (and left no file)."""
-        if self._written_ahead is None or self._ahead is None:
-            return None
         self._written_ahead = None
         return self._ahead.wait()
 
@@ -275,6 +273,7 @@ class OpenChunk:
     def release(self) -> None:
         """Close the log's descriptor, leaving the files as they are. Idempotent."""
         self._drop_ahead()
+        self._ahead.end()
         if self._log >= 0:
             os.close(self._log)
             self._log = -1

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from fieldrec.core import durable
+from fieldrec.core.errors import StoreError
 from fieldrec.store.chunk_paths import ChunkPaths
 from fieldrec.store.extra_log import append_lines, records_bytes
 
@@ -47,6 +48,13 @@ class ExtraData:
             return
         with self._lock:
             self._records.append(text)
+
+    def journal_if_possible(self, paths: ChunkPaths) -> None:
+        """As :meth:`journal`; what fails waits in memory: it is worth less than frames."""
+        try:
+            self.journal(paths)
+        except (StoreError, OSError) as error:
+            log.warning("%s: extra data cannot be journalled: %s", paths.folder, error)
 
     def journal(self, paths: ChunkPaths) -> None:
         """Append what is new to the chunk's extra.log, for a sync to come. StoreFull, OSError."""

@@ -20,7 +20,6 @@ from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull, SyncFailed
 from fieldrec.core.model import FrameSpec
 from fieldrec.store import encodings, layout, repair
-from fieldrec.store.ahead import Ahead
 from fieldrec.store.api.new_store import closed_metadata, new_store
 from fieldrec.store.chunk import OpenChunk, as_store_error
 from fieldrec.store.chunk_kinds import Chunk, chunk_kind
@@ -76,7 +75,6 @@ class StoreWriter:
         self._last: tuple[int, int, float | None] | None = None
         """Number, time in ns and in s of the last frame."""
         self._past_cache = True
-        self._ahead = Ahead(f"ahead-{path.name}")
         self._chunk: Chunk | None = None
         self._extra = ExtraData()
         self._extra_paths: ChunkPaths | None = None
@@ -159,15 +157,12 @@ class StoreWriter:
             self._finish_full_chunk()
 
     def write_ahead(self, pixels: NDArray[Any], number: int, time_ns: int) -> None:
-        """Begin to write the frame after the next one in a second thread, where that can be done.
-
-        It is in the store when it has been appended, in its turn and with the same number and time;
-        until then its pixels must stay as they are. Does not block and does not fail.
-        """
+        """Begin to write the frame after the next one in a second thread, where that can be done;
+        it still has to be appended in its turn. Until then its pixels must stay as they are."""
         chunk = self._chunk
         if (isinstance(chunk, OpenChunk) and self._decode_as is None
                 and pixels.shape == self._shape and pixels.dtype == self._dtype):
-            chunk.write_ahead(self._ahead, pixels, number, time_ns)
+            chunk.write_ahead(pixels, number, time_ns)
 
     def append_packet(self, packet: memoryview, key: bool, number: int, time_ns: int,
                       device_time_ns: int | None) -> bool:
@@ -269,7 +264,8 @@ class StoreWriter:
             appended, chunk = self.interim.appended, self._chunk
             at = chunk, 0 if chunk is None else chunk.count
             if at != self._synced or self._extra.unwritten:
-                self._journal_extra()
+                if self._extra_paths is not None:
+                    self._extra.journal_if_possible(self._extra_paths)
                 self._trust(self._folder.sync_together)
                 self._synced = at
             self._write_interim(appended)
@@ -280,15 +276,6 @@ class StoreWriter:
         except SyncFailed:
             self._distrusted = True
             raise
-
-    def _journal_extra(self) -> None:
-        """Extra data is worth less than frames: what cannot be journalled stays in memory."""
-        if self._extra_paths is None:
-            return
-        try:
-            self._extra.journal(self._extra_paths)
-        except (StoreError, OSError) as error:
-            log.warning("%s: extra data cannot be journalled: %s", self.path, error)
 
     def _write_interim(self, durable_count: int) -> None:
         if self._distrusted:
@@ -457,7 +444,6 @@ class StoreWriter:
         if self._chunk is not None:
             self._chunk.release()
             self._chunk = None
-        self._ahead.end()
         with self._sync_lock:
             self.interim.end()
             self._extra_paths = None

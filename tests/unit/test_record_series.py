@@ -280,7 +280,7 @@ async def test_steps_record_exactly_so_many_frames(tmp_path: Path) -> None:
             await rig.recorder.step(2)
         await rig.recorder.pause()
         await rig.recorder.step(2)
-        with pytest.raises(StateError, match="still records 2 frames"):
+        with pytest.raises(StateError, match="still takes 2 frames"):
             await rig.recorder.step(1)
         await rig.give(1, 2)
         assert rig.status.paused

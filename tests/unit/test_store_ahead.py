@@ -19,6 +19,7 @@ from fieldrec.core.errors import StoreFull
 from fieldrec.core.model import FrameSpec
 from fieldrec.store.ahead import Ahead
 from fieldrec.store.api.new_store import recording_metadata
+from fieldrec.store.chunk import OpenChunk
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.recover import recover
 from fieldrec.store.writer import StoreWriter
@@ -171,10 +172,12 @@ def test_a_kill_before_its_turn_costs_what_had_none(tmp_path: Path, torn: bool) 
     append(store, 0)
     append(store, 1)
     ahead(store, 3)
-    store._ahead.begin(lambda: None)  # after it in its thread: both have been done …
-    assert [store._ahead.wait() for _ in range(2)] == [None, None]
+    assert isinstance(store._chunk, OpenChunk)
+    second = store._chunk._ahead
+    second.begin(lambda: None)  # after it in its thread: both have been done …
+    assert [second.wait() for _ in range(2)] == [None, None]
     shutil.copytree(tmp_path / "s", tmp_path / "killed")
-    store._ahead.begin(lambda: None)  # … and the store may ask for its end once more
+    second.begin(lambda: None)  # … and the store may ask for its end once more
     store.abandon()
     if torn:
         (tmp_path / "killed" / "000000" / "000002.npy").write_bytes(b"begun")

@@ -27,7 +27,8 @@ class ApiWriter(StoreWriter):
     def journal_extra(self) -> None:
         """Have all extra data on disk, though not durably, for readers to see."""
         with self._sync_lock:
-            self._journal_extra()
+            if self._extra_paths is not None:
+                self._extra.journal_if_possible(self._extra_paths)
 
     def clear(self) -> None:
         """Remove all chunks and begin anew: chunk 0 is made for the next frame. Blocks for as long
