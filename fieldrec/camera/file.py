@@ -1,9 +1,9 @@
 """A video file played as a live camera, at its own frame rate.
 
-Runs in the caller's thread; decoding may use FFmpeg's own threads. Every frame is due at its
-timestamp in the file, variable rates included, and bears that time: jitter of this machine does
-not get into the recording. PyAV rather than OpenCV: it hands out the timestamps, says nothing on
-stderr, and gives the same pixels for half the processor time.
+Runs in the caller's thread, decoding too. Every frame is due at its timestamp in the file,
+variable rates included, and bears that time: jitter of this machine does not get into the
+recording. PyAV rather than OpenCV: it hands out the timestamps, says nothing on stderr, and gives
+the same pixels for half the processor time.
 """
 
 from __future__ import annotations
@@ -222,7 +222,8 @@ def _open_container(path: Path) -> Any:
     if not container.streams.video:
         container.close()
         raise CameraError(f"{path}: has no video in it; give the path of a video file")
-    container.streams.video[0].thread_type = "AUTO"
+    # FFmpeg's threads a frame could wait for ever, when they are freed in the middle of a file.
+    container.streams.video[0].codec_context.thread_count = 1
     return container
 
 

@@ -139,6 +139,16 @@ def test_a_file_that_stops_in_the_middle_ends_there(tmp_path: Path) -> None:
     assert [burnt for _, burnt in seen[:-1]] == list(range(len(seen) - 1))
 
 
+def test_a_stop_in_the_middle_waits_for_no_thread_of_the_decoder(tmp_path: Path) -> None:
+    """FFmpeg's threads a frame still work then, and freeing them can hang for ever."""
+    camera, into = started(write_clip(tmp_path / "clip.mp4", frames=12))
+    camera.grab(into, 1.0)
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    assert not [name for name in names if name.startswith("av:h264:df")]
+    camera.stop()
+    camera.close()
+
+
 def test_times_are_the_host_clocks(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", frames=2)
     camera = FileCamera("clip", Options(path=path))
