@@ -63,8 +63,7 @@ def encode_segment(writer: SegmentWriter, pictures: Iterable[av.VideoFrame | Unr
         if isinstance(item, Unreadable):
             writer.unreadable.append(item)
         else:
-            context = context or open_encoder(form, frames_per_second, time_base,
-                                              frame_count_hint=writer.end - writer.first)
+            context = context or open_encoder(form, frames_per_second, time_base)
             item.time_base, item.duration = time_base, 1
             _add(writer, context.encode(item))
         on_frame(position)

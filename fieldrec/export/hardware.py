@@ -40,7 +40,16 @@ class Trial:
 def trial(encoder: str, pixel_format: str, width: int, height: int, options: Mapping[str, str]
           ) -> Trial:
     """Encode one frame of this size by `encoder`, once in the life of this process. Blocks."""
-    return _tried(encoder, pixel_format, width, height, tuple(sorted(options.items())))
+    _found[encoder] = _tried(encoder, pixel_format, width, height, tuple(sorted(options.items())))
+    return _found[encoder]
+
+
+def found(encoder: str) -> Trial | None:
+    """How its last trial in this process went; None: there was none."""
+    return _found.get(encoder)
+
+
+_found: dict[str, Trial] = {}
 
 
 @functools.cache

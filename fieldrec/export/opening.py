@@ -46,12 +46,12 @@ _TRIAL_HZ = 25
 _log_level = threading.Lock()
 
 
-def open_encoder(form: MovieFormat, frames_per_second: float, time_base: Fraction, *,
-                 frame_count_hint: int = 0) -> VideoCodecContext:  # noqa: ARG001
+def open_encoder(form: MovieFormat, frames_per_second: float, time_base: Fraction
+                 ) -> VideoCodecContext:
     """An open encoder of its own, its head (extradata) apart from its packets.
 
-    `frame_count_hint` is how many frames it will be given, 0 when that is not known. Who opens it
-    encodes to the end (``encode(None)``). EncoderFailed naming options that it does not know.
+    Who opens it encodes to the end (``encode(None)``). EncoderFailed naming options that it does
+    not know.
     """
     context = _created(chosen_encoder(form.preset, form)[0])
     _set_up(context, form, frames_per_second, time_base)
@@ -96,12 +96,15 @@ def chosen_encoder(preset: Preset, form: MovieFormat) -> tuple[str, str]:
                         f"{preset.encoder!r} is none of {known}")
 
 
-def encoder_name(preset: Preset, chosen: str, reason: str = "") -> str:
-    """What encoded a movie, for its sidecar, and why that where it could have been another."""
+def encoder_name(preset: Preset, chosen: str) -> str:
+    """What encoded a movie, for its sidecar; and why no hardware did, where that was looked for."""
     avcodec = ".".join(map(str, av.library_versions["libavcodec"]))
-    why = f" ({reason})" if reason and preset.encoder == AUTO else ""
-    asked = " ".join(word for word in (preset.speed, _asked(preset)) if word)
-    return f"{chosen} {asked}{why} by PyAV {av.__version__}, libavcodec {avcodec}"
+    asked = " ".join(word for word in (chosen, preset.speed, _asked(preset)) if word)
+    tried = {row.encoder: hardware.found(row.encoder) for row in CODECS[preset.codec].hardware}
+    failed = [f"{name}: {trial.reason}" for name, trial in tried.items()
+              if trial is not None and not trial.works]
+    why = f" ({'; '.join(failed)})" if failed and preset.encoder == AUTO else ""
+    return f"{asked}{why} by PyAV {av.__version__}, libavcodec {avcodec}"
 
 
 def group_frames(preset: Preset, frames_per_second: float) -> int:
@@ -146,7 +149,7 @@ def _set_up(context: VideoCodecContext, form: MovieFormat, frames_per_second: fl
     _tag(context, form.colours)
     quality = _quality(form, frames_per_second)
     with without_realtime() if codec.wants_realtime else contextlib.nullcontext():
-        _open(context, {**(special or codec).options(quality), **row.options})
+        _open(context, _together((special or codec).options(quality), row.options))
 
 
 def _quality(form: MovieFormat, frames_per_second: float) -> Quality:
@@ -154,7 +157,7 @@ def _quality(form: MovieFormat, frames_per_second: float) -> Quality:
     usual = row.typical_bits_per_pixel * form.width * form.height * frames_per_second * _AMPLE
     return Quality(row.crf, row.speed, group_frames(row, frames_per_second), row.bitrate_bits_per_s,
                    max(100_000, round(usual)), row.threads, form.container.in_order,
-                   form.pixel_format)
+                   form.pixel_format, min(form.width, form.height))
 
 
 def _open(context: VideoCodecContext, options: Mapping[str, str]) -> None:
@@ -193,8 +196,15 @@ def _complaints() -> Iterator[list[str]]:
 
 
 def _tried(row: Hardware, preset: Preset, form: MovieFormat) -> hardware.Trial:
-    options = {**row.options(_quality(form, _TRIAL_HZ)), **preset.options}
+    options = _together(row.options(_quality(form, _TRIAL_HZ)), preset.options)
     return hardware.trial(row.encoder, row.pixel_format, form.width, form.height, options)
+
+
+def _together(usual: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """The row's options with the preset's over them; lists of parameters become one."""
+    lists = {name: f"{usual[name]}:{value}" for name, value in own.items()
+             if name in usual and name.endswith("-params")}
+    return {**usual, **own, **lists}
 
 
 def _rate(frames_per_second: float) -> Fraction:

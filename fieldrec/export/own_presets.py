@@ -60,7 +60,7 @@ _MEASURED: Mapping[str, tuple[tuple[int, float, float, float], ...]] = {
     "vp9": ((0, 58.1, 0.99, 1.2), (12, 39.9, 0.90, 2.2), (24, 34.9, 0.76, 16.0),
             (40, 25.2, 0.25, 16.0), (52, 19.0, 0.24, 26.4), (63, 12.0, 0.01, 70.5)),
     "av1": ((1, 51.1, 0.99, 1.6), (12, 41.0, 0.92, 2.9), (25, 34.6, 0.76, 16.0),
-            (40, 26.3, 0.36, 16.3), (52, 19.6, 0.24, 34.7), (63, 12.0, 0.01, 117.2)),
+            (40, 26.3, 0.36, 16.3), (52, 19.0, 0.24, 34.7), (63, 12.0, 0.01, 117.2)),
 }
 """(crf, luma PSNR in dB, luma SSIM, levels a block's mean is off): the worst frame of uniform
 noise, sensor noise of 3 to 28 levels, hard moving edges, flashes, cuts, coloured noise and coloured

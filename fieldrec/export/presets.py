@@ -16,13 +16,13 @@ Medium    0.11 – 0.15   57 – 72  36 – 40     0.95 – 0.98  0.7 – 1.0
 Low       0.05 – 0.09   97–148   33 – 37     0.93 – 0.97  0.6 – 0.9
 HEVC      0.15 – 0.26   31 – 52  39 – 43     0.96 – 0.99  3 – 3.5
 VP9       0.22 – 0.41   20 – 37  40 – 44     0.97 – 0.99  5 – 10
-AV1       0.15 – 0.24   34 – 55  39 – 44     0.97 – 0.99  3 – 5
+AV1       0.13 – 0.22   38 – 59  39 – 44     0.97 – 0.99  3 – 4
 ========  ============  =======  ==========  ===========  =====================
 
 Larger pictures have less in each pixel: the cartoon in 1280x720 takes 0.16 bits with High. High
 cannot be told from the raw by eye; Medium can in still pictures; Low shows its blocks in motion.
 All of them take away sensor noise, the more the lower; what counts grains of noise needs Lossless.
-AV1 is as good as High in half to three quarters of the room, and VP9 no smaller than High.
+AV1 is as good as High in half to four fifths of the room, and VP9 no smaller than High.
 
 x264's speed preset "veryfast" was chosen by measurement (1280x1024 mono, sensor noise of 2 grey
 levels, eight moving discs, CRF 18): medium takes 2.8 times the CPU time, and its file is 1.8 times

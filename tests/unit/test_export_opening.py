@@ -101,6 +101,40 @@ def test_x264_works_at_whole_frames_and_has_the_bitrate_threads_and_order_asked_
         assert asked in stream
 
 
+def test_parameters_of_ones_own_come_to_those_of_the_row() -> None:
+    row = dataclasses.replace(preset("HEVC"), options={"x265-params": "no-sao=1:min-keyint=3"})
+    context = open_encoder(form(row), 25.0, TICK)
+    stream = (context.extradata or b"") + encoded(context)
+    assert b"no-open-gop" in stream  # the row's
+    assert b"no-sao" in stream
+
+
+@pytest.mark.parametrize(("codec", "pixel_format"), [
+    (codec.name, pixel_format) for codec in CODECS.values() if not codec.wants_realtime
+    for pixel_format in codec.pixel_formats if pixel_format != "native"])
+def test_every_pixel_format_of_a_row_is_one_that_its_encoder_takes(codec: str, pixel_format: str
+                                                                   ) -> None:
+    row = next(row for row in PRESETS if row.codec == codec)
+    shape = dataclasses.replace(form(row), pixel_format=pixel_format)
+    assert encoded(open_encoder(shape, 25.0, TICK))
+
+
+@pytest.mark.parametrize("codec", [row.name for row in CODECS.values() if row.crf_range
+                                   and not row.wants_realtime])
+def test_the_ends_of_a_rows_ranges_are_taken(codec: str) -> None:
+    row = next(row for row in PRESETS if row.codec == codec)
+    best_and_worst, speeds = CODECS[codec].crf_range or (0, 0), CODECS[codec].speeds
+    for crf, speed in zip(best_and_worst, (speeds[0], speeds[-1]), strict=True):
+        assert encoded(open_encoder(form(dataclasses.replace(row, crf=crf, speed=speed)), 25.0,
+                                    TICK))
+
+
+@pytest.mark.parametrize("size", [(2, 2), (16, 6), (2048, 1), (1, 1)])
+def test_lossless_takes_the_smallest_pictures(size: tuple[int, int]) -> None:
+    row = dataclasses.replace(preset("Lossless"), threads=12)
+    assert encoded(open_encoder(form(row, MKV, width=size[0], height=size[1]), 25.0, TICK))
+
+
 def test_full_range_is_tagged() -> None:
     full = Grey()
     full.full_range = True
@@ -126,11 +160,9 @@ def test_without_hardware_the_software_encoder_is_taken_and_the_reasons_are_told
     assert chosen == "libx264"
     assert [part.split(":")[0] for part in reason.split("; ")] == [
         "h264_nvenc", "h264_qsv", "h264_v4l2m2m"]
-    name = encoder_name(auto, chosen, reason)
-    assert name.startswith("libx264 veryfast crf 18 (h264_nvenc: ")
-    assert " by PyAV " in name
-    assert encoder_name(HIGH, "libx264", "as the preset asks").startswith(
-        "libx264 veryfast crf 18 by PyAV ")
+    assert encoder_name(auto, chosen).startswith(
+        f"libx264 veryfast crf 18 ({reason}) by PyAV {av.__version__}, libavcodec ")
+    assert encoder_name(HIGH, "libx264").startswith("libx264 veryfast crf 18 by PyAV ")
 
 
 def test_hardware_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
