@@ -23,6 +23,7 @@
        ├─ JobRefused                      41      no     cannot ever run as asked
        ├─ VerifyMismatch                  42      no     read-back differs from what was written
        ├─ EncoderFailed                   43      no     the encoder process failed
+       │  └─ EncoderKilled                43     yes     somebody, or want of memory, killed it
        └─ DestinationError                44     yes     a destination cannot be used now
 
 The message says what is wrong, where, and what the operator should do. ``exit_code`` is the
@@ -177,6 +178,13 @@ class EncoderFailed(JobError):
     """The encoder process ended with an error."""
 
     exit_code = 43
+
+
+class EncoderKilled(EncoderFailed):
+    """The encoder process was killed: by hand, or because memory ran out. Nothing is wrong with
+    what it encoded; it can go on."""
+
+    transient = True
 
 
 class DestinationError(JobError):

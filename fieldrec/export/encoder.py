@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldrec.core import durable, errors
-from fieldrec.core.errors import EncoderFailed, FieldrecError
+from fieldrec.core.errors import EncoderFailed, EncoderKilled, FieldrecError
 from fieldrec.core.model import Export
 from fieldrec.core.workers import Worker
 from fieldrec.export import presets
@@ -230,7 +230,8 @@ def _result(outcome: dict[str, Any] | None, complaint: str, code: int) -> Export
     if outcome is None:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         last = f": {complaint.splitlines()[-1]}" if complaint else ""
-        raise EncoderFailed(f"the export process {how} before it was done{last}")
+        kind = EncoderKilled if code < 0 else EncoderFailed
+        raise kind(f"the export process {how} before it was done{last}")
     if "error" in outcome:
         name, message = outcome["error"]
         raise _error_class(name)(message)

@@ -59,7 +59,7 @@ def refused(done: subprocess.CompletedProcess[str], exit_code: int, *texts: str)
 class Daemon:
     """A `fieldrec run` in a process of its own."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, env: Mapping[str, str] | None = None) -> None:
         self.config = config
         values = yaml.safe_load(config.read_text())
         self.recordings = (config.parent / values["storage"]["directory"]).resolve()
@@ -67,7 +67,7 @@ class Daemon:
         self.lines: list[str] = []
         """What it said on stderr so far."""
         self._process = subprocess.Popen(
-            [*COMMAND, "run", "--config", str(config)], env=environment(), text=True,
+            [*COMMAND, "run", "--config", str(config)], env=environment(env), text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self._reader = threading.Thread(target=self._read, name="daemon's stderr")
         self._reader.start()
@@ -172,9 +172,10 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def daemon(config: Path, *, wait: bool = True) -> Iterator[Daemon]:
+def daemon(config: Path, *, wait: bool = True, env: Mapping[str, str] | None = None
+           ) -> Iterator[Daemon]:
     """A daemon that is up; killed at the end of the block if it still runs."""
-    running = Daemon(config)
+    running = Daemon(config, env)
     try:
         if wait:
             running.wait(running.is_up, "the daemon answers")
@@ -214,5 +215,5 @@ def write_config(folder: Path, **sections: Any) -> Path:
 def leftovers(*folders: Path) -> list[str]:
     """What must not be there after an orderly stop (I7)."""
     return [str(path) for folder in folders for path in folder.rglob("*")
-            if path.name == ".lock" or path.name.startswith((".part-", ".trash-"))
+            if path.name == ".lock" or path.name.startswith((".part-", ".trash-", ".work-"))
             or path.name.endswith(".tmp")]
