@@ -32,7 +32,7 @@ from fieldrec.core.errors import FieldrecError, NotFoundError, StoreDamaged
 from fieldrec.store.movie.content import TRANSCODE_FORMAT, content_of, parse
 from fieldrec.store.movie.embedded import embedded
 
-__all__ = ["Problem", "check", "check_store", "not_judged", "repair_store"]
+__all__ = ["Problem", "check", "check_movie", "check_store", "not_judged", "repair_store"]
 
 
 WORK_PREFIX = ".work-"
@@ -54,6 +54,15 @@ def check(directory: Path, deep: bool = False) -> list[Problem]:
         except OSError as error:
             problems.append(Problem(path, "I1", f"cannot be read: {error.strerror or error}"))
     return [*problems, *_incomplete_sets(exports)]
+
+
+def check_movie(path: Path, deep: bool = False) -> list[Problem]:
+    """What is wrong with one movie, by its sidecar, or with that it has none. OSError."""
+    beside = sidecar_path(path)
+    if beside.exists():
+        return list(_check_sidecar(beside, deep, []))
+    return list(_without_sidecar(path)) or [Problem(path, "I4", "nothing tells anything of it: no "
+                                                    "movie of fieldrec")]
 
 
 def _check_entry(path: Path, deep: bool, exports: list[Sidecar]) -> Iterator[Problem]:
@@ -145,8 +154,9 @@ def _check_sidecar(path: Path, deep: bool, exports: list[Sidecar]) -> Iterator[P
 def _check_movie(sidecar: Sidecar) -> Iterator[Problem]:
     """Every byte of the movie, and what it carries."""
     if file_digest(sidecar.file) != sidecar.export.digest.lower():
-        yield Problem(sidecar.file, "I4", "its bytes are not those that were verified; delete it "
-                                          "and export again")
+        what = ("delete it and export again" if sidecar.recording.path.is_dir() else
+                "its raw is gone: put it back from a copy")
+        yield Problem(sidecar.file, "I4", f"its bytes are not those that were verified; {what}")
         return
     carried = embedded(sidecar.file)
     if carried is None:

@@ -155,18 +155,20 @@ async def _jobs_in(folder: Path) -> Any:
               help="Repair although it looks as if another program writes the store.")
 def check_command(where: Where, store: str | None, as_json: bool, deep: bool, repair: bool,
                   force: bool) -> None:
-    """Check that everything in the recordings folders, or in STORE (a recording's name or any
-    store's path), is as promised; exit code 22 when it is not."""
-    from fieldrec.catalogue.check import check, check_store
+    """Check that everything in the recordings folders, or in STORE (a recording's name, any store's
+    path or an exported movie's), is as promised; exit code 22 when it is not."""
+    from fieldrec.catalogue.check import check, check_movie, check_store
     from fieldrec.cli.tables import print_json
     from fieldrec.core.errors import StoreDamaged
     from fieldrec.status import words
+    from fieldrec.store.movie.movie import is_movie
 
     paths = where.folders() if store is None else (where.store(store),)
     said = [line for path in paths for line in _repaired(path, store is None, force)] \
         if repair else []
+    of_one = check_movie if is_movie(paths[0]) else check_store
     problems = [problem for path in paths for problem in (
-        check(path, deep=deep) if store is None else check_store(path, deep))]
+        check(path, deep=deep) if store is None else of_one(path, deep))]
     if as_json:
         print_json([{"path": str(p.path), "invariant": p.invariant, "text": p.text}
                     for p in problems])
@@ -183,16 +185,16 @@ def check_command(where: Where, store: str | None, as_json: bool, deep: bool, re
                                                 "be, `fieldrec run` what is interrupted"))
     if not as_json:
         for path in paths:
-            echo(f"{path}: {_all_right(path, store is None, deep)}")
+            echo(f"{path}: {_all_right(path, store is None or is_movie(path), deep)}")
 
 
-def _all_right(path: Path, is_folder: bool, deep: bool) -> str:
+def _all_right(path: Path, is_no_store: bool, deep: bool) -> str:
     """That nothing was found, and what could not be looked at."""
     from fieldrec.catalogue.check import not_judged
     from fieldrec.catalogue.scan import locked_state
     from fieldrec.core.model import RecordingState
 
-    if is_folder:
+    if is_no_store:
         return "all right"
     if locked_state(path) is RecordingState.RECORDING:
         return "is being recorded; it is checked when that has ended"

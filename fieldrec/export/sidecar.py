@@ -172,7 +172,8 @@ def content(source: Source, *, preset: Preset, pictures: Shown, rules: Mapping[s
     """
     kept = np.ones(len(source.numbers), np.bool_)
     kept[[one.index - source.first_index for one in unreadable]] = False
-    found = gaps(source.numbers, source.times_ns, source.records)
+    found = gaps(source.numbers, source.times_ns, source.records,
+                 ours_in(source.user_metadata).get("lost_runs"))
     return {
         "format": form, "version": VERSION, "recording": source.described(found),
         "user_metadata": source.user_metadata, "store": source.store,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -9,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xxhash
 
-from fieldrec.catalogue.check import check
+from fieldrec.catalogue.check import check, check_movie
 from fieldrec.core.errors import NotFoundError
 from fieldrec.core.model import FrameSpec
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.writer import StoreWriter
+from tests.fakes.small_stores import make_export, make_store
 from tests.unit.test_catalogue_scan import begin, record, sidecar
 
 
@@ -120,3 +124,92 @@ def test_sixteen_bit_colour_is_checked_by_the_same_rules(tmp_path: Path) -> None
     store.append(np.zeros(spec.shape, np.uint16), 0, 0, None)
     store.close()
     assert found(tmp_path, deep=True) == []
+
+
+# --- movies -------------------------------------------------------------------------------------
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """A recording with an export in slices and one in a file; nothing wrong."""
+    uuid = make_store(tmp_path, "bees")
+    make_export(tmp_path, "bees", uuid, extension=".mkv")
+    for number in (1, 2):
+        make_export(tmp_path, "bees", uuid, slices=(number, 2))
+    return tmp_path
+
+
+def told(folder: Path, deep: bool = False) -> list[tuple[str, str]]:
+    return [(problem.path.name, problem.text) for problem in check(folder, deep)]
+
+
+def test_good_exports_of_every_kind(exported: Path) -> None:
+    assert told(exported) == told(exported, deep=True) == []
+    for movie in exported.glob("*.m[pk]?"):
+        assert check_movie(movie, deep=True) == []
+
+
+def test_an_incomplete_set_of_slices(exported: Path) -> None:
+    (exported / "bees.high.001.mp4").unlink()
+    (exported / "bees.high.001.mp4.json").unlink()
+    (name, text), = told(exported)
+    assert name == "bees.high.002.mp4"
+    assert "slice 2 of 2, of which others are missing" in text
+
+
+def test_movies_that_lost_their_sidecar(exported: Path) -> None:
+    for path in exported.glob("*.json"):
+        path.unlink()
+    assert {text for _, text in told(exported)} == {
+        "an export of bees without its sidecar; delete it and export again"}
+    assert len(told(exported)) == 3
+    (exported / "bees").rename(exported / "wasps")
+    assert all("whose raw is gone" in text and "keep it" in text for _, text in told(exported))
+    movie = exported / "bees.high.mkv"
+    assert "keep it" in check_movie(movie)[0].text
+    movie.write_bytes(b"x" * 100)
+    assert "an export without its sidecar" in check_movie(movie)[0].text
+    clip = exported / "clip.avi"
+    clip.write_bytes(b"a clip of somebody's")
+    assert not any(name == clip.name for name, _ in told(exported))
+    assert "no movie of fieldrec" in check_movie(clip)[0].text
+
+
+def test_sidecars_whose_long_parts_are_damaged(exported: Path) -> None:
+    beside = exported / "bees.high.mkv.json"
+    whole = beside.read_bytes()
+    at = whole.rindex(b'"data":"') + 20
+    beside.write_bytes(whole[:at] + b"AAAAAA" + whole[at + 6:])
+    (name, text), = told(exported)
+    assert (name, "export again" in text) == (beside.name, True)
+    beside.write_bytes(whole[:-4])
+    assert "cut short" in told(exported)[0][1]
+
+
+def test_what_a_movie_carries_must_be_its_own(exported: Path) -> None:
+    movie = exported / "bees.high.mkv"
+    data = movie.read_bytes().replace(b'"frame_count":10', b'"frame_count":11')
+    movie.write_bytes(data)
+    beside = json.loads((exported / "bees.high.mkv.json").read_bytes())
+    beside["file"]["xxh64"] = xxhash.xxh64_hexdigest(data)
+    (exported / "bees.high.mkv.json").write_text(json.dumps(beside))
+    assert told(exported) == []
+    assert told(exported, deep=True) == [
+        (movie.name, "what it carries is not what its sidecar says")]
+
+
+def test_damaged_bytes_of_an_export_whose_raw_is_gone(exported: Path) -> None:
+    flip_last_byte(exported / "bees.high.mkv")
+    assert told(exported) == []
+    assert told(exported, deep=True)[0][1].endswith("delete it and export again")
+    shutil.rmtree(exported / "bees")
+    assert told(exported, deep=True)[0][1].endswith("put it back from a copy")
+
+
+def test_working_folders_that_nobody_works_in(exported: Path) -> None:
+    work = exported / ".work-bees.low.mp4"
+    work.mkdir()
+    assert [name for name, _ in told(exported)] == [work.name]
+    descriptor = os.open(work, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    assert told(exported) == []
+    os.close(descriptor)

@@ -11,8 +11,16 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldrec.catalogue.sidecar import NoExport, matches, read_sidecar, transcode_problem
+from fieldrec.catalogue.sidecar import (
+    NoExport,
+    matches,
+    read_sidecar,
+    transcode_problem,
+    whole_problem,
+)
 from fieldrec.core.errors import StoreDamaged
+from fieldrec.store.movie.content import text
+from tests.fakes.small_stores import make_export
 from tests.unit.test_catalogue_scan import sidecar
 
 
@@ -69,11 +77,17 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st
                     | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=5)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_any_wrong_value_is_damage(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-                                   ) -> None:
-    path = sidecar(tmp_path_factory.mktemp("s"), "bees", "u1")
+@pytest.mark.parametrize("version", [1, 2])
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_wrong_value_is_damage(tmp_path_factory: pytest.TempPathFactory, version: int,
+                                   data: st.DataObject) -> None:
+    folder = tmp_path_factory.mktemp("s")
+    if version == 1:
+        path = sidecar(folder, "bees", "u1")
+    else:
+        make_export(folder, "bees", "u1", slices=(1, 2))
+        path = folder / "bees.high.001.mp4.json"
     content: dict[str, Any] = json.loads(path.read_text())
     target = content
     key = data.draw(st.sampled_from(sorted(content)))
@@ -81,10 +95,12 @@ def test_any_wrong_value_is_damage(tmp_path_factory: pytest.TempPathFactory, dat
         target = content[key]
         key = data.draw(st.sampled_from(sorted(target)))
     target[key] = data.draw(JSON)
-    path.write_text(json.dumps(content))
+    path.write_bytes(json.dumps(content).encode() if version == 1 else text(content))
     try:
         told = read_sidecar(path)
     except StoreDamaged as error:
         assert str(path) in str(error)
     else:
         assert told.file.parent == path.parent
+    assert isinstance(whole_problem(path), str)
+    assert isinstance(transcode_problem(path, deep=False), str)

@@ -118,7 +118,7 @@ def test_a_preset_with_a_shape(tmp_path: Path) -> None:
     made = make(store, tmp_path / "out", row)
     with StoreReader(made.path) as found:
         assert found.read(0).shape == (50, 40)
-    assert len(list(made.path.glob("*.mp4"))) == 2
+    assert len(list(made.path.glob("*.mp4"))) == 1, "its slices do not count here"
 
 
 @pytest.mark.parametrize(("count", "chunk", "expected"), [

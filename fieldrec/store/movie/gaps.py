@@ -23,8 +23,12 @@ and `last_time_ns`, their own."""
 
 
 def gaps(numbers: NDArray[Any], times_ns: NDArray[np.int64],
-         records: Iterable[Mapping[str, Any]]) -> dict[str, list[Gap]]:
-    """Every gap between these frames, by kind, in the order of time."""
+         records: Iterable[Mapping[str, Any]], noted_lost: Any = None) -> dict[str, list[Gap]]:
+    """Every gap between these frames, by kind, in the order of time.
+
+    `noted_lost`: the runs that the store's metadata lists, of any type; they count where a full
+    disk had no room for extra data.
+    """
     found: dict[str, list[Gap]] = {kind: [] for kind in KINDS}
     for record in records:
         for kind in KINDS[1:]:
@@ -32,10 +36,21 @@ def gaps(numbers: NDArray[Any], times_ns: NDArray[np.int64],
                       if type(value := record.get(f"{kind}_{name}")) is int]
             if len(values) == len(_TOLD):
                 found[kind].append(dict(zip(_TOLD, values, strict=True)))
+    if not found["lost"] and isinstance(noted_lost, list):
+        found["lost"] = [gap for run in noted_lost if (gap := _noted(run)) is not None
+                         and times_ns[0] <= gap["first_time_ns"] <= times_ns[-1]]
     for kind in KINDS[1:]:
         found[kind].sort(key=lambda gap: gap["first_time_ns"])
     found["dropped"] = _dropped(numbers, times_ns, [*found["lost"], *found["paused"]])
     return found
+
+
+def _noted(run: Any) -> Gap | None:
+    """One run of the metadata, which may be anybody's."""
+    if not isinstance(run, list) or len(run) != len(_TOLD) or any(
+            type(value) is not int for value in run):
+        return None
+    return dict(zip(_TOLD, run, strict=True))
 
 
 def _dropped(numbers: NDArray[Any], times_ns: NDArray[np.int64], told: list[Gap]) -> list[Gap]:
