@@ -50,12 +50,10 @@ async def capture(beside: str, hz: float, frames: int, store: Path, place: Path
         await load.run_fieldrec(cameras, load.given(place, cameras))
         encoded = _encoded(encoder) - encoded_before
     with StoreReader(place / cameras[0].serial) as reader:
-        ours, count = ours_in(reader.user_metadata), reader.frame_count
-    ring = load.WatchedRing.made[0]
-    peak = ring.statistics().peak
-    return {"MB/s": count * ring.spec.frame_bytes / 1e6 * hz / frames, "lost": ours["lost"],
-            "dropped": ours["dropped"], "ring peak %": 100 * peak / ring.statistics().slots,
-            "exported": encoded}
+        ours, stored = ours_in(reader.user_metadata), reader.frame_count * reader.spec.frame_bytes
+    ring = load.WatchedRing.made[0].statistics()
+    return {"MB/s": stored / 1e6 * hz / frames, "lost": ours["lost"], "dropped": ours["dropped"],
+            "ring peak %": 100 * ring.peak / ring.slots, "exported": encoded}
 
 
 @contextlib.asynccontextmanager
