@@ -225,3 +225,46 @@ async def test_the_raw_travels_when_the_export_failed_or_is_there(queue: JobQueu
     await rig.offload.plan([recording("a"), exported])
     assert {(job.kind, job.item) for job in rig.unfinished()} == {
         (JobKind.COPY, "a"), (JobKind.COPY, "b")}
+
+
+EXPORTED = Export(Path("/r/bees.high.mp4"), "High", 10, 5, "d", 50)
+
+
+async def test_raw_is_deleted_as_the_policy_says(queue: JobQueue) -> None:
+    bees = recording("bees", exports=(EXPORTED,))
+    keep = Rig(queue)
+    await keep.offload.plan([bees])
+    assert queue.jobs() == ()
+    verified = Rig(queue, export={"automatic": False, "preset": "hq", "raw": "delete_verified"})
+    for _ in range(2):
+        await verified.offload.plan([bees, recording("ants")])
+    (job,) = queue.jobs()
+    assert (job.kind, job.item, job.preset, job.destination) == (
+        JobKind.DELETE_RAW, "bees", "High", None)
+    await verified.finish(JobState.FAILED, "damaged")
+    await Rig(queue, export={"automatic": False, "raw": "delete_verified"}).offload.plan([bees])
+    assert len(queue.jobs()) == 1  # a person looks at it first
+
+
+async def test_raw_that_waits_keeps_no_drive_and_goes_at_its_visit(queue: JobQueue) -> None:
+    rig = Rig(queue, export={"automatic": False, "raw": "delete_when_offloaded"})
+    bees = recording("bees", exports=(EXPORTED,))
+    await rig.offload.serve([drive()], [bees])
+    assert await rig.finish() == 1  # the copy
+    await rig.offload.plan([bees])
+    (job,) = rig.unfinished()
+    assert (job.kind, job.destination) == (JobKind.DELETE_RAW, "drive:A")
+    await rig.offload.serve([drive()], [bees])
+    assert rig.ejected == []  # it is about to go
+    await queue.set_state(job.id, JobState.WAITING, "another job needs the raw first")
+    await rig.offload.serve([drive()], [bees])
+    await rig.ended()
+    assert rig.ejected == ["/dev/sdA"]
+    await rig.offload.close()
+
+
+async def test_exports_may_run_on_battery_where_configured(queue: JobQueue) -> None:
+    await Rig(queue, export={"automatic": True, "allow_battery": True}).offload.plan(
+        [recording("bees")])
+    (job,) = queue.jobs()
+    assert job.allow_battery

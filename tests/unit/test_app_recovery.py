@@ -160,3 +160,14 @@ def test_what_imgstore_left_is_completed_once_nobody_writes_it(tmp_path: Path) -
     said.clear()
     recover_folder(tmp_path, said)
     assert said == ["warning: bees: recovered, 3 frames kept, numbers or times of 3 estimated"]
+
+
+def test_working_folders_of_exports_that_no_job_wants_are_swept(tmp_path: Path) -> None:
+    for name in (".work-bees.high.mp4", ".work-ants.low.mp4"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "000000.seg").write_bytes(b"x")
+    said = Said()
+    recovery = Recovery([tmp_path, tmp_path / "gone"], said)
+    recovery.sweep_exports({"bees.high.mp4"})
+    assert [path.name for path in tmp_path.iterdir()] == [".work-bees.high.mp4"]
+    assert said == ["info: removed unfinished .work-ants.low.mp4"]
