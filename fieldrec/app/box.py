@@ -187,7 +187,9 @@ class App:
                 on_event=self.say)
         if self.parts.drives and config.drives.enabled:
             self._drives = DriveWatcher(config.drives, on_change=self._drives_changed,
-                                        on_event=self.say, in_use=self._own.paths)
+                                        on_event=self.say, in_use=self._folders.paths)
+            watcher = self._drives
+            self._own.on_claim = lambda: self._post(watcher.folder_came)
         self.control = Control(
             recordings=self._folders.paths, session=self._session, queue=self._queue,
             drives=self._drives, scan=self.recordings, snapshot=lambda: self.board.latest,

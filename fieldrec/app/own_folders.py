@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fieldrec.core.errors import FieldrecError
@@ -21,6 +21,9 @@ class OwnFolders:
     def __init__(self) -> None:
         self._locks: dict[Path, FolderLock] = {}
         self._guard = threading.Lock()
+        self.on_claim: Callable[[], None] = lambda: None
+        """Called, in the thread of whoever claims, when another folder has become ours: the disk
+        that it is on may have come after the start."""
 
     @property
     def paths(self) -> Sequence[Path]:
@@ -30,8 +33,10 @@ class OwnFolders:
     def claim(self, path: Path) -> None:
         """Make a folder ours; no effect when it is. LockedError, StoreError."""
         with self._guard:
-            if path not in self._locks:
-                self._locks[path] = FolderLock(path)
+            if path in self._locks:
+                return
+            self._locks[path] = FolderLock(path)
+        self.on_claim()
 
     def private(self, path: Path) -> Path:
         """The private folder in one that is ours."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fieldrec.config.document import Document, KeyPath
-from fieldrec.config.models import Config
+from fieldrec.config.models import Config, StorageConfig
 from fieldrec.core.errors import ConfigError
 
 
@@ -26,8 +26,12 @@ def load_document(path: Path) -> tuple[Document, Config]:
                                   ("storage", "directory")),
         "directories": tuple(
             _resolve_key(document, base, path, ("storage", "directories", number))
-            for number, path in enumerate(config.storage.directories))})
+            for number, path in enumerate(config.storage.directories)),
+        "mount_points": tuple(
+            _resolve_key(document, base, path, ("storage", "mount_points", number))
+            for number, path in enumerate(config.storage.mount_points))})
     _check_directories(document, storage.directory, storage.directories)
+    _check_mount_points(document, storage)
     destinations = {
         name: destination.model_copy(update={"path": _resolve_key(
             document, base, destination.path, ("destinations", name, "path"))})
@@ -68,6 +72,16 @@ def _check_directories(document: Document, first: Path, further: Sequence[Path])
                     f"{path} is the same as the recordings folder {other}, or one is inside the "
                     "other; choose folders beside each other, best on other disks")
         known.append(path)
+
+
+def _check_mount_points(document: Document, storage: StorageConfig) -> None:
+    """Refuse a mount point that no recordings folder is on: it would guard nothing."""
+    for number, point in enumerate(storage.mount_points):
+        if not any(path.is_relative_to(point)
+                   for path in (storage.directory, *storage.directories)):
+            raise document.error(("storage", "mount_points", number),
+                                 f"{point} holds none of the recordings folders; name the folder "
+                                 "on which their disk is mounted")
 
 
 def check_destinations(config: Config, document: Document | None = None) -> None:

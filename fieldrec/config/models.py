@@ -72,6 +72,10 @@ class StorageConfig(Section):
     directories: tuple[Path, ...] = ()
     """Further folders, best on other disks: recording goes on in the first of them that can be
     written when `directory` cannot (full, read-only, I/O error)."""
+    mount_points: tuple[Path, ...] = ()
+    """Where the disks of these folders are mounted. A folder below one of them is not used, and
+    nothing is written there, while nothing is mounted on it: the empty folder underneath looks
+    like a good one and is on another disk."""
     stop_percent: float = Field(default=94.0, gt=0, le=100)
     """Recording stops in order, and does not start, when the file system is this full."""
     reserve_bytes: Bytes = 500_000_000

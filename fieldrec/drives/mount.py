@@ -15,12 +15,12 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fieldrec.core import durable
 from fieldrec.core.errors import DriveBusy, DriveRejected
-from fieldrec.drives.mounts import Mount, mount_at
+from fieldrec.drives.mounts import Mount, folder_due, folder_on, mount_at
 from fieldrec.drives.udev import BlockDevice
 
 MOUNT_TIMEOUT_S = 60.0
@@ -36,6 +36,14 @@ _DRIVERS = {"ntfs": ("ntfs3", "ntfs-3g"), "ntfs3": ("ntfs3", "ntfs-3g"),
             "exfat": ("exfat", "exfat-fuse")}
 """What to try for a type, best first; any other type has one driver of the same name."""
 _KERNEL_TYPE = {"ntfs3": "ntfs"}
+
+
+def recorded_on(block: BlockDevice, folders: Sequence[Path]) -> str:
+    """Why a device is no drive: one of the recordings `folders` lies on it, or will once it is
+    mounted as /etc/fstab says; "" when none does."""
+    names = {block.device, f"UUID={block.fs_uuid}", f"LABEL={block.label}"}
+    folder = folder_on(block.device, block.number, folders) or folder_due(names, folders)
+    return "" if folder is None else f"it has the recordings folder {folder} on it"
 
 
 def unusable(block: BlockDevice, file_systems: Iterable[str]) -> str:

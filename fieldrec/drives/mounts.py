@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 MOUNTINFO = Path("/proc/self/mountinfo")
+FSTAB = Path("/etc/fstab")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 AUTOMOUNT_ROOTS = (Path("/media"), Path("/run/media"), Path("/mnt"))
@@ -64,6 +66,47 @@ def mounts_of(device: str, number: str) -> list[Mount]:
 def mount_at(mount_point: Path) -> Mount | None:
     """The topmost mount at a mount point."""
     return next((m for m in reversed(read_mounts()) if m.mount_point == mount_point), None)
+
+
+def mount_holding(path: Path, mounts: Sequence[Mount] | None = None) -> Mount | None:
+    """The mount that `path` lies on, by its name alone; `mounts`: default, those there are now."""
+    found = None
+    for mount in read_mounts() if mounts is None else mounts:
+        if path.is_relative_to(mount.mount_point) and (
+                found is None or mount.mount_point.is_relative_to(found.mount_point)):
+            found = mount
+    return found
+
+
+def folder_on(device: str, number: str, folders: Sequence[Path]) -> Path | None:
+    """The first of `folders` that lies on a mount of this block device; None without one."""
+    mounts = read_mounts()
+    for folder in folders:
+        held = mount_holding(folder, mounts)
+        if held is not None and (held.number == number or held.source == device):
+            return folder
+    return None
+
+
+def folder_due(names: Container[str], folders: Sequence[Path], text: str | None = None
+               ) -> Path | None:
+    """The first of `folders` below a mount point at which /etc/fstab has a device of one of these
+    `names` ("/dev/sdb1", "UUID=…", "LABEL=…") mounted; `text` is fstab's, default: now."""
+    for words in map(str.split, _fstab() if text is None else text.splitlines()):
+        if len(words) < 2 or words[0].startswith("#") or words[0].replace('"', "") not in names:
+            continue
+        point = Path(_plain(words[1]))
+        for folder in folders:
+            if point.is_absolute() and point != Path("/") and folder.is_relative_to(point):
+                return folder
+    return None
+
+
+def _fstab() -> list[str]:
+    try:
+        return FSTAB.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return []
 
 
 def _plain(text: str) -> str:

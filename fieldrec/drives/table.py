@@ -190,7 +190,9 @@ class DriveTable:
         self._step(key, DriveState.SAFE, reason=reason, mount_point=None)
 
     def rejected(self, key: Key, reason: str) -> None:
-        """Not fit for use; `reason` says what to do."""
+        """Not fit for use; `reason` says what to do. Leases on it are void."""
+        with self._lock:
+            _forfeit(self._entries[key])
         self._step(key, DriveState.REJECTED, reason=reason, mount_point=None)
 
     def absent(self, key: Key) -> None:

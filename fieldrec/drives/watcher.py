@@ -40,7 +40,7 @@ FAST_MBPS = 5000
 class DriveWatcher:
     """Every removable drive: noticed, mounted, leased, ejected.
 
-    `in_use` are the recordings folders, which are there: their disks and the root's are never
+    `in_use` are the recordings folders, there or not yet: their disks and the root's are never
     touched. `on_change` says that :meth:`drives` differs, `on_event(text, severity)` what happened,
     in a line for people; both are called on the loop.
     """
@@ -88,7 +88,8 @@ class DriveWatcher:
         scout = Worker("drives")
         try:
             disks = await scout.run(
-                lambda _stop: mounts.system_disks((Path("/"), *self._in_use)))
+                lambda _stop: mounts.system_disks(
+                    (Path("/"), *(path for path in self._in_use if path.exists()))))
         finally:
             scout.close()
         failed = self._events.start(disks)
@@ -235,6 +236,8 @@ class DriveWatcher:
 
     async def _mount(self, key: Key, block: BlockDevice) -> mounts.Mount:
         """Our own mount, one that an earlier run left, or somebody's in a place for such drives."""
+        if reason := mount.recorded_on(block, self._in_use):
+            raise DriveRejected(reason)
         found = mounts.mounts_of(block.device, block.number)
         left = next((m for m in found if m.mount_point.parent == self._config.mount_root), None)
         if left is not None:
@@ -251,6 +254,17 @@ class DriveWatcher:
         if found[-1].read_only:
             raise DriveRejected("mounted read-only by others; unmount it and put it in again")
         return found[-1]
+
+    def folder_came(self) -> None:
+        """A recordings folder can be used that could not before. On the loop: a drive that turns
+        out to be its disk is let go, though it is being written."""
+        for key, block in tuple(self._blocks.items()):
+            drive = self._table.get(key)
+            reason = mount.recorded_on(block, self._in_use)
+            if reason and drive is not None and drive.state is DriveState.READY:
+                self._arrivals.pop(key, None)
+                self._reject(key, reason)
+                self._spawn(self._let_go(key))
 
     async def _take_down(self, key: Key) -> None:
         """Unmount what will not be used, if it is ours; by force where it does not answer."""

@@ -16,6 +16,7 @@ from fieldrec.config import StorageConfig
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreError, StoreFull
 from fieldrec.core.snapshot import StorageStatus
+from fieldrec.drives.mounts import read_mounts
 
 PROBE = ".fieldrec-probe"
 
@@ -71,6 +72,9 @@ class StorageGuard:
     def fault(self) -> str | None:
         """Why nothing can be written, as far as that can be seen without writing; None when it
         may be. Cheap: asked before every recording."""
+        point = self._unmounted()
+        if point is not None:
+            return f"is not there: nothing is mounted on {point}; put the disk in and mount it"
         try:
             read_only = self._statvfs(self._directory).f_flag & os.ST_RDONLY
         except OSError as error:
@@ -81,10 +85,19 @@ class StorageGuard:
             return f"cannot be written: {_advice(errno.EACCES)}"
         return None
 
+    def _unmounted(self) -> Path | None:
+        """The mount point above the folder on which no disk is mounted, where one has to be."""
+        points = [point for point in self._config.mount_points
+                  if self._directory.is_relative_to(point)]
+        there = {mount.mount_point for mount in read_mounts()} if points else set()
+        return next((point for point in points if point not in there), None)
+
     def check_usable(self) -> None:
         """Really create and remove a file; StoreError or StoreFull says what to do. A folder that
         can be used has its recordings spread over the disk (durable.spread_directories)."""
         directory = self._directory
+        if self._unmounted() is not None:
+            raise StoreError(f"recordings folder {directory} {self.fault()}")
         try:
             if not directory.exists():  # EIO from a file system that has shut itself down
                 raise StoreError(f"recordings folder {directory} does not exist; create it, or "

@@ -56,7 +56,9 @@ class Watched:
 
 
 @contextlib.asynccontextmanager
-async def watching(udevd: Udevd, root: Path, **options: object) -> AsyncIterator[Watched]:
+async def watching(udevd: Udevd, root: Path, *further: Path, **options: object
+                   ) -> AsyncIterator[Watched]:
+    """`further` recordings folders, which need not be there."""
     recordings = root / "recordings"
     recordings.mkdir(exist_ok=True)
     config = DrivesConfig.model_validate(
@@ -71,7 +73,8 @@ async def watching(udevd: Udevd, root: Path, **options: object) -> AsyncIterator
         box[0].events.append(f"{severity}: {text}")
         box[0].changed.set()
 
-    watcher = DriveWatcher(config, on_change=on_change, on_event=on_event, in_use=[recordings])
+    watcher = DriveWatcher(config, on_change=on_change, on_event=on_event,
+                           in_use=[recordings, *further])
     box.append(Watched(watcher, asyncio.create_task(watcher.run())))
     try:
         yield box[0]
@@ -239,6 +242,33 @@ async def test_automounted_by_others_is_used_and_left(udevd: Udevd, tmp_path: Pa
             with pytest.raises(DriveBusy, match="others mounted it"):
                 await watched.watcher.eject(drive.fs_uuid)
             await watched.until(device, DriveState.READY)
+        assert mount_at(place) is not None
+    finally:
+        await command("umount", str(place))
+        place.rmdir()
+
+
+async def test_the_disk_of_a_recordings_folder_is_no_drive(udevd: Udevd, tmp_path: Path) -> None:
+    """It is mounted where drives are, by others, before or after we looked at it."""
+    place = Path("/media") / f"fieldrec-test-{udevd.token}"
+    place.mkdir(parents=True)
+    try:
+        async with watching(udevd, tmp_path, place / "recordings") as watched:
+            device = udevd.insert(udevd.image())
+            ours = (await watched.until(device, DriveState.READY)).mount_point
+            assert ours is not None
+            with watched.watcher.lease((await watched.until(device, DriveState.READY)).fs_uuid
+                                       ) as lease:
+                await command("mount", device, str(place))
+                watched.watcher.folder_came()
+                drive = await watched.until(device, DriveState.REJECTED)
+                assert f"recordings folder {place}/recordings" in drive.reason
+                with pytest.raises(DriveGone):
+                    lease.check()
+            await command("udevadm", "settle")
+        assert (mount_at(ours), mount_at(place) is None) == (None, False)
+        async with watching(udevd, tmp_path, place / "recordings") as watched:
+            await watched.until(device, DriveState.REJECTED)
         assert mount_at(place) is not None
     finally:
         await command("umount", str(place))

@@ -58,8 +58,17 @@ def test_paths_that_cannot_be(tmp_path: Path, value: str) -> None:
 
 
 def test_further_folders_are_relative_to_the_file_too(tmp_path: Path) -> None:
-    path = write(tmp_path, "storage: {directory: rec, directories: [card, ../usb]}\n")
-    assert load_config(path).storage.directories == (tmp_path / "card", tmp_path.parent / "usb")
+    path = write(tmp_path, "storage: {directory: rec, directories: [card, ../usb], "
+                           "mount_points: [card]}\n")
+    storage = load_config(path).storage
+    assert storage.directories == (tmp_path / "card", tmp_path.parent / "usb")
+    assert storage.mount_points == (tmp_path / "card",)
+
+
+def test_a_mount_point_without_a_recordings_folder_guards_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path, "storage:\n  directory: disk/rec\n  mount_points: [disk, desk]\n")
+    with pytest.raises(ConfigError, match=r":3: storage\.mount_points\.1: .*desk holds none of"):
+        load_config(path)
 
 
 @pytest.mark.parametrize("value", ["rec", "rec/more", ".", "card/x/../../rec"])

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from fieldrec.drives.mounts import holders, mount_at, read_mounts, system_disks
+from fieldrec.drives.mounts import (
+    folder_due,
+    folder_on,
+    holders,
+    mount_at,
+    mount_holding,
+    read_mounts,
+    system_disks,
+)
 
 TEXT = r"""
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard
@@ -32,6 +40,37 @@ def test_lines() -> None:
 def test_the_root_is_mounted() -> None:
     assert mount_at(Path("/")) is not None
     assert mount_at(Path("/nowhere")) is None
+
+
+def test_which_mount_a_path_lies_on_by_its_name() -> None:
+    mounts = read_mounts(TEXT + "46 43 8:19 / /mnt/a/inner rw - ext4 /dev/sdb3 rw\n"
+                                "47 27 8:20 / /mnt/b rw - ext4 /dev/x rw\n")
+    for path, number in (("/mnt/a", "8:17"), ("/mnt/a/inner/deep", "8:19"), ("/mnt/ab", "254:0"),
+                         ("/mnt/b/over", "8:20"), ("/", "254:0")):
+        held = mount_holding(Path(path), mounts)
+        assert held is not None
+        assert held.number == number, path
+
+
+def test_the_folder_on_a_device(tmp_path: Path) -> None:
+    held = mount_holding(tmp_path)
+    assert held is not None
+    assert folder_on("/dev/none", held.number, [Path("/proc"), tmp_path]) == tmp_path
+    assert folder_on(held.source, "0:0", [tmp_path]) == tmp_path
+    assert folder_on("/dev/none", "0:0", [tmp_path]) is None
+
+
+@pytest.mark.parametrize(("line", "found"), [
+    ("UUID=ab-1 /mnt/ssd ext4 nofail 0 2", True), ('UUID="ab-1" /mnt/ssd ext4', True),
+    ("LABEL=FIELD /mnt ext4", True), ("/dev/sdb1 /mnt/ssd/rec ext4", True),
+    ("# UUID=ab-1 /mnt/ssd ext4", False), ("UUID=ab-2 /mnt/ssd ext4", False),
+    ("UUID=ab-1 /mnt/other ext4", False), ("UUID=ab-1 / ext4", False),
+    ("UUID=ab-1 none swap", False), ("UUID=ab-1", False)])
+def test_the_folder_that_fstab_mounts_a_device_under(line: str, found: bool) -> None:
+    names = {"/dev/sdb1", "UUID=ab-1", "LABEL=FIELD"}
+    folder = Path("/mnt/ssd/rec")
+    assert folder_due(names, [Path("/srv"), folder], f"proc /proc proc\n{line}\n") == (
+        folder if found else None)
 
 
 def block(sysfs: Path, number: str, where: str, *, partition: bool = False) -> Path:

@@ -66,6 +66,15 @@ def test_the_whole_life(box: Box) -> None:
     assert box.changes == 6
 
 
+def test_a_drive_that_is_rejected_while_leased_voids_the_lease(box: Box) -> None:
+    key = box.ready()
+    lease = box.table.lease("A")
+    box.table.rejected(key, "it has recordings on it")
+    with pytest.raises(DriveGone):
+        lease.check()
+    assert box.state(key) is DriveState.REJECTED
+
+
 def test_lease_and_give_back(box: Box) -> None:
     key = box.ready()
     with box.table.lease("A") as lease:

@@ -273,6 +273,28 @@ def test_a_file_system_that_turns_read_only(tmp_path: Path, mounted: Mount) -> N
     assert folders.take_path("x").parent == tmp_path / "a"
 
 
+def test_a_disk_that_is_put_in_later(tmp_path: Path, mounted: Mount) -> None:
+    """Until it is mounted its folder is refused, and nothing is left below the mount point."""
+    disk, spare = tmp_path / "disk", tmp_path / "spare"
+    disk.mkdir()
+    spare.mkdir()
+    storage = StorageConfig(reserve_bytes=0, stop_percent=100, mount_points=(disk,))
+    said, claimed = Events(), list[Path]()
+    folders = Folders((disk, spare), storage, on_event=said, claim=claimed.append)
+    assert folders.take() == spare
+    assert f"nothing is mounted on {disk}" in said[0]
+    folders.look()
+    assert folders.take_path("x").parent == spare
+    assert (list(disk.iterdir()), claimed) == ([], [spare])
+    mounted(disk, "size=2m")
+    folders.look()
+    assert folders.take_path("x").parent == disk
+    assert claimed == [spare, disk]
+    subprocess.run(["umount", str(disk)], check=True)
+    assert folders.take_path("x").parent == spare
+    assert list(disk.iterdir()) == []
+
+
 def test_a_file_system_without_any_room(tmp_path: Path, mounted: Mount) -> None:
     mounted(tmp_path / "a", "size=1m")
     (tmp_path / "b").mkdir()

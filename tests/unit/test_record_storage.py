@@ -55,6 +55,22 @@ def test_the_real_disk_is_asked(tmp_path: Path) -> None:
     assert 0 < status.used_percent < 100
 
 
+def test_without_its_disk_a_folder_is_not_there(tmp_path: Path) -> None:
+    """The folder under a mount point exists and can be written: it is on another disk."""
+    point, folder = tmp_path / "ssd", tmp_path / "ssd" / "recordings"
+    folder.mkdir(parents=True)
+    config = StorageConfig(directory=folder, mount_points=(tmp_path / "other", point))
+    without = StorageGuard(folder, config)
+    says = f"is not there: nothing is mounted on {point}; put the disk in and mount it"
+    assert without.fault() == says
+    with pytest.raises(StoreError, match=r"recordings folder .*recordings is not there"):
+        without.check_usable()
+    assert list(folder.iterdir()) == []
+    elsewhere = StorageGuard(tmp_path, config)
+    elsewhere.check_usable()
+    assert elsewhere.fault() is None
+
+
 def test_usable_folder_is_left_as_it_was(tmp_path: Path) -> None:
     StorageGuard(tmp_path, StorageConfig()).check_usable()
     assert list(tmp_path.iterdir()) == []
