@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fieldrec.cli.out import echo
+
+if TYPE_CHECKING:
+    from fieldrec.config.models import OwnPresetConfig
 
 
 @click.group("config")
@@ -21,6 +26,7 @@ def check(file: Path) -> None:
     from fieldrec.cli.where import checked_with_files
 
     config, taken, unused = checked_with_files(file)
+    _try_presets(file, config.export.presets)
     echo(f"{file}: all right: {len(config.cameras)} cameras "
          f"({', '.join(config.cameras) or 'none'}), recordings in "
          f"{config.storage.directory}")
@@ -28,3 +34,15 @@ def check(file: Path) -> None:
         echo(f"{source}: taken for camera {key}")
     for path in unused:
         echo(f"{path}: not used: no camera has the serial {path.stem}")
+
+
+def _try_presets(file: Path, told: Mapping[str, OwnPresetConfig]) -> None:
+    """Have the encoders try the options that presets give them. Half a second for each."""
+    from fieldrec.core.errors import ConfigError
+    from fieldrec.export import hardware
+    from fieldrec.export.own_presets import own_presets
+
+    for name, preset in own_presets(told).items():
+        reason = hardware.objection(preset) if preset.options else ""
+        if reason:
+            raise ConfigError(f"{file}: export.presets.{name}.options: {reason}")

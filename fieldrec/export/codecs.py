@@ -79,6 +79,13 @@ class Codec:
         return self.crf_range is None
 
 
+def together(usual: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """A row's options with a preset's own over them; lists of parameters become one."""
+    lists = {name: f"{usual[name]}:{value}" for name, value in own.items()
+             if name in usual and name.endswith("-params")}
+    return {**usual, **own, **lists}
+
+
 def _rate(quality: Quality) -> dict[str, str]:
     """Quality or bitrate, as most encoders name them."""
     if quality.bits_per_s is not None:
@@ -174,3 +181,4 @@ CODECS: Mapping[str, Codec] = {row.name: row for row in (
           wants_realtime=True),
     Codec("ffv1", "FFV1 level 3", "ffv1", _ffv1, (".mkv", ".avi"), pixel_formats=("native",)),
 )}
+REALTIME_ENCODERS = frozenset(row.encoder for row in CODECS.values() if row.wants_realtime)

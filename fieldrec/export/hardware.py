@@ -1,8 +1,9 @@
-"""Which of a codec's hardware encoders really encode on this machine: each is tried, on one frame.
+"""Does an encoder really encode on this machine, and with these options? It is tried, on a frame.
 
 Runs in the export process (or a command). A trial is a process of its own with a time limit, since
-drivers crash and hang: ``python -m fieldrec.export.hardware REQUEST``, where REQUEST is JSON, gives
-one JSON line. What was found is kept for as long as this process lives.
+drivers crash and hang; its priority is that of who starts it. ``python -m fieldrec.export.hardware
+REQUEST``, where REQUEST is JSON, gives one JSON line. What was found is kept for as long as this
+process lives.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from fieldrec.core.errors import EncoderFailed
+from fieldrec.export.codecs import CODECS, Quality, together
+from fieldrec.export.presets import AS_RAW, Preset
 
 TRIAL_S = 10.0
 """Longer than a driver needs to encode one frame, even on a busy machine at idle priority. What is
 too slow costs no export: the software encoder takes it."""
 _GONE_S = 2.0
 """How long to wait for a killed trial: one that hangs in its driver is left to the kernel."""
+_SIDE = 64
 _FRAMES = 4
 """Given at most, for encoders that hold some back; they need not wait for the end."""
 
@@ -50,6 +54,17 @@ def found(encoder: str) -> Trial | None:
 
 
 _found: dict[str, Trial] = {}
+
+
+def objection(preset: Preset) -> str:
+    """Why the software encoder does not take a preset's options; "" when it does. Blocks as a
+    trial does."""
+    codec = CODECS[preset.codec]
+    native = preset.pixel_format == AS_RAW
+    quality = Quality(preset.crf, preset.speed, 25, preset.bitrate_bits_per_s,
+                      threads=preset.threads, pixel_format=preset.pixel_format)
+    return trial(codec.encoder, "gray" if native else preset.pixel_format, _SIDE, _SIDE,
+                 together(codec.options(quality), preset.options)).reason
 
 
 @functools.cache
@@ -89,12 +104,11 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def main(arguments: list[str]) -> int:
     """In the trial's own process: encode, and say how it went."""
-    from fieldrec.export.process import be_idle, die_with_parent
+    from fieldrec.export.process import die_with_parent
 
     request = json.loads(arguments[0])
     if not die_with_parent(int(request["parent"])):
         return 1
-    be_idle()
     reason = _objection(request)
     sys.stdout.write(json.dumps({"works": not reason, "reason": reason}) + "\n")
     return 0

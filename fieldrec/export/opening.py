@@ -25,7 +25,14 @@ from av.video.stream import VideoStream
 
 from fieldrec.core.errors import EncoderFailed
 from fieldrec.export import hardware
-from fieldrec.export.codecs import CODECS, HARDWARE_PICTURES, Hardware, Quality
+from fieldrec.export.codecs import (
+    CODECS,
+    HARDWARE_PICTURES,
+    REALTIME_ENCODERS,
+    Hardware,
+    Quality,
+    together,
+)
 from fieldrec.export.presets import AUTO, SOFTWARE, Preset
 from fieldrec.export.realtime import without_realtime
 
@@ -148,8 +155,7 @@ def _set_up(context: VideoCodecContext, form: MovieFormat, frames_per_second: fl
         context.codec_tag = codec.tag
     _tag(context, form.colours)
     quality = _quality(form, frames_per_second)
-    with without_realtime() if codec.wants_realtime else contextlib.nullcontext():
-        _open(context, _together((special or codec).options(quality), row.options))
+    _open(context, together((special or codec).options(quality), row.options))
 
 
 def _quality(form: MovieFormat, frames_per_second: float) -> Quality:
@@ -165,9 +171,11 @@ def _open(context: VideoCodecContext, options: Mapping[str, str]) -> None:
     os.environ.setdefault("SVT_LOG", "1")  # errors only; it writes pages to stderr otherwise
     context.options = dict(options)
     failure: Exception | None = None
+    guard = without_realtime() if context.name in REALTIME_ENCODERS else contextlib.nullcontext()
     with _complaints() as said:
         try:
-            context.open()
+            with guard:
+                context.open()
         except (av.FFmpegError, OSError, ValueError) as error:
             failure = error
     if failure is not None:
@@ -196,15 +204,8 @@ def _complaints() -> Iterator[list[str]]:
 
 
 def _tried(row: Hardware, preset: Preset, form: MovieFormat) -> hardware.Trial:
-    options = _together(row.options(_quality(form, _TRIAL_HZ)), preset.options)
+    options = together(row.options(_quality(form, _TRIAL_HZ)), preset.options)
     return hardware.trial(row.encoder, row.pixel_format, form.width, form.height, options)
-
-
-def _together(usual: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """The row's options with the preset's over them; lists of parameters become one."""
-    lists = {name: f"{usual[name]}:{value}" for name, value in own.items()
-             if name in usual and name.endswith("-params")}
-    return {**usual, **own, **lists}
 
 
 def _rate(frames_per_second: float) -> Fraction:

@@ -186,6 +186,12 @@ def test_the_only_encoder_wanted_must_work() -> None:
     assert chosen_encoder(named, form(named))[0] == "libx264"
 
 
+def test_options_can_be_tried_before_anything_is_encoded() -> None:
+    assert hardware.objection(dataclasses.replace(HIGH, options={"tune": "grain"})) == ""
+    assert hardware.objection(dataclasses.replace(HIGH, options={"tuen": "grain"})).startswith(
+        "libx264 does not take tuen: correct")
+
+
 @pytest.mark.parametrize(("code", "reason"), [
     ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed by signal 11"),
     ("import signal; signal.pause()", "no answer within 0.5 s"),

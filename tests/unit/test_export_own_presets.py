@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from fieldrec.cli.config import config_command
 from fieldrec.config.document import Document
 from fieldrec.config.models import Config, OwnPresetConfig
 from fieldrec.core.errors import ConfigError
@@ -147,6 +148,21 @@ def test_every_fault_is_told_at_its_line() -> None:
         checked(text)
     lines = str(caught.value).splitlines()
     assert [line.split(" ")[0] for line in lines] == ["own.yaml:4:", "own.yaml:6:"]
+
+
+def test_config_check_tries_the_options(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    (tmp_path / "recordings").mkdir()
+    told = "export: {presets: {Fine: {codec: ffv1, options: {slice-crc: 1}}}}\n"
+    file.write_text(told)
+    with pytest.raises(ConfigError, match=r"own.yaml: export\.presets\.Fine\.options: ffv1 does "
+                                          "not take slice-crc: correct"):
+        config_command.main(["check", str(file)], standalone_mode=False)
+    file.write_text(told.replace("slice-crc", "coder"))
+    config_command.main(["check", str(file)], standalone_mode=False)
+    file.write_text(told.replace("ffv1", "ffv2"))
+    with pytest.raises(ConfigError, match=r"own.yaml:1: export\.presets\.Fine\.codec: 'ffv2' is"):
+        config_command.main(["check", str(file)], standalone_mode=False)
 
 
 def test_the_example_in_field_yaml_can_be_used_and_names_every_key() -> None:
