@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fieldrec.core.errors import JobRefused, StoreDamaged
 from fieldrec.core.model import FrameSpec
+from fieldrec.export.kept import kept
 from fieldrec.export.pictures_lossy import LossyPictures
 from fieldrec.store import encodings
 from fieldrec.store.metadata import StoreMetadata
@@ -40,13 +41,17 @@ class Reduction:
 
 
 def reduction(metadata: StoreMetadata, spec: FrameSpec, told_format: str,
-              frames: Callable[[], Iterable[Pixels]]) -> Reduction:
-    """The way from a store's frames to the movie's.
+              frames: Callable[[], Iterable[Pixels]], *, lossless: bool = False) -> Reduction:
+    """The way from a store's frames to the movie's; of a `lossless` one they are left as they are.
 
     `told_format` is the pixel format that the recorder wrote down, "" where none is told: then
     `frames()` are looked through once for their depth or range, where it matters. JobRefused for
     what is no picture.
     """
+    if lossless:
+        spec = kept(metadata, spec, told_format)
+        return Reduction(spec, lambda pixels: _of(pixels, metadata.imgshape).reshape(spec.shape),
+                         {})
     if not metadata.encoding and told_format and _pictures_know(spec):
         return Reduction(spec, lambda pixels: _of(pixels, spec.shape), {})
     code = colour_code(metadata.encoding, told_format)

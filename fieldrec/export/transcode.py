@@ -118,11 +118,7 @@ def _wanted(store: StoreReader, target: Path, preset: Preset, first: int, end: i
             on_progress("looking", index + 1 - first, end - first)
 
     told = str(ours_in(store.user_metadata).get("pixel_format") or "")
-    reduced = reduction(store.metadata, store.spec,
-                        told or (store.spec.pixel_format if preset.lossless else ""), looked_at)
-    if preset.lossless and "depth" in reduced.rules:
-        raise JobRefused(f"{name}: {preset.name} keeps 8-bit colours and grey of up to 16 bits, "
-                         f"not these frames of {store.spec.dtype}: use another preset")
+    reduced = reduction(store.metadata, store.spec, told, looked_at, lossless=preset.lossless)
     return Wanted(
         store=store, name=name, preset=preset, target=target, container=container, first=first,
         end=end, nominal_hz=nominal_hz, tags=_tags(store, int(store.times_ns[first])),

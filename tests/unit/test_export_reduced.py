@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from fieldrec.core.errors import JobRefused, StoreDamaged
 from fieldrec.core.model import FrameSpec
+from fieldrec.export.pictures_exact import ExactPictures
 from fieldrec.export.pictures_lossy import LossyPictures
 from fieldrec.export.reduced import Reduction, reduction
-from fieldrec.store.metadata import store_metadata
+from fieldrec.store.metadata import StoreMetadata, store_metadata
 from fieldrec.store.spec import spec_at
 
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8)
@@ -23,12 +24,17 @@ def never() -> list[NDArray[Any]]:
     raise AssertionError("the frames need not be looked through")
 
 
+def described(frame: NDArray[Any], told: str, encoding: str | None
+              ) -> tuple[StoreMetadata, FrameSpec]:
+    metadata = store_metadata({
+        "imgshape": frame.shape, "imgdtype": frame.dtype.name, "chunksize": 10,
+        "format": "npy", "class": "DirectoryImgStore", "encoding": encoding})
+    return metadata, spec_at(metadata, {"fieldrec": {"pixel_format": told}} if told else {}, 25.0)
+
+
 def reduced(frames: list[NDArray[Any]], told: str = "", encoding: str | None = None,
             look: Any = None) -> Reduction:
-    metadata = store_metadata({
-        "imgshape": frames[0].shape, "imgdtype": frames[0].dtype.name, "chunksize": 10,
-        "format": "npy", "class": "DirectoryImgStore", "encoding": encoding})
-    spec = spec_at(metadata, {"fieldrec": {"pixel_format": told}} if told else {}, 25.0)
+    metadata, spec = described(frames[0], told, encoding)
     made = reduction(metadata, spec, told, look or (lambda: frames))
     LossyPictures(made.spec)  # which refuses what it does not know
     for frame in frames:
@@ -117,3 +123,31 @@ def test_what_is_no_picture_is_refused() -> None:
 
 def test_the_spec_tells_the_rate() -> None:
     assert reduced([RAMP]).spec == FrameSpec((8, 8), "uint8", "MONO8", 25.0)
+
+
+@pytest.mark.parametrize(("frame", "told", "encoding", "expected"), [
+    (RAMP, "", None, "MONO8"), (RAMP, "BAYER_GB8", None, "BAYER_GB8"),
+    (RAMP, "", "cv_bayerbg", "BAYER_RG8"), (RAMP[..., None], "", None, "MONO8"),
+    (RAMP.astype(np.uint16), "MONO12", None, "MONO12"),
+    (RAMP.astype(np.uint16), "", None, "MONO16"),
+    (RAMP.astype(np.uint16), "BAYER_RG14", None, "BAYER_RG16"),
+    (np.dstack([RAMP] * 3), "", None, "BGR8"), (np.dstack([RAMP] * 3), "RGB8", None, "RGB8"),
+    (np.dstack([RAMP] * 3), "", "cv_rgb", "RGB8")])
+def test_a_lossless_movie_gets_what_is_stored(frame: NDArray[Any], told: str, encoding: str | None,
+                                              expected: str) -> None:
+    metadata, spec = described(frame, told, encoding)
+    made = reduction(metadata, spec, told, never, lossless=True)
+    assert made.spec == FrameSpec(made.apply(frame).shape, frame.dtype.name, expected, 25.0)
+    assert made.apply(frame).tobytes() == frame.tobytes()
+    assert made.rules == {}
+    ExactPictures(made.spec)  # which refuses what it does not know
+
+
+@pytest.mark.parametrize(("frame", "encoding"), [
+    (RAMP.astype(np.float32), None), (RAMP > 3, None), (RAMP, "cv_yuv_i420"),
+    (np.dstack([RAMP] * 4), None), (np.dstack([RAMP] * 3).astype(np.uint16), None)])
+def test_what_a_lossless_movie_would_change_is_refused(frame: NDArray[Any], encoding: str | None
+                                                       ) -> None:
+    metadata, spec = described(frame, "", encoding)
+    with pytest.raises(JobRefused, match="without loss in a movie, only grey"):
+        reduction(metadata, spec, "", never, lossless=True)
