@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import imgstore
 import numpy as np
 import pytest
@@ -77,6 +78,23 @@ def test_the_real_imgstore_reads_every_frame(tmp_path: Path, name: str, spec: Fr
     with StoreReader(made.path) as ours, StoreReader(store) as original:
         assert np.array_equal(ours.times_ns, original.times_ns)
         assert check_store(made.path, deep=True) == []
+
+
+@pytest.mark.parametrize("name", ["High", "Lossless"])
+def test_chunks_are_evenly_spaced_and_times_true(tmp_path: Path, name: str) -> None:
+    """imgstore seeks by counting frames: a pause in the recording must be none in the movie."""
+    times_ns = 1_795_000_000_000_000_000 + np.arange(COUNT, dtype=np.int64) * 16_666_667
+    times_ns[4:] += 7_000_000_000
+    store = write_store(tmp_path / "bees", moving(COUNT), times_ns=times_ns)
+    made = make(store, tmp_path / "out", name)
+    chunk = sorted(made.path.glob("000000.m*"))[0]
+    with av.open(str(chunk)) as movie:
+        shown_s = [frame.time for frame in movie.decode(video=0)]
+    steps = np.diff(np.array(shown_s, float))
+    assert np.abs(steps - 1 / 60).max() < 0.000_02
+    with StoreReader(made.path) as found:
+        assert np.array_equal(found.times_ns, times_ns)
+    assert_frame_exact(made.path, moving(COUNT), [*range(4), *range(6, COUNT + 2)], 4.0)
 
 
 def test_extra_data_and_device_times_come_along(tmp_path: Path) -> None:
