@@ -92,7 +92,8 @@ def test_a_whole_life_over_the_socket(tmp_path: Path) -> None:
         (job,) = fieldrec_json("export", left, *where)
         assert job["state"] == "done"
         assert names_in(recordings) == {left, right, f"{left}.high.mp4", f"{left}.high.mp4.json"}
-        assert fieldrec_json("export", left, *where) == []  # it is there
+        again = fieldrec("export", left, *where)
+        assert (again.returncode, again.stdout) == (0, f"already exported: {left}\n")
         before = contents(recordings / left)
         before.pop(".frames.index", None)  # a long one was looked at; whoever reads makes it anew
         (job,) = fieldrec_json("copy", left, "-d", "usb", *where)
@@ -140,6 +141,10 @@ def test_jobs_wait_while_recording_with_a_reason_and_can_be_cancelled_and_retrie
         table = fieldrec("jobs", *where).stdout
         assert "waiting" in table
         assert box.ask("jobs")[0]["reason"] in table
+        assert fieldrec("pause-job", queued["id"], *where).returncode == 0
+        box.wait(lambda: "resume-job" in box.ask("jobs")[0]["reason"], "it says how to go on")
+        assert fieldrec("resume-job", queued["id"], *where).returncode == 0
+        box.wait(lambda: "recording" in box.ask("jobs")[0]["reason"], "it waits as before")
         assert fieldrec("cancel", queued["id"], *where).returncode == 0
         refused(fieldrec("cancel", queued["id"], *where), 6, "cancelled already")
         box.ask("stop")

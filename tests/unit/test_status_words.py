@@ -22,6 +22,7 @@ from fieldrec.core.model import (
     LostFrames,
     PowerLevel,
     PowerState,
+    Prediction,
 )
 from fieldrec.core.snapshot import FolderStatus, RecorderStatus, Snapshot, StorageStatus
 from fieldrec.status import words
@@ -85,6 +86,32 @@ def test_nothing_invisible_survives(text: str, limit: int) -> None:
 
 def test_ascii_text_drops_accents() -> None:
     assert words.ascii_text("Müller 蜂") == "Muller ?"
+
+
+def test_what_an_export_will_come_to() -> None:
+    told = Prediction(56_000_000, 41_000_000, 80_000_000, 724.0, 5)
+    export = dataclasses.replace(JOB, kind=JobKind.EXPORT, preset="High", destination=None,
+                                 state=JobState.WAITING, reason="recording", prediction=told,
+                                 frees_bytes=1_200_000_000)
+    assert words.expectation(export) == (
+        "about 56.0 MB (41.0 MB to 80.0 MB), 12 min 4 s, frees 1.2 GB")
+    assert words.describe_job(export) == (
+        "export bees (High): waiting: recording; " + words.expectation(export))
+    runs = dataclasses.replace(export, state=JobState.RUNNING, reason="", seconds_left=130.0)
+    assert words.describe_job(runs).endswith("(1.3 GB of 2.9 GB), 2 min 10 s left")
+    assert words.why(runs) == "2 min 10 s left"
+    done = dataclasses.replace(runs, state=JobState.DONE, reason="raw deleted, 1.2 GB freed")
+    assert words.why(done) == "raw deleted, 1.2 GB freed"
+    assert words.expectation(JOB) == ""
+
+
+def test_titles_of_raw_and_of_exports_elsewhere() -> None:
+    raw = dataclasses.replace(JOB, kind=JobKind.DELETE_RAW, preset="High")
+    assert words.job_title(raw) == "delete raw of bees (High) once it is at BEES1"
+    assert words.job_title(dataclasses.replace(raw, destination=None)) == (
+        "delete raw of bees (High)")
+    assert words.job_title(dataclasses.replace(raw, kind=JobKind.EXPORT)) == (
+        "export bees (High) to BEES1")
 
 
 def test_describe_job() -> None:
