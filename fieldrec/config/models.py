@@ -233,7 +233,7 @@ class OwnPresetConfig(Section):
     speed: Word | None = None
     """The encoder's speed preset: veryfast for h264, 5 for vp9…"""
     pixel_format: str | None = None
-    """yuv420p; yuv444p, gray or yuv420p10le where the codec takes it."""
+    """yuv420p; yuv444p or, of mono cameras, yuv420p10le where the codec takes it."""
     keyframe_s: float = Field(default=1.0, gt=0, le=3600)
     """Seconds from key frame to key frame: how far a player decodes when it seeks."""
     threads: int = Field(default=0, ge=0, le=64)

@@ -164,7 +164,7 @@ HARDWARE_PICTURES = "yuv420p"
 
 CODECS: Mapping[str, Codec] = {row.name: row for row in (
     Codec("h264", "H.264", "libx264", _x264, (".mp4", ".mkv", ".avi"), (1, 51), _X26,
-          ("yuv420p", "yuv444p", "gray", "yuv420p10le"),
+          ("yuv420p", "yuv444p", "yuv420p10le"),
           hardware=(Hardware("h264_nvenc", _nvenc), Hardware("h264_qsv", _qsv),
                     Hardware("h264_v4l2m2m", _v4l2m2m, "yuv420p"))),
     Codec("hevc", "HEVC", "libx265", _x265, (".mp4", ".mkv"), (0, 51), _X26,

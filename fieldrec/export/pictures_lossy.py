@@ -24,8 +24,9 @@ Grey = NDArray[np.uint8]
 
 HD_LINES = 720
 """From this height on players take untagged video for BT.709; we use it, and tag it."""
-PIXEL_FORMATS = {"yuv420p": "4:2:0", "yuv444p": "4:4:4", "gray": "none", "yuv420p10le": "4:2:0"}
-"""What we can make, and where its colours are."""
+PIXEL_FORMATS = {"yuv420p": "4:2:0", "yuv444p": "4:4:4", "yuv420p10le": "4:2:0"}
+"""What we can make, and where its colours are. Of gray, decoders make yuv420p or gray, which OpenCV
+and ffmpeg then take for full range; and chroma that is the same everywhere costs nothing."""
 
 _MONO_BITS = {"MONO8": 8, "MONO10": 10, "MONO12": 12, "MONO16": 16}
 _COLOUR = ("BGR8", "RGB8")
@@ -65,8 +66,7 @@ class LossyPictures:
             value = f"(v >> {shift})" if shift else "v"
             rules["luma"] = (f"Y = round(64 + v * 876 / {self.greatest})"
                              if self.bits == 10 else f"Y = round(16 + {value} * 219 / 255)")
-            if self.pixel_format != "gray":
-                rules["luma"] += f", Cb = Cr = {grey}"
+            rules["luma"] += f", Cb = Cr = {grey}"
         if self.spec.pixel_format in _BAYER:
             rules["demosaic"] = f"bilinear, of v >> {shift}" if shift else "bilinear"
         if (self.height, self.width) != (self.lines, self.columns):
@@ -147,10 +147,11 @@ def _refuse_unknown(spec: FrameSpec, pixel_format: str) -> None:
                          f"{spec.pixel_format}")
     if pixel_format not in PIXEL_FORMATS:
         why = ("full range is not shown right by every player" if "j" in pixel_format
-               else "native is for lossless codecs" if pixel_format == "native" else "unknown")
+               else "it is for lossless codecs" if pixel_format == "native"
+               else "not every player shows it right")
         raise JobRefused(f"cannot export to pixel_format {pixel_format} ({why}): give one of "
                          f"{', '.join(PIXEL_FORMATS)}")
-    if pixel_format in ("gray", "yuv420p10le") and spec.pixel_format not in _MONO_BITS:
+    if pixel_format == "yuv420p10le" and spec.pixel_format not in _MONO_BITS:
         raise JobRefused(f"cannot export {spec.pixel_format} to pixel_format {pixel_format}, which "
                          "is for mono cameras: give yuv420p or yuv444p")
 

@@ -97,7 +97,7 @@ def test_floors_fall_with_the_quality(codec: str) -> None:
     ({"container": "avi"}, "container: .avi cannot say when a frame was taken: use .mp4 or .mkv, "),
     ({"container": "avi", "rate": 29.97}, "container: .avi takes whole frames per second, not 29."),
     ({"encoder": "h264_nvnc"}, "encoder: 'h264_nvnc' is none of software, auto, libx264, "),
-    ({"encoder": "h264_qsv", "pixel_format": "gray"}, "pixel_format: h264_qsv takes yuv420p only"),
+    ({"encoder": "h264_qsv", "pixel_format": "yuv444p"}, "pixel_format: h264_qsv takes yuv420p only"),
     ({"rate": "fast"}, "rate: 'fast' is no rate: use true"),
     ({"rate": "nan"}, "rate: 'nan' is no rate"),
     ({"crop": [0, 0, 0, 10]}, "crop: [0, 0, 0, 10]: expected [x, y, width, height]"),
