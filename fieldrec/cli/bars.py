@@ -83,8 +83,10 @@ class Bars:
                 self._draw()
 
     def _draw(self) -> None:
+        from rich.cells import cell_len
+
         columns, lines = _size()
-        name = min(_NAME, max(map(len, self._rows)))
+        name = min(_NAME, max(map(cell_len, self._rows)))
         rows = [_cut(line_of(key, row, name), columns - 1)
                 for key, row in list(self._rows.items())[:lines - 1]]
         self._wipe()
@@ -110,7 +112,7 @@ def line_of(name: str, row: _Row, width: int) -> str:
     share = min(row.done / row.total, 1.0) if row.total else 0.0
     passed_s = time.monotonic() - row.began_s
     bar = "#" * round(share * _BAR)
-    line = (f"{_cut(words.safe_text(name), width):{width}}  {row.phase:<10} "
+    line = (f"{_cut(words.safe_text(name), width, padded=True)}  {row.phase:<10} "
             f"[{bar:.<{_BAR}}] {share * 100:3.0f} %")
     if passed_s < 1 or not row.done:
         return line
@@ -118,11 +120,13 @@ def line_of(name: str, row: _Row, width: int) -> str:
     return f"{line}  {row.done / passed_s:.0f} fps  {left} left"
 
 
-def _cut(text: str, width: int) -> str:
-    """At most so wide on a terminal, where some characters take two cells."""
+def _cut(text: str, width: int, *, padded: bool = False) -> str:
+    """At most so wide on a terminal, where some characters take two cells; or just so wide."""
     from rich.cells import cell_len, set_cell_size
 
-    return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)) + "…"
+    if cell_len(text) > width:
+        return set_cell_size(text, max(width - 1, 0)) + "…"
+    return set_cell_size(text, width) if padded else text
 
 
 def _size() -> tuple[int, int]:

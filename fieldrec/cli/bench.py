@@ -60,7 +60,7 @@ def bench_export_command(where: Where, store: str | None, names: tuple[str, ...]
     from fieldrec.cli.link import run
     from fieldrec.cli.tables import print_json
 
-    rows, shape = _presets(names), _shape(size)
+    rows, shape = _presets(where, names), _shape(size)
     energy = None if watts is not None else meter()
     folder = _folder(directory)
     try:
@@ -88,10 +88,11 @@ async def _measure_all(sample: Path, rows: Sequence[Preset], folder: Path, energ
     return [await measure(sample, row, folder, energy) for row in rows]
 
 
-def _presets(names: tuple[str, ...]) -> list[Preset]:
-    from fieldrec.export.presets import PRESETS, preset
+def _presets(where: Where, names: tuple[str, ...]) -> list[Preset]:
+    from fieldrec.cli.transcode import preset_of
+    from fieldrec.export.presets import PRESETS
 
-    return [preset(name) for name in names] or list(PRESETS)
+    return [preset_of(where, name) for name in names] or list(PRESETS)
 
 
 def _shape(size: str) -> tuple[int, int]:

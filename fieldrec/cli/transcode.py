@@ -126,14 +126,18 @@ def make_movie(path: Path, target: Path, wish: Wish, stop: threading.Event,
     return said
 
 
-def _preset(where: Where, name: str, container: str | None, rate: str | None) -> Preset:
-    """The preset with what the command line says otherwise. The configuration is read only for a
-    preset that is none of the built-in ones."""
+def preset_of(where: Where, name: str) -> Preset:
+    """The preset of that name. The configuration is read only for one that is not built in."""
     from fieldrec.export.own_presets import own_presets
     from fieldrec.export.presets import built_in_names, preset
 
     is_built_in = name.strip().lower() in built_in_names()
-    row = preset(name, {} if is_built_in else own_presets(where.load().export.presets))
+    return preset(name, {} if is_built_in else own_presets(where.load().export.presets))
+
+
+def _preset(where: Where, name: str, container: str | None, rate: str | None) -> Preset:
+    """The preset with what the command line says otherwise."""
+    row = preset_of(where, name)
     if container is not None:
         row = dataclasses.replace(row, container=f".{container}")
     if rate is not None:
