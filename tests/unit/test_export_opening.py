@@ -90,7 +90,9 @@ def test_a_value_that_it_does_not_take_is_told_in_its_own_words(
 
 
 def test_x264_works_at_whole_frames_and_has_the_bitrate_threads_and_order_asked_for() -> None:
-    stream = encoded(open_encoder(form(HIGH), 25.0, TICK))
+    whole = dataclasses.replace(HIGH, threads=2)
+    stream = encoded(open_encoder(form(whole, width=320, height=240), 25.0, TICK))
+    assert b"threads=2 " in stream
     assert b"sliced_threads=0" in stream
     assert b"rc=crf" in stream
     slow = dataclasses.replace(HIGH, crf=None, bitrate_bits_per_s=300_000, threads=1,
