@@ -26,6 +26,7 @@ from fieldrec.export.codecs import CODECS
 from fieldrec.export.opening import encoder_name
 from fieldrec.export.presets import Preset
 from fieldrec.export.verify import Quality, file_digest
+from fieldrec.store.encodings import from_pylon
 from fieldrec.store.extra_data import jsonable
 from fieldrec.store.extra_read import iter_extra_records
 from fieldrec.store.layout import NO_DEVICE_TIME, seconds_of
@@ -45,7 +46,7 @@ from fieldrec.store.reader import StoreReader
 from fieldrec.store.spec import ours_in
 
 __all__ = ["FORMAT", "TRANSCODE_FORMAT", "Source", "Unreadable", "commit", "committed", "content",
-           "head", "sidecar_path", "source_of", "text"]
+           "head", "kept_encoding", "sidecar_path", "source_of", "text"]
 
 log = logging.getLogger(__name__)
 
@@ -208,10 +209,18 @@ def _pictures(pictures: Shown, source: Source) -> dict[str, Any]:
     is_mono = spec.pixel_format.startswith("MONO")
     seen = {"shape": [*spec.shape[:2]] if is_mono else [*spec.shape[:2], 3], "dtype": "uint8",
             "pixel_format": "MONO8" if is_mono else "BGR8"}
-    encoding = source.store.get("encoding") if pictures.is_exact and spec == source.spec else None
+    encoding = kept_encoding(source.store.get("encoding"), spec) if pictures.is_exact else None
     return {**(exact if pictures.is_exact else seen), "exact": pictures.is_exact,
             "encoding": encoding, "width": pictures.width, "height": pictures.height,
             "coded_as": pictures.pixel_format}
+
+
+def kept_encoding(encoding: str | None, spec: FrameSpec) -> str | None:
+    """The encoding of frames that were kept as they were stored, under which readers show them:
+    that of the store, or of the mosaic that a crop or a turn made of it."""
+    if encoding and spec.pixel_format.startswith("BAYER_"):
+        return from_pylon(spec.pixel_format)
+    return encoding or None
 
 
 def _frames(source: Source, kept: NDArray[np.bool_]) -> dict[str, Any]:

@@ -184,9 +184,8 @@ class _Work:
         of no padding, an odd last row or column is left out."""
         source = self._source
         told = str(ours_in(source.user_metadata).get("pixel_format") or "")
-        if self._preset.lossless:
-            told = told or source.spec.pixel_format
-        reduced = reduction(source.metadata, source.spec, told, self._looked_at)
+        reduced = reduction(source.metadata, source.spec, told, self._looked_at,
+                            lossless=self._preset.lossless)
         if self._preset.geometry is not None:
             reduced = _then(reduced, geometry(reduced.spec, self._preset.geometry))
         if self._preset.lossless:
@@ -256,12 +255,13 @@ class _Work:
     def _mapping(self) -> dict[str, Any]:
         source, shown = self._source, self._shown()
         began, zone = created(source.path, source.metadata, source.user_metadata)
-        as_stored = self._preset.lossless and self._reduction.spec == source.spec
+        is_mosaic = self._preset.lossless and len(shown.shape) == 2
         return store_mapping(
             shown.shape, "uint8", chunksize=self._chunk_frames, timezone=zone.key,
             created_epoch_ns=round(began.timestamp() * 1_000_000) * 1000, uuid=uuid4().hex,
             class_name=VIDEO_CLASS, form=self._form, extension=self._extension,
-            encoding=source.metadata.encoding if as_stored else None)
+            encoding=(sidecar.kept_encoding(source.metadata.encoding, self._reduction.spec)
+                      if is_mosaic else None))
 
     def _user(self) -> dict[str, Any]:
         """The user's metadata, with where it is from."""

@@ -53,7 +53,8 @@ def make_movie(store: Path, target: Path, name: str = "High", *, first: int = 0,
     with StoreReader(store) as reader:
         end = reader.frame_count if end is None else end
         told = str(ours_in(reader.user_metadata).get("pixel_format") or "")
-        reduced = reduction(reader.metadata, reader.spec, told, lambda: map(reader.read, range(3)))
+        reduced = reduction(reader.metadata, reader.spec, told, lambda: map(reader.read, range(3)),
+                            lossless=row.lossless)
         pictures = pictures_for(reduced.spec, row)
         kept = [at for at in range(first, end) if at not in unreadable]
         frames = [reduced.apply(reader.read(at)) for at in kept]

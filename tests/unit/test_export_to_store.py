@@ -111,6 +111,20 @@ def test_extra_data_and_device_times_come_along(tmp_path: Path) -> None:
     assert found.get_extra_data().equals(raw.get_extra_data())
 
 
+@pytest.mark.parametrize("encoding", ["cv_bayergr", "cv_rgb"])
+def test_what_is_stored_encoded_is_shown_alike(tmp_path: Path, encoding: str) -> None:
+    frames = moving(6, MONO if "bayer" in encoding else BGR)
+    written = imgstore.new_for_format("npy", str(tmp_path / "frogs"), imgshape=frames[0].shape,
+                                      imgdtype=np.uint8, encoding=encoding)
+    for number, frame in enumerate(frames):
+        written.add_image(frame, number, 1.7e9 + number / 30)
+    written.close()
+    made = make(tmp_path / "frogs", tmp_path / "out", "Lossless")
+    raw, found = (imgstore.new_for_filename(str(path)) for path in (tmp_path / "frogs", made.path))
+    for number in (5, 0, 3):
+        assert np.array_equal(found.get_image(number)[0], raw.get_image(number)[0])
+
+
 def test_an_unreadable_frame_is_left_out(tmp_path: Path) -> None:
     frames = moving(COUNT)
     store = write_store(tmp_path / "bees", frames)

@@ -211,15 +211,18 @@ def test_a_store_of_another_program_with_an_encoding(tmp_path: Path) -> None:
                         encoding="cv_bayergr", chunksize=3) as written:
         for at, frame in enumerate(frames):
             written.add_image(frame, 3 * at, 1.7e9 + at / 3)
-    assert_same_as_store(tmp_path / "m", make_movie(tmp_path / "m", tmp_path / "m.mp4").path)
-
-
-def assert_same_as_store(store: Path, movie: Path) -> None:
-    with new_for_filename(store) as raw, new_for_filename(movie) as found:
-        assert found.get_frame_metadata() == raw.get_frame_metadata(), "to the last bit"
-        assert found.image_shape == raw.image_shape
-        near = found.get_image(3)[0].astype(float) - raw.get_image(3)[0]
-        assert np.abs(near).mean() < 12
+    lossy = make_movie(tmp_path / "m", tmp_path / "m.mp4").path
+    exact = make_movie(tmp_path / "m", tmp_path / "m.mkv", "Lossless").path
+    for movie, levels in ((lossy, 12), (exact, 0)):
+        with new_for_filename(tmp_path / "m") as raw, new_for_filename(movie) as found:
+            assert found.get_frame_metadata() == raw.get_frame_metadata(), "to the last bit"
+            assert found.image_shape == raw.image_shape
+            near = found.get_image(3)[0].astype(float) - raw.get_image(3)[0]
+            assert np.abs(near).mean() <= levels
+            if movie == exact:
+                raw.disable_decoding()
+                found.disable_decoding()
+                assert np.array_equal(found.get_image(3)[0], raw.get_image(3)[0])
 
 
 def test_sidecars_of_version_one_are_read(tmp_path: Path) -> None:
