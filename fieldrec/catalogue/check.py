@@ -27,16 +27,12 @@ from fieldrec.catalogue.sidecar import (
     transcode_problem,
     whole_problem,
 )
-from fieldrec.core.durable import PART_PREFIX, TRASH_PREFIX
+from fieldrec.core.durable import PART_PREFIX, TRASH_PREFIX, WORK_PREFIX
 from fieldrec.core.errors import FieldrecError, NotFoundError, StoreDamaged
 from fieldrec.store.movie.content import TRANSCODE_FORMAT, content_of, parse
 from fieldrec.store.movie.embedded import embedded
 
 __all__ = ["Problem", "check", "check_movie", "check_store", "not_judged", "repair_store"]
-
-
-WORK_PREFIX = ".work-"
-"""Of the folder in which an export is made; one that somebody works in holds its flock."""
 
 
 def check(directory: Path, deep: bool = False) -> list[Problem]:

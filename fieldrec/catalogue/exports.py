@@ -28,6 +28,17 @@ def whole(exports: Iterable[Export]) -> tuple[Export, ...]:
                  or numbers[_set(export)] == set(range(1, export.slice_count + 1)))
 
 
+def in_words(exports: Iterable[Export]) -> list[tuple[str, int, int]]:
+    """(preset, bytes, slices) of each export, slices together; 0 slices of one file."""
+    found: dict[tuple[str, int, str], tuple[str, int, int]] = {}
+    for export in exports:
+        key = (*_set(export), "" if export.slice_count else str(export.path))
+        _, size_bytes, slices = found.get(key, ("", 0, 0))
+        found[key] = (export.preset, size_bytes + export.size_bytes,
+                      slices + (export.slice_count > 0))
+    return list(found.values())
+
+
 def without_raw(told: Sequence[Recording]) -> Recording:
     """One recording whose raw is gone, from what the sidecars of its exports tell. A set that lacks
     slices is all that is left then, and counts."""

@@ -130,6 +130,7 @@ def recording_ends(recording: Recording) -> Rows:
         at_ns = export.verified_at_ns
         yield f"export {export.preset}", (
             f"{export.path.name}, {words.size(export.size_bytes)}, {export.frame_count} frames, "
+            + (f"{export.unreadable} unreadable ones left out, " if export.unreadable else "") +
             f"verified {local_time(at_ns, zone, 0)} {zone_label(at_ns, zone)}, "
             f"xxh64 {export.digest}")
     for copy in recording.copies:

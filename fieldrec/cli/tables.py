@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from fieldrec.catalogue.exports import in_words
 from fieldrec.cli.out import echo
 from fieldrec.core.model import Job, Recording
 from fieldrec.status import words
@@ -49,7 +50,9 @@ def recording_rows(recordings: Iterable[Recording]) -> list[list[str]]:
     return [
         [r.name, state_of(r), words.count(r.frame_count), words.count(r.dropped),
          words.count(r.lost), length_of(r), words.size(r.size_bytes) if r.has_raw else "-",
-         ", ".join(f"{e.preset} {words.size(e.size_bytes)}" for e in r.exports) or "-"]
+         ", ".join(f"{preset} {words.size(size_bytes)}"
+                   + (f" in {words.plural(slices, 'slice')}" if slices else "")
+                   for preset, size_bytes, slices in in_words(r.exports)) or "-"]
         for r in recordings
     ]
 

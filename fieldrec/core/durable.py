@@ -33,6 +33,8 @@ STEPS = ("make_directory", "create", "write", "fsync", "rename", "fsync_director
 
 PART_PREFIX = ".part-"
 """Unfinished work at a destination or beside the recordings (I4)."""
+WORK_PREFIX = ".work-"
+"""The folder in which an export is made, until it is whole."""
 TRASH_PREFIX = ".trash-"
 """A deletion that has begun: the name is gone, the bytes may not be."""
 

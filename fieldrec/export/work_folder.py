@@ -19,7 +19,7 @@ from fieldrec.core import durable
 from fieldrec.core.errors import EncoderFailed, FieldrecError, LockedError
 from fieldrec.export.segment_file import Segment, read_segment, segments_in
 
-WORK_PREFIX = ".work-"
+WORK_PREFIX = durable.WORK_PREFIX
 PLAN_NAME = "plan.json"
 
 

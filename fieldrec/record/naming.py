@@ -12,7 +12,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from fieldrec.config.models import SAFE_NAME
-from fieldrec.core.durable import PART_PREFIX, TRASH_PREFIX
+from fieldrec.core.durable import PART_PREFIX, TRASH_PREFIX, WORK_PREFIX
 from fieldrec.core.errors import UsageError
 
 ALLOWED = ("use letters, digits, '.', '_' and '-' only, beginning with a letter or digit, "
@@ -60,7 +60,9 @@ def first_unused(name: str, taken: Collection[str]) -> str:
 
 
 def _stem(entry: str) -> str:
-    return entry.removeprefix(PART_PREFIX).removeprefix(TRASH_PREFIX)
+    for prefix in (PART_PREFIX, TRASH_PREFIX, WORK_PREFIX):
+        entry = entry.removeprefix(prefix)
+    return entry
 
 
 def _shown(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fieldrec.catalogue import sidecar
-from fieldrec.catalogue.exports import has_export
+from fieldrec.catalogue.exports import has_export, in_words
 from fieldrec.catalogue.halves import half_exports
 from fieldrec.catalogue.scan import Catalogue, find, scan
 from fieldrec.jobs.transfer import delete_recording, sweep_sidecars
@@ -60,6 +60,14 @@ def test_without_the_raw_what_is_left_is_shown(tmp_path: Path) -> None:
     make_export(tmp_path, "bees", "u1", frames=12, extension=".mkv")
     found, = scan(tmp_path)
     assert (len(found.exports), found.frame_count) == (3, 20)
+
+
+def test_slices_are_told_together(tmp_path: Path) -> None:
+    uuid = make_store(tmp_path, "bees")
+    slices(tmp_path, uuid, 1, 2, 3)
+    make_export(tmp_path, "bees", uuid, extension=".mkv")
+    assert sorted(in_words(find(tmp_path, "bees").exports)) == [
+        ("High", 5000, 0), ("High", 15_000, 3)]
 
 
 def test_a_refresh_reads_no_frames_of_sidecars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -53,7 +53,7 @@ def test_unused_name_adds_the_first_free_number(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("entry", [
     "bees_1.high.mp4", "bees_1.high.mp4.json", ".part-bees_1", ".trash-bees_1",
-    ".part-bees_1.high.mp4"])
+    ".part-bees_1.high.mp4", ".work-bees_1.high.mp4"])
 def test_exports_and_unfinished_things_hold_their_name(tmp_path: Path, entry: str) -> None:
     (tmp_path / entry).touch()
     assert unused_name(tmp_path, "bees_1") == "bees_1-2"
