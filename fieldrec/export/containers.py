@@ -35,6 +35,8 @@ class Container:
     """Whether it can only say how many frames a second there are: a tick for each of them."""
     in_order: bool = False
     """Whether it has no word for the time a frame is shown apart from its place in the file."""
+    tells_colours: bool = True
+    """Whether it has words for range and matrix, for codecs that have none of their own (FFV1)."""
 
 
 MP4 = Container(".mp4", "mp4", 90_000, 2**31 - 1, {"movie_timescale": "90000"},
@@ -48,7 +50,8 @@ MKV = Container(
 for milliseconds, and the TimestampScale in the head (1,000,000 ns) is then put right (10,000 ns).
 Within a cluster 16 bits say the time: a third of a second."""
 
-AVI = Container(".avi", "avi", 1, 1, is_evenly_spaced=True, in_order=True)
+AVI = Container(".avi", "avi", 1, 1, is_evenly_spaced=True, in_order=True,
+                tells_colours=False)
 """A frame has no time in it, just a place: the n-th is shown n periods after the first. Its ticks
 are of the rate that it gets (:func:`container_for`). Grows beyond 2 GB as OpenDML."""
 
