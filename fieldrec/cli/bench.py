@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,16 +61,14 @@ def bench_export_command(where: Where, store: str | None, names: tuple[str, ...]
 
     rows, shape = _presets(where, names), _shape(size)
     energy = None if watts is not None else meter()
-    folder = _folder(directory)
-    try:
+    with _folder(directory) as name:
+        folder = Path(name)
         sample = folder / "sample"
         if store is None:
             hz = bench_export.built_in(sample, frames, *shape, "BGR8" if colour else "MONO8")
         else:
             hz = bench_export.part_of(where.store(store), sample, frames)
         results = run(lambda: _measure_all(sample, rows, folder, energy))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     if as_json:
         print_json({"nominal_hz": hz, "presets": [_as_json(result, hz, watts)
                                                   for result in results]})
@@ -103,11 +100,11 @@ def _shape(size: str) -> tuple[int, int]:
     raise UsageError(f"--size {size}: expected WIDTHxHEIGHT from 64x64 to 8192x8192")
 
 
-def _folder(directory: Path | None) -> Path:
+def _folder(directory: Path | None) -> tempfile.TemporaryDirectory[str]:
     wanted = directory or Path("/var/tmp")
     try:
-        return Path(tempfile.mkdtemp(prefix="fieldrec-bench-",
-                                     dir=wanted if wanted.is_dir() else None))
+        return tempfile.TemporaryDirectory(prefix="fieldrec-bench-", ignore_cleanup_errors=True,
+                                           dir=wanted if wanted.is_dir() else None)
     except OSError as error:
         raise StoreError(f"{wanted}: {error.strerror}; name a folder with --directory") from error
 

@@ -40,6 +40,7 @@ class Wish:
     preset: Preset
     begin: str
     end: str | None
+    to_store: bool
 
 
 @click.command("transcode")
@@ -56,17 +57,21 @@ class Wish:
               help="First frame: 1500, +1:30 (from the start), 07:30, 2026-11-21T07:30.")
 @click.option("--to", "--end", "end", metavar="INDEX|TIME",
               help="Up to this frame, and not this one.")
+@click.option("--to-store", is_flag=True,
+              help="Make a video store that imgstore reads, not a movie; whole, of H.264 or "
+                   "Lossless.")
 @click.option("--jobs", type=click.IntRange(1, 64), metavar="N",
               help="Stores at a time. Default: half the cores, as far as memory allows.")
 @where_options
 def transcode_command(where: Where, stores: tuple[str, ...], out: Path, preset_name: str,
                       container: str | None, rate: str | None, begin: str, end: str | None,
-                      jobs: int | None) -> None:
+                      to_store: bool, jobs: int | None) -> None:
     """Make the movie OUT (.mp4, .mkv or .avi) of STORE: the name of a recording or any store's
     path.
 
     Where OUT is a folder, every STORE becomes a movie in it, named STORE.PRESET.mp4; one that fails
-    does not stop the others.
+    does not stop the others. With --to-store OUT is the new store, or the folder for
+    STORE.PRESET.
 
     Every frame is shown at its own time and compared with the raw one. Numbers, exact times, extra
     data and metadata are in OUT.json beside it. Ctrl-C leaves nothing; after a power cut the same
@@ -76,13 +81,15 @@ def transcode_command(where: Where, stores: tuple[str, ...], out: Path, preset_n
     from fieldrec.cli.side_by_side import Piece, at_a_time, side_by_side
     from fieldrec.status import words
 
-    wish = Wish(_preset(where, preset_name, container, rate), begin, end)
-    targets = _targets([where.store(store) for store in stores], expanded(out), wish.preset,
-                       container)
+    if to_store:
+        _refuse_for_stores(container=container, fps=rate, start=begin != "0", end=end)
+    wish = Wish(_preset(where, preset_name, container, rate), begin, end, to_store)
+    targets = _targets([where.store(store) for store in stores], expanded(out), wish, container)
 
     def piece(store: Path, target: Path) -> Piece:
         def work(stop: threading.Event, on_progress: Progress) -> str:
-            return make_movie(store, target, wish, stop, on_progress)
+            make = make_store if wish.to_store else make_movie
+            return make(store, target, wish, stop, on_progress)
         return Piece(target.name if len(targets) == 1 else store.absolute().name, work)
 
     left = (f"nothing of {out.name} is left" if len(targets) == 1 else
@@ -95,7 +102,7 @@ def transcode_command(where: Where, stores: tuple[str, ...], out: Path, preset_n
     if failures:
         raise _some_failed(failures, len(targets))
     if len(targets) > 1:
-        echo(f"{words.plural(len(targets), 'movie')} made")
+        echo(f"{words.plural(len(targets), 'store' if to_store else 'movie')} made")
 
 
 def make_movie(path: Path, target: Path, wish: Wish, stop: threading.Event,
@@ -124,6 +131,22 @@ def make_movie(path: Path, target: Path, wish: Wish, stop: threading.Event,
         said += (f"\n{words.plural(made.moved, 'frame')} shown one tick later: their times are not "
                  "after those of the frames before")
     return said
+
+
+def make_store(path: Path, target: Path, wish: Wish, stop: threading.Event,
+               on_progress: Progress) -> str:
+    """One video store, and what is to be said of it. Blocks; raises what the library does."""
+    from fieldrec.export.to_store import export_to_store
+    from fieldrec.status import words
+
+    made = export_to_store(path, target, wish.preset, stop=stop, on_progress=on_progress)
+    quality = ("exact to the bit" if made.is_exact else
+               f"PSNR {made.psnr_min_db:.1f} dB at least")
+    said = [f"{target}: {words.plural(made.frame_count, 'frame')}, {words.size(made.size_bytes)}, "
+            f"every frame verified ({quality})", *(words.safe_text(n, 500) for n in made.notes)]
+    if made.unreadable:
+        said.append(f"{words.plural(made.unreadable, 'frame')} left out: not readable")
+    return "\n".join(said)
 
 
 def preset_of(where: Where, name: str) -> Preset:
@@ -159,18 +182,21 @@ def _rate(text: str) -> str:
     raise UsageError(f"--fps {text}: expected true, native, or frames a second, as 29.97")
 
 
-def _targets(stores: list[Path], out: Path, row: Preset, container: str | None
-             ) -> dict[Path, Path]:
-    """What becomes what. UsageError, StoreError for what can be seen to be wrong beforehand."""
-    from fieldrec.export.containers import container_for
-    from fieldrec.export.presets import NATIVE_RATE, export_name
-    from fieldrec.export.transcode import container_of
+def _refuse_for_stores(**given: object) -> None:
+    """UsageError for options that are of movies only."""
+    for name, value in given.items():
+        if value:
+            raise UsageError(f"--{name} is of movies: a store is made whole, at a whole rate, with "
+                             "the true times in its index; leave it or --to-store away")
 
+
+def _targets(stores: list[Path], out: Path, wish: Wish, container: str | None) -> dict[Path, Path]:
+    """What becomes what. UsageError, StoreError for what can be seen to be wrong beforehand."""
     if out.is_dir():
-        targets = {store: out / export_name(store.absolute().name, row) for store in stores}
+        targets = {store: out / _name(store.absolute().name, wish) for store in stores}
     elif len(stores) > 1:
-        raise UsageError(f"{out}: no such folder; {len(stores)} stores need one for their movies: "
-                         "make it, or name another")
+        raise UsageError(f"{out}: no such folder; {len(stores)} stores need one for what is made "
+                         "of them: make it, or name another")
     else:
         targets = {stores[0]: out}
         if container is not None and out.suffix.lower() != f".{container}":
@@ -181,10 +207,29 @@ def _targets(stores: list[Path], out: Path, row: Preset, container: str | None
         raise UsageError(f"{twice[0]} would be made of two stores of the same name: transcode "
                          "them one by one")
     for target in targets.values():
-        container_of(new_path(target))
-        if row.rate != NATIVE_RATE:  # that of the store, which AVI goes by
-            container_for(row, target.suffix, 0.0)
+        _check(new_path(target), wish)
     return targets
+
+
+def _name(store_name: str, wish: Wish) -> str:
+    from fieldrec.export.presets import export_name
+
+    if wish.to_store:
+        return f"{store_name}.{wish.preset.name.lower()}"
+    return export_name(store_name, wish.preset)
+
+
+def _check(target: Path, wish: Wish) -> None:
+    """UsageError where no movie of that preset can have that name."""
+    from fieldrec.export.containers import container_for
+    from fieldrec.export.presets import NATIVE_RATE
+    from fieldrec.export.transcode import container_of
+
+    if wish.to_store:
+        return
+    container_of(target)
+    if wish.preset.rate != NATIVE_RATE:  # that of the store, which AVI goes by
+        container_for(wish.preset, target.suffix, 0.0)
 
 
 def _refuse_unfinished(path: Path) -> None:

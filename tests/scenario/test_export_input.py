@@ -168,6 +168,21 @@ def test_rates_containers_and_parts_are_as_asked_for(tmp_path: Path) -> None:
     assert half_made(tmp_path) == []
 
 
+def test_a_movie_as_a_store_that_imgstore_reads(tmp_path: Path) -> None:
+    small_recording(tmp_path / "frogs")
+    (tmp_path / "out").mkdir()
+    done = fieldrec("transcode", "frogs", "out", "--to-store", "--preset", "ll", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("out/frogs.lossless: 12 frames, ")
+    assert "exact to the bit" in done.stdout
+    assert half_made(tmp_path) == []
+    store = imgstore.new_for_filename(str(tmp_path / "out" / "frogs.lossless"))
+    picture, (number, _) = store.get_next_image()
+    assert (store.frame_count, number) == (12, 0)
+    assert np.array_equal(picture, np.load(tmp_path / "frogs" / "000000" / "000000.npy"))
+    store.close()
+
+
 OWN = {"small": {"codec": "h264", "crf": 23, "scale": 0.5},
        "wrong": {"codec": "h264", "crf": 23, "options": {"no-such-option": "1"}}}
 
