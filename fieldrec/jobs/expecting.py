@@ -73,6 +73,5 @@ class Expecting:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None
-        if not task.cancelled():
-            task.exception()
+        if not task.cancelled() and task.exception() is None:
             self.look()

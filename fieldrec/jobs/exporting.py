@@ -125,12 +125,19 @@ class Exporting:
 
     async def _make_here(self, job: Job, recording: Recording, row: Preset, held: Held) -> None:
         folder = recording.path.parent
-        free = await self._blocking(lambda _: room.free_bytes(folder, self._keep_free_bytes))
-        room.check(predicted(self._queue.samples, recording, row), row, free, str(folder))
+        await self._check_room(recording, row, folder, str(folder),
+                               lambda: room.free_bytes(folder, self._keep_free_bytes))
         pace = await self._encode(job, recording, row, folder, held)
         after = await self._find(job)
         if after is not None:
             await self._remember(pace, recording, row, exports_with(after, row.name))
+
+    async def _check_room(self, recording: Recording, row: Preset, folder: Path, where: str,
+                          free_bytes: Callable[[], int]) -> None:
+        """NoRoom; what an earlier run has written counts as room."""
+        working = work_folder.work_path(folder / export_name(recording.name, row))
+        free = await self._blocking(lambda _: free_bytes() + room.held_bytes(working))
+        room.check(predicted(self._queue.samples, recording, row), row, free, where)
 
     async def _straight(self, job: Job, recording: Recording | None, row: Preset, held: Held
                         ) -> str:
@@ -163,11 +170,10 @@ class Exporting:
         said = f"exported to {folder.name} already" if there else ""
         if not there:
             _check_exportable(recording)
-            free = await self._blocking(lambda _: folder.free_bytes())
-            room.check(predicted(self._queue.samples, recording, row), row, free, folder.name)
             place = await self._blocking(lambda _: folder.opened())
             wanted = names_wanted(self._queue.jobs(), self._own_presets, job.destination)
             await self._blocking(lambda _: work_folder.sweep(place, wanted))
+            await self._check_room(recording, row, place, folder.name, folder.free_bytes)
             pace = await self._encode(job, recording, row, place, held)
             there = await self._there(job, row, folder)
             await self._confirm(job, folder, there, uuid)

@@ -25,6 +25,14 @@ def free_bytes(folder: Path, keep_bytes: int) -> int:
     return max(room.f_bavail * room.f_frsize - keep_bytes, 0)
 
 
+def held_bytes(working_folder: Path) -> int:
+    """What an export that goes on has written already. Blocking; 0 where it begins."""
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(working_folder))
+    except OSError:
+        return 0
+
+
 def check(prediction: Prediction | None, preset: Preset, free: int, where: str) -> None:
     """NoRoom with the figures where the export would not fit; nothing while its size is not
     known."""

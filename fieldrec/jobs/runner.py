@@ -74,7 +74,9 @@ class JobRunner:
         self._holding = 0
         """Starts of recordings under way: no export runs, whatever the conditions say yet."""
         self._left_over: set[int] = set()
-        """Exports that came to a bad end: what they left is to be removed."""
+        """Exports that came to a bad end: what they left is to be removed…"""
+        self._removing: asyncio.Task[None] | None = None
+        """…and is being removed."""
         self._conditions = conditions
         self._on_event = on_event
         self._first_retry_s = first_retry_s
@@ -136,7 +138,7 @@ class JobRunner:
         """Decide about every unfinished job; hold, stop and start accordingly."""
         for lane in list(self._lanes.values()):
             await self._review_running(lane)
-        await self._remove_left_over()
+        self._remove_left_over()
         self._expecting.look()
         conditions = self._now()
         runnable: list[Job] = []
@@ -150,6 +152,8 @@ class JobRunner:
             await self._tell(job.id, verdict)
         for lane_name in order.LANES:
             first = order.first(runnable, lane_name)
+            if lane_name == order.EXPORT and self._removing is not None:
+                continue  # it might be the same export again
             if lane_name not in self._lanes and first is not None:
                 job = self._queue.job(first.id)
                 if not job.state.finished and isinstance(decide(job, self._now()), Run):
@@ -207,15 +211,28 @@ class JobRunner:
         elif job.state in (JobState.RUNNING, JobState.VERIFYING, JobState.WAITING):
             await self._queue.set_state(job.id, JobState.WAITING, verdict.reason)
 
-    async def _remove_left_over(self) -> None:
-        """Exports that were cancelled or failed leave nothing, wherever their recording lies."""
-        running = {lane.job_id for lane in self._lanes.values()}
-        for job_id in self._left_over - running:
-            self._left_over.discard(job_id)
+    def _remove_left_over(self) -> None:
+        """Exports that were cancelled or failed leave nothing, wherever their recording lies. In a
+        task of its own: a dead disk must not hold up what is decided here."""
+        ready = self._left_over - {lane.job_id for lane in self._lanes.values()}
+        if not ready or self._removing is not None:
+            return
+        self._left_over -= ready
+        self._removing = asyncio.create_task(self._remove(ready), name="job leavings")
+        self._removing.add_done_callback(self._removed)
+
+    async def _remove(self, job_ids: set[int]) -> None:
+        for job_id in job_ids:
             with contextlib.suppress(NotFoundError):  # forgotten meanwhile
                 job = self._queue.job(job_id)
                 if job.state.finished:
                     await self._performer.exporting.discard(job)
+
+    def _removed(self, task: asyncio.Task[None]) -> None:
+        self._removing = None
+        self._changed.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("what exports left was not removed", exc_info=error)
 
     # -- one job ---------------------------------------------------------------------------------
 
@@ -319,6 +336,8 @@ class JobRunner:
         for running in self._lanes.values():
             _stop(running)
         tasks = [running.task for running in self._lanes.values()]
+        if self._removing is not None:
+            tasks.append(self._removing)  # it is soon done, and the next start would sweep it
         if tasks:
             await asyncio.wait(tasks)
 
