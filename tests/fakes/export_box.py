@@ -27,7 +27,8 @@ from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.runner import JobRunner
 from tests.fakes.export_content import moving, write_store
 
-PATIENCE_S = 60
+PATIENCE_S = 120
+"""Encoders take only time that nobody else wants."""
 
 
 class ExportBox:
