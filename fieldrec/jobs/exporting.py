@@ -87,6 +87,8 @@ class Exporting:
         self._recordings = tuple(recordings)
         self._keep_free_bytes = keep_free_bytes
         self._worker: Worker | None = None
+        self._ran_full: dict[str, int] = {}
+        """How often the disk was too small for the export of a recording, by its uuid."""
 
     def close(self) -> None:
         """End the thread; a later job starts a new one."""
@@ -134,10 +136,15 @@ class Exporting:
 
     async def _check_room(self, recording: Recording, row: Preset, folder: Path, where: str,
                           free_bytes: Callable[[], int]) -> None:
-        """NoRoom; what an earlier run has written counts as room."""
+        """NoRoom; what an earlier run has written counts as room. One that the disk was too small
+        for must have twice as much as before: it would encode in vain again and again."""
         working = work_folder.work_path(folder / export_name(recording.name, row))
         free = await self._blocking(lambda _: free_bytes() + room.held_bytes(working))
-        room.check(predicted(self._queue.samples, recording, row), row, free, where)
+        told = predicted(self._queue.samples, recording, row)
+        if told is not None:
+            told = dataclasses.replace(told, size_bytes=told.size_bytes
+                                       << self._ran_full.get(recording.uuid, 0))
+        room.check(told, row, free, where)
 
     async def _straight(self, job: Job, recording: Recording | None, row: Preset, held: Held
                         ) -> str:
@@ -182,8 +189,9 @@ class Exporting:
             return said
         if why := why_raw_stays(dataclasses.replace(recording, exports=there), row.name):
             raise JobRefused(why)
-        if said:  # it may lie there for long
-            await self._confirm(job, folder, there, uuid)
+        if said:  # it may lie there for long; what is wrong with it stays to be looked at
+            await self._queue.set_state(job.id, JobState.VERIFYING)
+            await self._blocking(lambda stop: raw.check_there(folder, there, uuid, stop))
         return "; ".join(filter(None, (said, await self._delete(job, recording))))
 
     async def _there(self, job: Job, row: Preset, folder: FolderDestination
@@ -232,6 +240,9 @@ class Exporting:
         try:
             await encoder.run()
         except StoreFull as error:
+            if predicted(self._queue.samples, recording, row) is None:
+                raise  # nothing tells how much it needs: tried a few times
+            self._ran_full[recording.uuid] = self._ran_full.get(recording.uuid, 0) + 1
             raise room.NoRoom(f"{_named(error, job)}; goes on when there is room") from error
         except FieldrecError as error:
             if job.destination is None:

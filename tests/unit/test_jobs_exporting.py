@@ -14,12 +14,14 @@ import pytest
 
 from fieldrec.catalogue.scan import scan
 from fieldrec.core import durable
-from fieldrec.core.model import JobKind, JobState
+from fieldrec.core.errors import StoreFull
+from fieldrec.core.model import Export, JobKind, JobState
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.export.presets import preset
 from fieldrec.export.run import run_export
 from fieldrec.jobs import room
 from fieldrec.jobs.held import Held
+from fieldrec.jobs.history import predicted
 from tests.fakes.export_box import export_box, names
 from tests.fakes.export_content import moving, write_store
 from tests.fakes.small_stores import contents
@@ -187,6 +189,13 @@ async def test_an_export_is_made_at_its_destination_and_once(tmp_path: Path) -> 
             again = await box.until(await box.add(recording, destination="usb"), J.DONE)
             assert again.reason == "exported to usb already"
             assert (contents(box.usb), len(box.encoders)) == (before, 1)
+            movie = (box.usb / MOVIE[0]).read_bytes()
+            damage(box.usb / MOVIE[0])
+            failed = await box.until(
+                await box.add(recording, destination="usb", delete_source=True), J.FAILED)
+            assert "has other bytes than were verified; the raw is kept" in failed.reason
+            assert (names(box.usb), names(box.recordings)) == (MOVIE, ["bees"])
+            (box.usb / MOVIE[0]).write_bytes(movie)
             freed = await box.until(
                 await box.add(recording, destination="usb", delete_source=True), J.DONE)
         assert freed.reason.startswith("exported to usb already; raw deleted, ")
@@ -280,6 +289,40 @@ async def test_what_would_not_fit_waits_with_figures_until_there_is_room(tmp_pat
                         if seen.id == wasps.id and seen.prediction is not None)
             assert told.drawn_from >= 1
             assert told.size_bytes == pytest.approx(size, rel=0.05)
+
+
+async def test_an_export_that_the_disk_was_too_small_for_needs_more_the_next_time(
+        tmp_path: Path) -> None:
+    async with export_box(tmp_path) as box:
+        recording = box.record()
+        job = await box.add(recording)
+        runner = box.make_runner()
+        exporting = runner._performer.exporting
+
+        class Full:
+            """An encoder whose disk is full in the midst of it."""
+
+            pid = None
+
+            async def run(self) -> Export:
+                raise StoreFull("no room")
+
+            def pause(self) -> None: ...
+            def resume(self) -> None: ...
+            def throttle(self, share: float) -> None: ...
+
+        exporting._make_encoder = lambda *_: Full()
+        said = []
+        told = predicted((), recording, preset("Low"))
+        assert told is not None
+        for _ in range(2):
+            with pytest.raises(room.NoRoom) as refused:
+                await exporting.export(job, recording, Held(lambda: None))
+            said.append(str(refused.value))
+            exporting._keep_free_bytes = room.free_bytes(box.recordings, 0) - 3 * told.size_bytes
+        assert said[0] == "no room; goes on when there is room"
+        assert said[1].startswith(f"needs about {room.size(4 * told.size_bytes)} while")
+        exporting.close()
 
 
 # -- stopped and cancelled -------------------------------------------------------------------------
