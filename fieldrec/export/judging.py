@@ -28,6 +28,9 @@ EVERY = 20
 """Of so many frames one is compared in full; the first and the last are too."""
 MOVED_LEVELS = 12.0
 """A block whose mean changed by more than this has moved; no preset smooths that away."""
+MISTAKEN_LEVELS, MISTAKEN_BLOCKS = 6.0, 64
+"""So many blocks must differ so much between right and wrong before a wrong matrix or range is
+believed: chance, which errs both ways, does not come half the way for all of them."""
 
 Expected = Look | Pixels
 """What is kept of a raw frame: its look, of a lossless movie's the frame itself."""
@@ -144,8 +147,13 @@ class LossyJudge:
             return (f"a block is off by {furthest:.1f} levels, more than the "
                     f"{self._preset.block_bound:.0f} allowed for {self._preset.name}")
         for other, which in ((place.before, "before"), (place.after, "after")):
-            if other is not None and _is_nearer(blocks, other.blocks, place.own.blocks):
+            if other is not None and _is_nearer(blocks, other.blocks, place.own.blocks,
+                                                MOVED_LEVELS, 1):
                 return f"it shows the frame {which} it"
+        for mistake, luma in place.own.mistakes:
+            if _is_nearer(blocks[:luma.size], luma, place.own.blocks[:luma.size], MISTAKEN_LEVELS,
+                          MISTAKEN_BLOCKS):
+                return f"its values are those of {mistake}"
         return ""
 
 
@@ -197,9 +205,10 @@ def _difference(decoded: Pixels, own: Pixels) -> str:
             f"{int(wrong.max())}, the first in line {line}, column {column}")
 
 
-def _is_nearer(blocks: Levels, other: Levels, own: Levels) -> bool:
-    """Whether, where `own` and `other` really differ, the decoded blocks are nearer to `other`."""
-    moved = np.flatnonzero(np.abs(own - other) > MOVED_LEVELS)
-    shown = blocks[moved]
-    to_own, to_other = shown - own[moved], shown - other[moved]
-    return bool(np.dot(to_own, to_own) > np.dot(to_other, to_other))
+def _is_nearer(blocks: Levels, other: Levels, own: Levels, levels: float, fewest: int) -> bool:
+    """Whether the decoded blocks are nearer to `other` where it and `own` differ by `levels`, if
+    that is in `fewest` blocks."""
+    apart = np.flatnonzero(np.abs(own - other) > levels)
+    shown = blocks[apart]
+    to_own, to_other = shown - own[apart], shown - other[apart]
+    return apart.size >= fewest and bool(np.dot(to_own, to_own) > np.dot(to_other, to_other))

@@ -10,6 +10,7 @@ mean of every block. Of every twentieth, the first and the last: luma of every p
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fieldrec.export.colours import BT601, BT709, Colours
 from fieldrec.export.pictures import plane
 from fieldrec.export.pictures_lossy import LossyPictures
 
@@ -29,6 +31,7 @@ GRID = 8
 """Every eighth pixel both ways; the grid moves from frame to frame."""
 BLOCK = 8
 """Pixels along the side of a block."""
+FULL_RANGE = "full range"
 _LIMITED = np.rint(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
 PERFECT_DB = 100.0
 """Stands for the infinite PSNR of identical pictures."""
@@ -44,6 +47,8 @@ class Look:
     luma: Pixels | None
     """Of every pixel, where the frame is compared in full: rounded to levels, or with fractions
     where the movie has more than eight bits."""
+    mistakes: tuple[tuple[str, Levels], ...] = ()
+    """What luma's blocks would be if something were wrong with all of them, where all is wanted."""
 
 
 class LossyLooks:
@@ -52,22 +57,21 @@ class LossyLooks:
     def __init__(self, pictures: LossyPictures) -> None:
         self._pictures = pictures
         self._scale = np.float32(0.25 if pictures.bits == 10 else 1)
-        red, blue = pictures.colours.red, pictures.colours.blue
-        weights = np.array([blue, 1 - red - blue, red])
-        self._row = np.append((weights[::-1] if pictures.is_rgb else weights) * 219 / 255, 16)[None]
-        """Luma of a pixel's three values and 1."""
+        self._row = _row(pictures.colours, pictures.is_rgb)
 
     def of_raw(self, pixels: Pixels, index: int, *, in_full: bool) -> Look:
         """What frame `index` is to look like."""
         if self._pictures.is_mono:
             grey = self._grey(pixels)
-            return Look(_limited(on_grid(grey, index)),
-                        _limited(block_means(even(grey), BLOCK)).ravel(),
-                        self._rounded(grey) if in_full else None)
+            means = block_means(even(grey), BLOCK).ravel()
+            look = Look(_limited(on_grid(grey, index)), _limited(means), None)
+            return dataclasses.replace(look, luma=self._rounded(grey), mistakes=(
+                (FULL_RANGE, means),)) if in_full else look
         colour = self._pictures.eight_bit_colour(pixels)
-        return Look(self._luma(on_grid(colour, index)),
-                    self._colours(block_means(even(colour), BLOCK)),
-                    self._full_luma(colour) if in_full else None)
+        means = block_means(even(colour), BLOCK)
+        look = Look(self._luma(on_grid(colour, index)), self._colours(means), None)
+        return dataclasses.replace(look, luma=self._full_luma(colour),
+                                   mistakes=self._mistakes(means)) if in_full else look
 
     def blocks(self, picture: av.VideoFrame) -> Levels:
         """Means of every block of a decoded picture, as :class:`Look` has them."""
@@ -102,6 +106,13 @@ class LossyLooks:
         return pixels.reshape(self._pictures.spec.shape[:2]).astype(np.float32) * np.float32(
             255 / self._pictures.greatest)
 
+    def _mistakes(self, means: Pixels) -> tuple[tuple[str, Levels], ...]:
+        other = BT601 if self._pictures.colours.name == BT709.name else BT709
+        luma = self._luma(means).ravel()
+        others: Levels = cv2.transform(  # type: ignore[assignment]  # float32 as they are
+            means, _row(other, self._pictures.is_rgb)).ravel()
+        return ((FULL_RANGE, (luma - 16) * np.float32(255 / 219)), (f"matrix {other.name}", others))
+
     def _rounded(self, grey: Pixels) -> Pixels:
         return cv2.LUT(grey, _LIMITED) if self._pictures.bits == 8 else _limited(grey)
 
@@ -118,6 +129,12 @@ class LossyLooks:
                                                                    else 1]
         return np.concatenate([luma, _chroma(blue, luma, self._pictures.colours.blue),
                                _chroma(red, luma, self._pictures.colours.red)])
+
+
+def _row(colours: Colours, is_rgb: bool) -> NDArray[np.float64]:
+    """Luma of limited range of a pixel's three values and 1."""
+    weights = np.array([colours.blue, 1 - colours.red - colours.blue, colours.red])
+    return np.append((weights[::-1] if is_rgb else weights) * 219 / 255, 16)[None]
 
 
 def _limited(grey: Pixels) -> Levels:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.model import FrameSpec
-from fieldrec.export.colours import BT601, BT709
+from fieldrec.export.colours import BT601, BT709, Colours
 from fieldrec.export.pictures import plane
 
 Pixels = NDArray[Any]
@@ -40,7 +40,9 @@ _BAYER = {f"BAYER_{pattern}{bits}": (code, bits)
 class LossyPictures:
     """The rules for the frames of one camera. JobRefused for a format they do not cover."""
 
-    def __init__(self, spec: FrameSpec, pixel_format: str = "yuv420p") -> None:
+    def __init__(self, spec: FrameSpec, pixel_format: str = "yuv420p",
+                 colours: Colours | None = None) -> None:
+        """Without `colours`, those that players expect at that size."""
         _refuse_unknown(spec, pixel_format)
         self.spec, self.pixel_format, self.is_exact = spec, pixel_format, False
         self.is_mono = spec.pixel_format in _MONO_BITS
@@ -50,7 +52,7 @@ class LossyPictures:
         """Pixels of luma along a side of one of chroma."""
         self.lines, self.columns = spec.shape[0], spec.shape[1]
         self.height, self.width = self.lines + self.lines % 2, self.columns + self.columns % 2
-        self.colours = BT709 if self.lines >= HD_LINES else BT601
+        self.colours = colours or (BT709 if self.lines >= HD_LINES else BT601)
         rows = np.array(self.colours.rows)
         self._rows = rows[:, [2, 1, 0, 3]] if self.is_rgb else rows
         self._deep = np.rint(64 + np.arange(65_536) * (876 / self.greatest)).clip(

@@ -107,7 +107,8 @@ def _decoded(path: Path, pictures: Pictures, pts: Ticks, stop: threading.Event,
 
 def _check_place(path: Path, picture: av.VideoFrame, index: int, pictures: Pictures, pts: Ticks,
                  container: Container) -> None:
-    """The decoded frame is whole, of the right size, wanted at all, and shown at its time."""
+    """The decoded frame is whole, of the right size, wanted at all, shown in its colours and at its
+    time."""
     if index >= len(pts):
         raise VerifyMismatch(f"{path}: more frames than the {len(pts)} recorded; the raw is kept")
     size = (picture.width, picture.height, picture.format.name)
@@ -115,6 +116,12 @@ def _check_place(path: Path, picture: av.VideoFrame, index: int, pictures: Pictu
         raise VerifyMismatch(f"{path}: frame {index} is damaged or not {pictures.width}x"
                              f"{pictures.height} {pictures.pixel_format} but {size}; "
                              "the raw is kept")
+    claim = (int(picture.color_range), int(picture.colorspace))
+    true = (2 if pictures.colours.full_range else 1, pictures.colours.matrix_code)
+    if claim != true and (container.tells_colours or not pictures.is_exact):
+        raise VerifyMismatch(f"{path}: frame {index} says range {claim[0]}, matrix {claim[1]} (as "
+                             f"in H.273), not {true[0]} and {true[1]}: players would show wrong "
+                             "colours; the raw is kept")
     if not _is_shown_at(picture, int(pts[index]), container.ticks_per_second):
         found = None if picture.pts is None or picture.time_base is None else float(
             picture.pts * picture.time_base * container.ticks_per_second)
