@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -81,8 +81,8 @@ class Source:
     times_s: NDArray[np.float64] | None = None
     """`frame_time` as stored, where `times_ns` do not say it exactly."""
     device_times_ns: NDArray[np.int64] | None = None
-    records: Sequence[Mapping[str, Any]] = ()
-    """The extra data that belong to these frames."""
+    records: Iterable[Mapping[str, Any]] = ()
+    """The extra data that belong to these frames; gone through more than once."""
     first_index: int = 0
     """Of the first frame in the raw store."""
     of: int = 0
@@ -142,19 +142,25 @@ def source_of(store: StoreReader, name: str, first: int = 0, end: int | None = N
         store=jsonable(dict(store.metadata.raw)),
         times_s=None if np.array_equal(times_s, seconds_of(times_ns)) else times_s,
         device_times_ns=device_ns if (device_ns != NO_DEVICE_TIME).any() else None,
-        records=_records(store, first, end), first_index=first, of=store.frame_count)
+        records=_Records(store, first, end), first_index=first, of=store.frame_count)
 
 
-def _records(store: StoreReader, first: int, end: int) -> list[dict[str, Any]]:
-    """The records beside these frames; those from before the first frame of all belong to it."""
-    try:
-        records = list(iter_extra_records(store.path, ignore_corrupt=True))
-    except (FieldrecError, ImportError) as error:
-        log.warning("%s: extra data left out: %s", store.path, error)
-        return []
-    whole = first == 0 and end == store.frame_count
-    return [jsonable(record) for record in records
-            if whole or first <= max(_integer(record.get("frame_index")), 0) < end]
+class _Records:
+    """The records beside some frames of a store, read anew each time: there may be as many as
+    frames. Those from before the first frame of all belong to it."""
+
+    def __init__(self, store: StoreReader, first: int, end: int) -> None:
+        self._path, self._first, self._end = store.path, first, end
+        self._all = first == 0 and end == store.frame_count
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        try:
+            for record in iter_extra_records(self._path, ignore_corrupt=True):
+                if self._all or self._first <= max(_integer(record.get("frame_index")),
+                                                   0) < self._end:
+                    yield jsonable(record)
+        except (FieldrecError, ImportError) as error:
+            log.warning("%s: extra data left out: %s", self._path, error)
 
 
 def _integer(value: Any) -> int:
@@ -172,6 +178,7 @@ def content(source: Source, *, preset: Preset, pictures: Shown, rules: Mapping[s
     it. `encoder` is libavcodec's name of what encoded it. `text` makes bytes of it.
     """
     kept = np.ones(len(source.numbers), np.bool_)
+    records = pack_records(source.records)
     kept[[one.index - source.first_index for one in unreadable]] = False
     found = gaps(source.numbers, source.times_ns, source.records,
                  ours_in(source.user_metadata).get("lost_runs"))
@@ -186,11 +193,11 @@ def content(source: Source, *, preset: Preset, pictures: Shown, rules: Mapping[s
                  "of": source.of or len(source.numbers)},
         "slice": {"number": slice_number, "of": slice_count} if slice_number else None,
         "missing": {kind: sum(gap["count"] for gap in found[kind]) for kind in KINDS},
-        "unreadable_count": len(unreadable), "extra_data_count": len(source.records),
+        "unreadable_count": len(unreadable), "extra_data_count": records["count"],
         "rules": dict(rules),
         "gaps": found, "unreadable": [asdict(one) for one in unreadable],
         "frames": _frames(source, kept),
-        **({"extra_data": pack_records(source.records)} if source.records else {}),
+        **({"extra_data": records} if records["count"] else {}),
     }
 
 

@@ -179,6 +179,8 @@ def content_of(movie: Path) -> Content:
     sidecar = sidecar_path(movie)
     problem = f"{sidecar}: is not there; what the movie itself carries is shown"
     try:
+        if sidecar.stat().st_size > MOST_BYTES:
+            raise ValueError("it is too large to be a sidecar")
         values = parse(sidecar.read_bytes())
         _check(values)
         told = values.get("file")
