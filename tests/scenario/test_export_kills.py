@@ -111,3 +111,31 @@ def test_killed_again_and_again_a_recording_is_exported_once(tmp_path: Path, see
     (found,) = scan(recordings)
     assert [export.frame_count for export in found.exports] == [FRAMES]
     print(f"seed {seed}: {kills} kills before it was done, {kept} files kept for going on")
+
+
+def test_paused_and_killed_it_keeps_what_is_encoded_and_goes_on_when_told(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SMALL_SEGMENTS)
+    config = write_config(tmp_path, cameras={}, export=EXPORT)
+    env = {"PYTHONPATH": os.pathsep.join(
+        filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))}
+    recordings = tmp_path / "recordings"
+    write_store(recordings / "bees", moving(FRAMES))
+
+    def kept() -> dict[str, int]:
+        return {path.name: path.stat().st_mtime_ns for path in recordings.glob(".work-*/[0-9]*")}
+
+    with daemon(config, env=env) as box:
+        box.wait(lambda: len(kept()) >= 2, "some segments are there")
+        box.ask("pause_job", job_id=1)
+        box.wait(lambda: box.ask("jobs")[0]["state"] == "waiting", "it is held")
+        before = kept()
+        box.kill()
+    with daemon(config, env=env) as box:
+        box.wait(lambda: "paused by the operator" in box.ask("jobs")[0]["reason"], "still paused")
+        assert kept().items() <= before.items()
+        assert len(kept()) >= 2
+        box.ask("resume_job", job_id=1)
+        box.wait_jobs(1)
+        assert box.stop() == 0
+    assert leftovers(recordings) == []
+    assert [export.frame_count for export in scan(recordings)[0].exports] == [FRAMES]

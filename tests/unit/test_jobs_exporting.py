@@ -20,6 +20,7 @@ from fieldrec.destinations.folder import FolderDestination
 from fieldrec.export.presets import preset
 from fieldrec.export.run import run_export
 from fieldrec.jobs import room
+from fieldrec.jobs.exporting import names_wanted
 from fieldrec.jobs.held import Held
 from fieldrec.jobs.history import predicted
 from tests.fakes.export_box import export_box, names
@@ -379,3 +380,15 @@ async def test_the_operator_pauses_an_export_and_lets_it_go_on(tmp_path: Path) -
             await box.queue.set_paused(job.id, False)
             await box.until(job, J.DONE)
         assert box.encoders == [encoder]
+
+
+async def test_working_folders_are_wanted_by_unfinished_jobs_of_their_place(tmp_path: Path
+                                                                            ) -> None:
+    async with export_box(tmp_path, own_presets={"Tiny": TINY}) as box:
+        for name, where in (("Tiny", None), ("Low", "usb"), ("Gone", None), ("High", None)):
+            job = await box.queue.add(JobKind.EXPORT, "bees", "u", preset=name, destination=where)
+        await box.queue.add(JobKind.DELETE_RAW, "ants", "v", preset="Low")
+        await box.queue.cancel(job.id)
+        jobs = box.queue.jobs()
+        assert names_wanted(jobs, box.own_presets) == {"bees.tiny.mp4"}
+        assert names_wanted(jobs, box.own_presets, "usb") == {"bees.low.mp4"}
