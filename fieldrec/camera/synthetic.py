@@ -9,6 +9,7 @@ real camera's do; opening it sets them back to what the options say.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import get_args
 
 from pydantic import Field
@@ -80,7 +81,8 @@ class Options(CameraOptions):
     jitter_s: float = Field(default=0.0, ge=0, le=10)
     """Fault: each frame comes late by up to this; by how much depends on its number."""
     wrong_size_at: int | None = Field(default=None, ge=0)
-    """Fault: frame number that comes with another size than the others, once."""
+    """Fault: frame number that comes with half the height of the others, once; opened again, the
+    camera gives that size."""
     fail_open: bool = False
     """Fault: the camera never opens."""
     fail_open_times: int = Field(default=0, ge=0)
@@ -132,6 +134,8 @@ class SyntheticCamera:
         if SystemClock().monotonic_ns() < self._away_until_ns:
             raise self._error("is still away, as its options ask")
         self._settings = _settings_of(self.options)
+        if self._sent_wrong_size:
+            self._settings = replace(self._settings, height=self.options.height // 2)
         self._pictures = Pictures(self._scene())
         self._gone = False
         return self._spec(self._pictures)

@@ -25,7 +25,7 @@ from fieldrec.camera.parameters import Parameter, Value
 from fieldrec.config import RecordConfig, StoreConfig
 from fieldrec.core.clock import Clock
 from fieldrec.core.errors import CameraLost, FieldrecError, StateError
-from fieldrec.core.model import CameraState, ClockQuality, Heat
+from fieldrec.core.model import CameraState, ClockQuality, FrameSpec, Heat
 from fieldrec.core.snapshot import RecorderStatus
 from fieldrec.core.states import CAMERA, step
 from fieldrec.core.workers import Worker
@@ -80,9 +80,10 @@ class Recorder:
         """Why the camera is FAILED; "" otherwise."""
         return self._last.problem
 
-    def share_memory(self, ring_max_bytes: int) -> None:
-        """This camera's share of the memory for rings, for one that begins without being given
-        another: by :meth:`start`, or, for the pre-roll, when the camera opens."""
+    def share_memory(self, ring_max_bytes: Callable[[FrameSpec], int]) -> None:
+        """What says this camera's share of the memory for rings, for one that begins without being
+        given another: by :meth:`start`, or, for the pre-roll, when the camera opens. Called by its
+        worker."""
         self._runs.ring_max_bytes = ring_max_bytes
 
     def listen(self, on_event: Callable[[str, str], None],

@@ -27,6 +27,9 @@ from fieldrec.core.model import FrameHeader, FrameSpec, Heat
 
 LEAST_SLOTS = 4
 """Fewer than this and one slow write already loses frames."""
+ASSUMED_HZ = 100.0
+"""Of a camera that does not say how many frames a second it gives (one that is triggered, say): a
+ring that is too large costs memory, within the bound, and one that is too small costs frames."""
 
 LOW_SHARE, MEDIUM_SHARE, HIGH_SHARE = 0.25, 0.50, 0.75
 """Share of taken slots from which the heat is LOW, MEDIUM, HIGH; below, or with a single frame in
@@ -64,13 +67,18 @@ def slots_for(spec: FrameSpec, ring_s: float, ring_max_bytes: int, preroll_s: fl
 
 def wanted_slots(spec: FrameSpec, ring_s: float, preroll_s: float = 0.0) -> int:
     """Slots that a camera would get if there were memory without end."""
-    wanted = max(LEAST_SLOTS, math.ceil(ring_s * spec.nominal_hz))
+    wanted = max(LEAST_SLOTS, math.ceil(ring_s * expected_hz(spec)))
     return wanted + preroll_frames(spec, preroll_s)
 
 
 def preroll_frames(spec: FrameSpec, preroll_s: float) -> int:
     """Frames that `preroll_s` seconds are, one at either end."""
-    return math.floor(preroll_s * spec.nominal_hz) + 1 if preroll_s > 0 else 0
+    return math.floor(preroll_s * expected_hz(spec)) + 1 if preroll_s > 0 else 0
+
+
+def expected_hz(spec: FrameSpec) -> float:
+    """Frames per second that there must be room for."""
+    return spec.nominal_hz if spec.nominal_hz > 0 else ASSUMED_HZ
 
 
 class Ring:

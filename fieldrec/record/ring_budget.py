@@ -1,25 +1,25 @@
 """How much memory each camera's ring gets of `record.ring_max_bytes`, which is for all together.
 
-Pure functions. Shares go by need: a camera needs what it gives in the seconds that its ring shall
-hold. The least slots come before the bound: with fewer, one slow write already loses frames. A ring
-is its slots and one spare frame; both count.
+Pure functions, but for :class:`StandingRings`. Shares go by need: a camera needs what it gives in
+the seconds that its ring shall hold. The least slots come before the bound: with fewer, one slow
+write already loses frames. A ring is its slots and one spare frame; both count.
 """
 
 from __future__ import annotations
 
-import math
 import mmap
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterable, Mapping
 
 from fieldrec.core.model import FrameSpec
-from fieldrec.record.ring import LEAST_SLOTS
+from fieldrec.record.ring import LEAST_SLOTS, wanted_slots
 
 
-def ring_need(spec: FrameSpec, seconds: float) -> tuple[int, int]:
-    """(bytes of a ring that holds `seconds` of frames, bytes of the least ring)."""
+def ring_need(spec: FrameSpec, ring_s: float, preroll_s: float = 0.0) -> tuple[int, int]:
+    """(bytes of a ring that holds so many seconds of frames, bytes of the least ring)."""
     frame_bytes = slot_bytes(spec)
-    slots = max(LEAST_SLOTS, math.ceil(seconds * spec.nominal_hz))
-    return (slots + 1) * frame_bytes, (LEAST_SLOTS + 1) * frame_bytes
+    return ((wanted_slots(spec, ring_s, preroll_s) + 1) * frame_bytes,
+            (LEAST_SLOTS + 1) * frame_bytes)
 
 
 def slot_bytes(spec: FrameSpec) -> int:
@@ -51,3 +51,31 @@ def late_share(key: str, needs: Mapping[str, tuple[int, int]], given: Mapping[st
     they are (`given`), leave it; never less than the least."""
     left = total_bytes - sum(share for other, share in given.items() if other != key)
     return max(needs[key][1], min(ring_shares(needs, total_bytes)[key], left))
+
+
+class StandingRings:
+    """Rings of cameras that run for their pre-roll from the moment they are open, before anybody
+    knows what those need that are not open yet. Called by the recorders' workers, several at once.
+    """
+
+    def __init__(self, keys: Iterable[str], ring_s: float, preroll_s: float, total_bytes: int
+                 ) -> None:
+        """Seconds of frames that each ring is to hold, and hold back beside them."""
+        self._unknown = set(keys)
+        self._cameras = len(self._unknown)
+        self._seconds = ring_s, preroll_s
+        self._total_bytes = total_bytes
+        self._needs: dict[str, tuple[int, int]] = {}
+        self._given: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def share(self, key: str, spec: FrameSpec) -> int:
+        """Bytes for the slots of a camera that is open now: by need among those that were opened;
+        each of the others is left an equal share until then."""
+        with self._lock:
+            self._unknown.discard(key)
+            self._needs[key] = ring_need(spec, *self._seconds)
+            known_bytes = self._total_bytes - len(self._unknown) * (
+                self._total_bytes // self._cameras)
+            self._given[key] = late_share(key, self._needs, self._given, known_bytes)
+            return self._given[key] - slot_bytes(spec)

@@ -40,7 +40,7 @@ class Runs:
         self._camera = making.camera
         self._record = record
         self._settings = Settings(making.camera)
-        self.ring_max_bytes = record.ring_max_bytes
+        self.ring_max_bytes: Callable[[FrameSpec], int] = lambda _spec: record.ring_max_bytes
         self.spec: FrameSpec | None = None
         """What frames look like, once the camera was opened."""
         self.now: Storing | None = None
@@ -84,8 +84,9 @@ class Runs:
     def _stand_by(self, stop: threading.Event, listener: Listener) -> None:
         """With a pre-roll: have the camera run. CameraError, StoreError when it does not."""
         if self._record.preroll_s > 0:
-            run = self._making.run(self._opened(), self._record, listener, stays=True,
-                                   ring_max_bytes=self.ring_max_bytes, barrier=None)
+            spec = self._opened()
+            run = self._making.run(spec, self._record, listener, stays=True, barrier=None,
+                                   ring_max_bytes=self.ring_max_bytes(spec))
             self.now = run
             self._go(stop, run)
 
@@ -111,9 +112,10 @@ class Runs:
         run = self.now
         own = run is None
         if run is None:
-            run = self._making.run(self._opened(), record, listener, stays=False, barrier=barrier,
-                                   ring_max_bytes=self.ring_max_bytes if ring_max_bytes is None
-                                   else ring_max_bytes)
+            spec = self._opened()
+            run = self._making.run(spec, record, listener, stays=False, barrier=barrier,
+                                   ring_max_bytes=self.ring_max_bytes(spec)
+                                   if ring_max_bytes is None else ring_max_bytes)
         run.keep_from(now_ns)
         try:
             series = self._making.series(run, self._opened, record, place, user_metadata)

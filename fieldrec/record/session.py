@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from fieldrec.camera.parameters import Parameter, Value
 from fieldrec.config import RecordConfig
@@ -32,7 +33,7 @@ from fieldrec.record.folders import Folders
 from fieldrec.record.mending import MEND_DELAYS_S, Mending
 from fieldrec.record.outcome import Cause, Outcome
 from fieldrec.record.recorder import Recorder
-from fieldrec.record.ring_budget import slot_bytes
+from fieldrec.record.ring_budget import StandingRings, slot_bytes
 from fieldrec.record.starting import Starting
 from fieldrec.record.upkeep import leave_full_folders, note_skew
 
@@ -83,11 +84,12 @@ class Session:
         self._last_names: tuple[str, ...] = ()
         self._storage = folders.status()
         self._first_folder = str(folders.paths[0])
+        standing = StandingRings(self._recorders, record.ring_s, record.preroll_s,
+                                 record.ring_max_bytes)
         for key, recorder in self._recorders.items():
             check_metadata({**record.metadata, **recorder.metadata}, ConfigError, f"camera {key}")
             recorder.listen(on_event, self._on_ended, self._on_closed)
-            # For a pre-roll the ring is made before anybody knows what the others need.
-            recorder.share_memory(record.ring_max_bytes // len(self._recorders))
+            recorder.share_memory(partial(standing.share, key))
 
     @property
     def recording(self) -> bool:

@@ -102,5 +102,5 @@ class Starting:
         record = active.asked.over(self._record)
         specs = {key: recorder.status().spec for key, recorder in self._recorders.items()
                  if key in active.wanted}
-        return {key: ring_need(spec, record.ring_s + record.preroll_s)
+        return {key: ring_need(spec, record.ring_s, record.preroll_s)
                 for key, spec in specs.items() if spec is not None}

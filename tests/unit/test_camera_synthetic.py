@@ -262,15 +262,16 @@ def test_a_timeout_does_not_change_when_a_late_frame_comes() -> None:
 
 
 def test_a_picture_of_another_size_is_an_error_that_opening_helps() -> None:
-    camera, into = started(wrong_size_at=2)
+    camera, into = started(wrong_size_at=2, height=96)
     camera.grab(into, 1.0)
     camera.grab(into, 1.0)
-    with pytest.raises(CameraError, match=r"sent a picture of 64x24, not 64x48.*close and open it"):
+    with pytest.raises(CameraError, match=r"sent a picture of 64x48, not 64x96.*close and open it"):
         camera.grab(into, 1.0)
     camera.close()
-    camera.open()
+    spec = camera.open()
+    assert spec.shape == (48, 64)
     camera.start()
-    assert [camera.grab(into, 1.0).number for _ in range(4)] == [0, 1, 2, 3]
+    assert [camera.grab(blank(spec), 1.0).number for _ in range(4)] == [0, 1, 2, 3]
 
 
 def test_it_can_be_unplugged_at_a_time_and_come_back_later() -> None:

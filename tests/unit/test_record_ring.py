@@ -185,7 +185,14 @@ def test_slots_follow_seconds_within_the_bytes_allowed() -> None:
     assert slots_for(spec, 2.0, 512 * 2**20) == 120
     assert slots_for(spec, 2.0, 10 * spec.frame_bytes) == 10
     assert slots_for(spec, 2.0, 0) == LEAST_SLOTS
-    assert slots_for(FrameSpec((10, 10), "uint8", "MONO8", 0.0), 2.0, 2**20) == LEAST_SLOTS
+
+
+@pytest.mark.parametrize("hz", [0.0, -1.0])
+def test_a_camera_that_does_not_tell_its_rate_has_room_for_a_fast_one(hz: float) -> None:
+    spec = FrameSpec((10, 10), "uint8", "MONO8", hz)
+    assert slots_for(spec, 0.5, 2**20) == 50
+    assert preroll_frames(spec, 3.0) == 301
+    assert slots_for(spec, 2.0, 30 * 4096, 3.0) == 30
 
 
 def test_preroll_has_slots_of_its_own() -> None:

@@ -8,7 +8,13 @@ import pytest
 
 from fieldrec.core.model import FrameSpec
 from fieldrec.record.ring import LEAST_SLOTS
-from fieldrec.record.ring_budget import late_share, ring_need, ring_shares, slot_bytes
+from fieldrec.record.ring_budget import (
+    StandingRings,
+    late_share,
+    ring_need,
+    ring_shares,
+    slot_bytes,
+)
 
 MB = 1_000_000
 
@@ -44,6 +50,34 @@ def test_shares_never_exceed_the_bound_unless_the_least_does() -> None:
         shares = ring_shares(needs, total)
         assert sum(shares.values()) <= max(total, sum(least for _, least in needs.values()))
         assert all(needs[key][1] <= share <= needs[key][0] for key, share in shares.items())
+
+
+def test_rings_for_the_preroll_are_weighed_by_what_they_hold() -> None:
+    """Whichever camera opens first."""
+    small = FrameSpec((100, 100), "uint8", "MONO8", 10.0)
+    large = FrameSpec((1000, 1000), "uint8", "MONO8", 100.0)
+    total = 200 * MB
+    small_need, large_need = (ring_need(spec, 1.0, 4.0)[0] for spec in (small, large))
+    assert (small_need, large_need > total) == (52 * 3 * 4096, True)
+    rings = StandingRings(["a", "b"], 1.0, 4.0, total)
+    assert rings.share("a", small) == small_need - slot_bytes(small)
+    assert rings.share("b", large) == pytest.approx(total - small_need, rel=0.01)
+    rings = StandingRings(["a", "b"], 1.0, 4.0, total)
+    assert rings.share("b", large) == total // 2 - slot_bytes(large)  # the other may be as large
+    assert rings.share("a", small) == pytest.approx(small_need, rel=0.7)
+    assert rings.share("b", large) == pytest.approx(total - small_need, rel=0.01)  # opened again
+
+
+def test_standing_rings_never_exceed_the_bound() -> None:
+    chance = random.Random(5)
+    for _ in range(100):
+        keys = "abcde"[:chance.randint(1, 5)]
+        rings, total = StandingRings(keys, 1.0, 2.0, 100 * MB), 0
+        for key in chance.sample(keys, len(keys)):
+            spec = FrameSpec((chance.randint(10, 1000), 1000), "uint8", "MONO8",
+                             chance.uniform(0.0, 200.0))
+            total += rings.share(key, spec) + slot_bytes(spec)
+        assert total <= 100 * MB + 5 * (LEAST_SLOTS + 1) * 1_003_520
 
 
 def test_a_late_camera_gets_what_is_left_of_its_share() -> None:

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from fieldrec.config import RecordConfig, StorageConfig
+from fieldrec.camera.synthetic import Options, SyntheticCamera
+from fieldrec.config import RecordConfig, StorageConfig, StoreConfig
 from fieldrec.config.models import SplitConfig
 from fieldrec.core import durable
+from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import (
     CameraError,
     CameraLost,
@@ -79,6 +81,69 @@ class SessionRig:
 
     def stores(self) -> list[str]:
         return names_in(self.folder)
+
+
+def frame_shape(path: Path) -> tuple[int, ...]:
+    with StoreReader(path) as store:
+        return store.metadata.imgshape
+
+
+async def test_rings_for_a_preroll_are_weighed_by_what_the_cameras_give(tmp_path: Path) -> None:
+    """A small camera does not take as much memory as a large one could use."""
+    record = RecordConfig(ring_s=1.0, preroll_s=3.0, ring_max_bytes=2_000_000)
+    watching = Watching()
+    sizes = {"large": {"width": 160, "height": 120}, "small": {"width": 64, "height": 48}}
+    recorders = {key: Recorder(
+        key, SyntheticCamera(key, Options.model_validate({**size, "hz": 50.0})), serial=key,
+        store=StoreConfig(), record=record, timezone="UTC", clock=SystemClock(),
+        on_change=watching.on_change) for key, size in sizes.items()}
+    folders = Folders((tmp_path,), StorageConfig(), on_event=lambda *_: None)
+    session = Session(recorders, folders=folders, record=record, timezone="UTC",
+                      clock=SystemClock(), on_event=watching.on_event)
+    try:
+        for key in ("small", "large"):
+            await recorders[key].open()
+        large, small = (recorders[key].status().ring_slots for key in sizes)
+    finally:
+        await session.close()
+    assert small == 201  # all that it asks for, 827 kB
+    assert large == (2_000_000 - 202 * 4096) // 20480 - 1  # the rest, but for a spare frame
+
+
+async def test_frames_of_another_size_end_the_recording_and_begin_another(tmp_path: Path) -> None:
+    """A real camera model that loses its size while it runs, and has the new one from then on."""
+    camera = SyntheticCamera("syn", Options(width=128, height=192, hz=200.0, wrong_size_at=12,
+                                            drop_when_late=False))
+    watching = Watching()
+    recorder = Recorder("syn", camera, serial="syn", store=StoreConfig(), timezone="UTC",
+                        record=RecordConfig(), clock=SystemClock(), on_change=watching.on_change)
+    loop = asyncio.get_running_loop()
+    folders = Folders((tmp_path,), StorageConfig(reserve_bytes=0, stop_percent=100),
+                      on_event=lambda text, severity: void(
+                          loop.call_soon_threadsafe(watching.on_event, text, severity)))
+    session = Session({"syn": recorder}, folders=folders, record=RecordConfig(), timezone="UTC",
+                      clock=SystemClock(), on_event=watching.on_event, mend_delays_s=(0.0,))
+    running = asyncio.create_task(session.run())
+    try:
+        await session.open_all()
+        first, = await session.start(Asked())
+        await watching.until(lambda: recorder.state is CameraState.RECORDING
+                             and recorder.status().recording != first
+                             and recorder.status().frame_count > 3)
+        second = recorder.status().recording
+        assert watching.said("sent a picture of 128x96, not 128x192")
+        await session.stop()
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await session.close()
+    assert (frame_shape(tmp_path / first), frame_shape(tmp_path / second)) == ((192, 128),
+                                                                             (96, 128))
+    with StoreReader(tmp_path / first) as store:
+        assert "sent a picture of 128x96" in store.user_metadata["fieldrec"]["stop_reason"]
+        assert store.numbers.tolist() == list(range(store.frame_count))
+        assert 1 <= store.frame_count <= 12
+    assert [".lock" in names_in(tmp_path / name) for name in (first, second)] == [False, False]
 
 
 def void(_: object) -> None:
