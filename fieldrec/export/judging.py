@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +32,8 @@ MOVED_LEVELS = 12.0
 MISTAKEN_LEVELS, MISTAKEN_BLOCKS = 6.0, 64
 """So many blocks must differ so much between right and wrong before a wrong matrix or range is
 believed: chance, which errs both ways, does not come half the way for all of them."""
+
+_NOTHING = np.empty(0, np.intp)
 
 Expected = Look | Pixels
 """What is kept of a raw frame: its look, of a lossless movie's the frame itself."""
@@ -109,6 +112,8 @@ class LossyJudge:
         self._looks, self._preset = LossyLooks(pictures), preset
         self._similarity = Similarity((pictures.lines, pictures.columns))
         self._psnr_db, self._ssim = _Tally(), _Tally()
+        self._moved = _NOTHING
+        """Where the blocks of the frame before moved to get to this one."""
 
     def objection(self, index: int, picture: av.VideoFrame, place: Place[Look]) -> str:
         """See :class:`Judge`."""
@@ -146,13 +151,16 @@ class LossyJudge:
         if furthest > self._preset.block_bound:
             return (f"a block is off by {furthest:.1f} levels, more than the "
                     f"{self._preset.block_bound:.0f} allowed for {self._preset.name}")
-        for other, which in ((place.before, "before"), (place.after, "after")):
-            if other is not None and _is_nearer(blocks, other.blocks, place.own.blocks,
-                                                MOVED_LEVELS, 1):
-                return f"it shows the frame {which} it"
+        own, moved = place.own.blocks, self._moved
+        if place.before is not None and _is_nearer(blocks, place.before.blocks, own, moved):
+            return "it shows the frame before it"
+        if place.after is not None:
+            self._moved = moved = _apart(own, place.after.blocks, MOVED_LEVELS)
+            if _is_nearer(blocks, place.after.blocks, own, moved):
+                return "it shows the frame after it"
         for mistake, luma in place.own.mistakes:
-            if _is_nearer(blocks[:luma.size], luma, place.own.blocks[:luma.size], MISTAKEN_LEVELS,
-                          MISTAKEN_BLOCKS):
+            apart = _apart(own[:luma.size], luma, MISTAKEN_LEVELS)
+            if apart.size >= MISTAKEN_BLOCKS and _is_nearer(blocks, luma, own, apart):
                 return f"its values are those of {mistake}"
         return ""
 
@@ -205,10 +213,13 @@ def _difference(decoded: Pixels, own: Pixels) -> str:
             f"{int(wrong.max())}, the first in line {line}, column {column}")
 
 
-def _is_nearer(blocks: Levels, other: Levels, own: Levels, levels: float, fewest: int) -> bool:
-    """Whether the decoded blocks are nearer to `other` where it and `own` differ by `levels`, if
-    that is in `fewest` blocks."""
-    apart = np.flatnonzero(np.abs(own - other) > levels)
-    shown = blocks[apart]
-    to_own, to_other = shown - own[apart], shown - other[apart]
-    return apart.size >= fewest and bool(np.dot(to_own, to_own) > np.dot(to_other, to_other))
+def _apart(own: Levels, other: Levels, levels: float) -> NDArray[np.intp]:
+    """Where both differ by more."""
+    return np.flatnonzero(cv2.absdiff(own, other) > levels)
+
+
+def _is_nearer(blocks: Levels, other: Levels, own: Levels, where: NDArray[np.intp]) -> bool:
+    """Whether there, the decoded blocks are nearer to `other` than to `own`."""
+    shown = blocks[where]
+    to_own, to_other = shown - own[where], shown - other[where]
+    return bool(np.dot(to_own, to_own) > np.dot(to_other, to_other))
