@@ -26,7 +26,6 @@ from fieldrec.core import durable, errors
 from fieldrec.core.errors import EncoderFailed, EncoderKilled, FieldrecError
 from fieldrec.core.model import Export
 from fieldrec.core.workers import Worker
-from fieldrec.export import presets
 from fieldrec.export.presets import Preset, export_name
 from fieldrec.export.stopped import ExportStopped
 
@@ -57,9 +56,9 @@ class Progress:
 class Encoder:
     """One export in a process of its own."""
 
-    def __init__(self, store_path: Path, preset: Preset | str, output_folder: Path,
+    def __init__(self, store_path: Path, preset: Preset, output_folder: Path,
                  on_progress: Callable[[str, int, int], None], *, grace_s: float = GRACE_S) -> None:
-        self._preset = presets.preset(preset) if isinstance(preset, str) else preset
+        self._preset = preset
         self._store_path = store_path
         self._output_folder = output_folder
         self._on_progress = on_progress

@@ -123,7 +123,8 @@ class Making:
         """Make it. Blocks for the whole time. See :mod:`fieldrec.export.run` for the errors."""
         target = self._wanted.target
         with work_folder.working_folder(target) as folder, _removed_unless_stopped(target):
-            space.check_before(target, self._expected_bytes(), self._count, self._wanted.preset)
+            space.check_before(target, self._expected_bytes(), self._count, self._wanted.preset,
+                               work_folder.size_bytes(folder))
             try:
                 return self._make_all(folder)
             except SegmentsDiffer:  # an encoder of the machine's hardware may have its moods
@@ -175,8 +176,8 @@ class Making:
     def _encode(self, folder: Path) -> list[Segment]:
         """All segments: those that are there already, then the others."""
         segments = work_folder.found_segments(folder, self._count)
-        self._tell(segments)
         if segments:
+            self._on_size(sum(segment.size_bytes for segment in segments))
             self._on_progress("encoding", _end(segments), self._count)
         most = self._count
         while _end(segments) < self._count:
@@ -191,33 +192,35 @@ class Making:
             while first < self._count:
                 before = segments[-1] if segments else None
                 end = min(self._cuts.end_of(first, before), first + most)
-                segment = self._encode_one(folder, first, end, ahead)
+                segment = self._encode_one(folder, segments, end, ahead)
                 if self._is_too_large(segment):
                     drop(segment)
                     return self._cuts.halved(first, end) - first
                 if before is not None and not _same_head(before, segment):
                     raise SegmentsDiffer(f"{segment.path}: its encoder was set up otherwise")
                 segments.append(segment)
-                self._tell(segments)
                 space.check_during(self._wanted.target, segments, self._count)
                 first, most = end, self._count
         return most
 
-    def _encode_one(self, folder: Path, first: int, end: int,
+    def _encode_one(self, folder: Path, before: Sequence[Segment], end: int,
                     ahead: Iterator[av.VideoFrame | Unreadable]) -> Segment:
+        first, size_bytes = _end(before), sum(segment.size_bytes for segment in before)
         with SegmentWriter(folder, first, end) as writer:
+
+            def on_frame(position: int) -> None:
+                self._on_size(size_bytes + writer.size_bytes)
+                self._on_progress("encoding", position + 1, self._count)
+
             own = (next(ahead) for _ in range(first, end))
             return encode_segment(writer, own, self._form, self._rate.encoded_hz, stop=self._stop,
-                                  on_frame=self._report("encoding", self._count))
+                                  on_frame=on_frame)
 
     def _is_too_large(self, segment: Segment) -> bool:
         """For a slice, and can be helped."""
         most, frames = self._cuts.slice_bytes, segment.end - segment.first
         return (most is not None and frames > self._cuts.group
                 and segment.size_bytes + MORE_PER_FRAME * frames + self._more([segment]) > most)
-
-    def _tell(self, segments: Sequence[Segment]) -> None:
-        self._on_size(sum(segment.size_bytes for segment in segments))
 
     # --- the frames -------------------------------------------------------------------------------
 

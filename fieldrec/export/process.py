@@ -77,6 +77,12 @@ def be_idle() -> None:
         ctypes.CDLL(None).syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_CLASS_IDLE)
 
 
+def give_back_memory() -> None:
+    """What one phase has freed is not kept for the next, which needs blocks of other sizes."""
+    with contextlib.suppress(AttributeError):  # a C library that does not know it
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _export(request: dict[str, Any], stop: threading.Event) -> dict[str, Any]:
     # imported here, after becoming idle: these load the codecs
     from fieldrec.export.presets import Preset
@@ -117,6 +123,8 @@ class _Words:
         """A frame is through."""
         now_s = time.monotonic()
         self.pace.frame(phase, done, total, now_s)
+        if phase != self._phase:
+            give_back_memory()
         if phase != self._phase or done == total or now_s >= self._next_s:
             eta_s = self.pace.eta_s
             _say({"progress": [phase, done, total], "fps": round(self.pace.frames_per_second, 2),

@@ -15,10 +15,13 @@ MARGIN_BYTES = 4_000_000
 SIDECAR_BYTES_PER_FRAME = 40
 
 
-def check_before(target: Path, expected_bytes: float, frame_count: int, preset: Preset) -> None:
+def check_before(target: Path, expected_bytes: float, frame_count: int, preset: Preset,
+                 there_bytes: int) -> None:
     """Refuse what cannot fit: half of what such a movie typically has, twice, as its segments and
-    as the movie, which are there at the same time. StoreFull with the figures."""
-    needed = round(expected_bytes) + SIDECAR_BYTES_PER_FRAME * frame_count + MARGIN_BYTES
+    as the movie, which are there at the same time; less what is there of an earlier run. StoreFull
+    with the figures."""
+    needed = max(round(expected_bytes) - there_bytes, 0) + MARGIN_BYTES
+    needed += SIDECAR_BYTES_PER_FRAME * frame_count
     free = _free_bytes(target)
     if free < needed:
         raise StoreFull(f"{target.parent}: {preset.name} of {target.name} needs at least "

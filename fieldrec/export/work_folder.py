@@ -60,6 +60,11 @@ def clear(folder: Path) -> None:
         durable.unlink_unsynced(path)
 
 
+def size_bytes(folder: Path) -> int:
+    """Of all that is in the folder."""
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
 def found_segments(folder: Path, count: int) -> list[Segment]:
     """The segments that are there and whole, from the first frame on without a gap, of `count`
     frames in all. The others are removed: they are made again."""
