@@ -15,7 +15,7 @@ from fieldrec.catalogue.scan import scan
 from fieldrec.core.errors import NotFoundError
 from fieldrec.core.model import JobState
 from fieldrec.export.encoder import Encoder
-from fieldrec.jobs import order
+from fieldrec.jobs import order, runner
 from fieldrec.record.asked import AS_CONFIGURED, Asked
 from tests.fakes.export_content import moving, write_store
 from tests.unit.test_app_folders import config_of, until
@@ -61,7 +61,10 @@ def encoder_of(app: App) -> Encoder | None:
     return found if isinstance(found, Encoder) else None
 
 
-async def test_the_encoder_has_stopped_before_the_first_frame(tmp_path: Path) -> None:
+async def test_the_encoder_has_stopped_before_the_first_frame(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Idle threads of a busy machine take the signal when it is their turn.
+    monkeypatch.setattr(runner, "HOLD_S", 30.0)
     async with encoding(tmp_path) as (app, encoder):
         assert encoder.pid is not None
         encoder.resume()
