@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from fieldrec.core.errors import (
     VerifyMismatch,
 )
 from fieldrec.export.part import fresh_part, part_path
-from fieldrec.export.presets import preset
+from fieldrec.export.presets import Geometry, preset
 from fieldrec.export.stopped import ExportStopped
 from fieldrec.export.transcode import Transcoded, container_of, transcode
 from fieldrec.store.reader import StoreReader
@@ -298,3 +299,20 @@ def test_two_at_once_do_not_meet(store: Path, tmp_path: Path) -> None:
 def test_the_kind_of_file_is_its_extension() -> None:
     assert container_of(Path("A.MKV")).muxer == "matroska"
     assert container_of(Path("a.b.mp4")).muxer == "mp4"
+
+
+@pytest.mark.parametrize(("name", "out", "changes", "expected"), [
+    ("High", "out.avi", {"rate": "native"}, ["out.avi"]),
+    ("Lossless", "out.avi", {"rate": "25"}, ["out.avi"]),
+    ("High", "out.mp4", {"geometry": Geometry(rotate=90, scale=0.5)}, ["out.mp4"]),
+    ("High", "out.mkv", {"slice_s": 0.4}, ["out.001.mkv", "out.002.mkv"]),
+], ids=["avi", "avi lossless", "turned", "slices"])
+def test_what_a_preset_asks_beside_its_codec(store: Path, tmp_path: Path, name: str, out: str,
+                                             changes: dict[str, Any], expected: list[str]) -> None:
+    row = dataclasses.replace(preset(name), **changes)
+    with StoreReader(store) as reader:
+        made = transcode(reader, tmp_path / out, row, stop=threading.Event(),
+                         on_progress=lambda *_: None)
+    assert (made.frame_count, made.unreadable) == (COUNT, 0)
+    assert made.quality.exact == row.lossless
+    assert left(tmp_path) == sorted([*expected, *(f"{movie}.json" for movie in expected)])
