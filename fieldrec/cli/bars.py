@@ -30,6 +30,8 @@ class _Row:
     phase: str = "waiting"
     done: int = 0
     total: int = 0
+    first: int = 0
+    """What was done of the phase when it began: work that goes on where a dead run was."""
     began_s: float = field(default_factory=time.monotonic)
 
 
@@ -59,7 +61,7 @@ class Bars:
         with self._lock:
             row = self._rows.setdefault(name, _Row())
             if row.phase != phase:
-                row.phase, row.began_s = phase, time.monotonic()
+                row.phase, row.first, row.began_s = phase, done, time.monotonic()
             row.done, row.total = done, total
             if time.monotonic() >= self._next_s:
                 self._draw()
@@ -114,10 +116,11 @@ def line_of(name: str, row: _Row, width: int) -> str:
     bar = "#" * round(share * _BAR)
     line = (f"{_cut(words.safe_text(name), width, padded=True)}  {row.phase:<10} "
             f"[{bar:.<{_BAR}}] {share * 100:3.0f} %")
-    if passed_s < 1 or not row.done:
+    done = row.done - row.first
+    if passed_s < 1 or done < 1:
         return line
-    left = words.duration(passed_s * (row.total - row.done) / row.done)
-    return f"{line}  {row.done / passed_s:.0f} fps  {left} left"
+    left = words.duration(passed_s * (row.total - row.done) / done)
+    return f"{line}  {done / passed_s:.0f} fps  {left} left"
 
 
 def _cut(text: str, width: int, *, padded: bool = False) -> str:

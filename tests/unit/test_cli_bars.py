@@ -107,8 +107,8 @@ def test_a_dull_terminal_gets_lines_only(terminal: Terminal, monkeypatch: pytest
 
 
 def test_rate_and_time_left_are_said_after_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = bars._Row("encoding", 30, 90, began_s=100.0)
+    row = bars._Row("encoding", 130, 190, first=100, began_s=100.0)
     monkeypatch.setattr("fieldrec.cli.bars.time.monotonic", lambda: 110.0)
-    assert bars.line_of("bees", row, 4).endswith(" 33 %  3 fps  20 s left")
+    assert bars.line_of("bees", row, 4).endswith(" 68 %  3 fps  20 s left")
     monkeypatch.setattr("fieldrec.cli.bars.time.monotonic", lambda: 100.5)
-    assert bars.line_of("bees", row, 4).endswith(" 33 %")
+    assert bars.line_of("bees", row, 4).endswith(" 68 %")
