@@ -9,13 +9,11 @@ camera's clock; a frame that arrived incomplete is a gap.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import math
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +21,16 @@ from fieldrec.camera import Pixels
 from fieldrec.camera.block_ids import BlockCounter
 from fieldrec.camera.found import FoundCamera
 from fieldrec.camera.parameters import Parameter, Value
-from fieldrec.camera.vendor_features import Features, Kind, VendorOptions
+from fieldrec.camera.vendor_features import (
+    Features,
+    Kind,
+    NoFrame,
+    VendorOptions,
+    VendorSettings,
+    grab_whole,
+)
 from fieldrec.core.clock import SystemClock
-from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout
+from fieldrec.core.errors import CameraError, CameraLost
 from fieldrec.core.model import FrameHeader, FrameSpec
 
 _HOW_TO_GET_IT = ("Lucid cameras by this backend need the Arena SDK and its Python package "
@@ -33,8 +38,6 @@ _HOW_TO_GET_IT = ("Lucid cameras by this backend need the Arena SDK and its Pyth
                   "download page, or use the backend 'genicam', which needs neither")
 # The SDK reports its failures as plain Python errors of many kinds.
 _ERRORS = (Exception,)
-
-_T = TypeVar("_T")
 
 
 class Options(VendorOptions):
@@ -48,9 +51,9 @@ class ArenaCamera:
         self.serial = serial
         self.options = options
         self._who = f"Lucid {serial}"
-        self._values = options.values()
+        self._settings = VendorSettings(self._who, options, sdk_errors=lambda: _ERRORS,
+                                        is_there=self._is_there, reason=_reason)
         self._device: Any = None
-        self._features: Features | None = None
         self._started = False
         self._blocks = BlockCounter()
 
@@ -65,14 +68,12 @@ class ArenaCamera:
                 raise CameraError(f"{self._who}: not found; cameras here: "
                                   f"{_serials(infos)}; check cable and power")
             self._device = system.create_device(device_infos=mine)[0]
-            self._features = features = Features(
-                self._who, functools.partial(_feature, self._device.nodemap), _ERRORS)
             Features(self._who, functools.partial(_feature, self._device.tl_stream_nodemap),
                      _ERRORS).prefer({"StreamBufferHandlingMode": "OldestFirst",
                                       "StreamAutoNegotiatePacketSize": True,
                                       "StreamPacketResendEnable": True})
-            features.set({"AcquisitionMode": "Continuous", **self._values})
-            return features.spec(self.options.AcquisitionFrameRate)
+            return self._settings.use(Features(
+                self._who, functools.partial(_feature, self._device.nodemap), _ERRORS))
         except CameraError:
             self.close()
             raise
@@ -81,61 +82,47 @@ class ArenaCamera:
             raise CameraError(f"{self._who}: {_reason(error)}") from error
 
     def start(self) -> None:
-        self._known("start")
+        self._settings.known("start")
         self._blocks = BlockCounter()
         if not self._started:
-            self._asking(lambda: self._device.start_stream(self.options.buffers))
+            self._settings.asking(lambda: self._device.start_stream(self.options.buffers))
             self._started = True
 
     def grab(self, into: Pixels, timeout_s: float) -> FrameHeader:
         """`device_time_ns` is the camera's timestamp."""
-        self._known("grab")
+        self._settings.known("grab")
         if not self._started:
             raise CameraError(f"{self._who}: grab before start")
-        deadline_s = time.monotonic() + timeout_s
-        left_s = timeout_s
-        with contextlib.suppress(_NoFrame):
-            while True:
-                header = self._grab_once(into, left_s)
-                if header is not None:
-                    return header
-                left_s = deadline_s - time.monotonic()
-                if left_s <= 0:
-                    break
-        raise CameraTimeout(f"{self._who}: no frame within {timeout_s:g} s")
+        return grab_whole(lambda left_s: self._grab_once(into, left_s), timeout_s, self._who)
 
     def stop(self) -> None:
         if self._started:
-            self._quietly(self._device.stop_stream)
+            self._settings.quietly(self._device.stop_stream)
         self._started = False
 
     def close(self) -> None:
         self.stop()
-        self._features = None
+        self._settings.forget()
         if self._device is not None:
             device, self._device = self._device, None
-            self._quietly(lambda: _arena().destroy_device(device))
+            self._settings.quietly(lambda: _arena().destroy_device(device))
 
     def parameters(self) -> tuple[Parameter, ...]:
-        """Those that people look at, and those of `features`."""
-        features = self._known("parameters")
-        return self._asking(lambda: features.parameters(self.options.features))
+        """As :meth:`VendorSettings.parameters`."""
+        return self._settings.parameters()
 
     def configure(self, values: Mapping[str, Value]) -> FrameSpec:
-        """Set them; they are set again when the camera was lost and comes back."""
-        features = self._known("configure")
-        self._asking(lambda: features.set(values))
-        self._values = {**self._values, **values}
-        return self._asking(lambda: features.spec(self.options.AcquisitionFrameRate))
+        """As :meth:`VendorSettings.configure`."""
+        return self._settings.configure(values)
 
     def _grab_once(self, into: Pixels, timeout_s: float) -> FrameHeader | None:
-        """None for an incomplete frame; _NoFrame when none came in time."""
+        """None for an incomplete frame; NoFrame when none came in time."""
         try:
             buffer = self._device.get_buffer(timeout=max(math.ceil(timeout_s * 1000), 1))
         except TimeoutError as error:
             if not self._is_there():
                 raise CameraLost(f"{self._who}: the camera was unplugged or lost power") from error
-            raise _NoFrame from error
+            raise NoFrame from error
         except _ERRORS as error:
             raise CameraLost(f"{self._who}: {_reason(error)}; check cable and power") from error
         arrived_ns = SystemClock().monotonic_ns()
@@ -150,40 +137,13 @@ class ArenaCamera:
             return FrameHeader(number=number, monotonic_ns=arrived_ns,
                                device_time_ns=buffer.timestamp_ns or None)
         finally:
-            self._quietly(lambda: self._device.requeue_buffer(buffer))
+            self._settings.quietly(lambda: self._device.requeue_buffer(buffer))
 
     def _is_there(self) -> bool:
         try:
             return bool(self._device.is_connected())
         except _ERRORS:
             return False
-
-    def _known(self, verb: str) -> Features:
-        if self._features is None:
-            raise CameraError(f"{self._who}: {verb} before open")
-        return self._features
-
-    def _asking(self, call: Callable[[], _T]) -> _T:
-        """Call the SDK on an open camera; CameraLost when that fails because it is gone."""
-        try:
-            return call()
-        except _ERRORS as error:
-            if not self._is_there():
-                raise CameraLost(f"{self._who}: the camera was unplugged or lost power") from error
-            if isinstance(error, CameraError):
-                raise
-            raise CameraError(f"{self._who}: {_reason(error)}") from error
-
-    def _quietly(self, call: Callable[[], Any]) -> None:
-        """Call what must not fail, on a camera that may be gone."""
-        try:
-            call()
-        except _ERRORS:
-            return
-
-
-class _NoFrame(Exception):
-    """The SDK's time is up."""
 
 
 def _pixels(buffer: Any, like: Pixels) -> Pixels:

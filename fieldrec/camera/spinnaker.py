@@ -9,12 +9,10 @@ the camera's clock; a frame that arrived incomplete is a gap.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +20,16 @@ from fieldrec.camera import Pixels
 from fieldrec.camera.block_ids import BlockCounter
 from fieldrec.camera.found import FoundCamera
 from fieldrec.camera.parameters import Parameter, Value
-from fieldrec.camera.vendor_features import Features, Kind, VendorOptions
+from fieldrec.camera.vendor_features import (
+    Features,
+    Kind,
+    NoFrame,
+    VendorOptions,
+    VendorSettings,
+    grab_whole,
+)
 from fieldrec.core.clock import SystemClock
-from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout
+from fieldrec.core.errors import CameraError, CameraLost
 from fieldrec.core.model import FrameHeader, FrameSpec
 
 _HOW_TO_GET_IT = ("FLIR cameras by this backend need Spinnaker and its Python package PySpin, "
@@ -32,8 +37,6 @@ _HOW_TO_GET_IT = ("FLIR cameras by this backend need Spinnaker and its Python pa
                   "download page, or use the backend 'genicam', which needs neither")
 _LARGEST_ID = 0xFFFFFFFFFFFFFFFF
 """What stands for "no frame ID"."""
-
-_T = TypeVar("_T")
 
 
 class Options(VendorOptions):
@@ -47,10 +50,11 @@ class SpinnakerCamera:
         self.serial = serial
         self.options = options
         self._who = f"FLIR {serial}"
-        self._values = options.values()
+        self._settings = VendorSettings(
+            self._who, options, sdk_errors=lambda: (_spin().SpinnakerException,),
+            is_there=lambda: bool(self._camera.IsValid()), reason=_reason)
         self._system: Any = None
         self._camera: Any = None
-        self._features: Features | None = None
         self._started = False
         self._blocks = BlockCounter()
 
@@ -62,12 +66,10 @@ class SpinnakerCamera:
             self._system = spin.System.GetInstance()
             self._camera = _by_serial(spin, self._system, self.serial)
             self._camera.Init()
-            self._features = features = Features(
-                self._who, functools.partial(_feature, spin, self._camera.GetNodeMap()),
-                (spin.SpinnakerException,))
             self._set_stream(spin)
-            features.set({"AcquisitionMode": "Continuous", **self._values})
-            return features.spec(self.options.AcquisitionFrameRate)
+            return self._settings.use(Features(
+                self._who, functools.partial(_feature, spin, self._camera.GetNodeMap()),
+                (spin.SpinnakerException,)))
         except spin.SpinnakerException as error:
             self.close()
             raise CameraError(f"{self._who}: {_reason(error)}") from error
@@ -76,65 +78,51 @@ class SpinnakerCamera:
             raise
 
     def start(self) -> None:
-        self._known("start")
+        self._settings.known("start")
         self._blocks = BlockCounter()
         if not self._started:
-            self._asking(self._camera.BeginAcquisition)
+            self._settings.asking(self._camera.BeginAcquisition)
             self._started = True
 
     def grab(self, into: Pixels, timeout_s: float) -> FrameHeader:
         """`device_time_ns` is the camera's timestamp."""
-        self._known("grab")
+        self._settings.known("grab")
         if not self._started:
             raise CameraError(f"{self._who}: grab before start")
-        deadline_s = time.monotonic() + timeout_s
-        left_s = timeout_s
-        with contextlib.suppress(_NoFrame):
-            while True:
-                header = self._grab_once(into, left_s)
-                if header is not None:
-                    return header
-                left_s = deadline_s - time.monotonic()
-                if left_s <= 0:
-                    break
-        raise CameraTimeout(f"{self._who}: no frame within {timeout_s:g} s")
+        return grab_whole(lambda left_s: self._grab_once(into, left_s), timeout_s, self._who)
 
     def stop(self) -> None:
         if self._started:
-            self._quietly(self._camera.EndAcquisition)
+            self._settings.quietly(self._camera.EndAcquisition)
         self._started = False
 
     def close(self) -> None:
         self.stop()
-        self._features = None
+        self._settings.forget()
         if self._camera is not None:
-            self._quietly(self._camera.DeInit)
+            self._settings.quietly(self._camera.DeInit)
         # Spinnaker insists that nobody refers to a camera when its system goes.
         self._camera = None
         if self._system is not None:
-            self._quietly(self._system.ReleaseInstance)
+            self._settings.quietly(self._system.ReleaseInstance)
         self._system = None
 
     def parameters(self) -> tuple[Parameter, ...]:
-        """Those that people look at, and those of `features`."""
-        features = self._known("parameters")
-        return self._asking(lambda: features.parameters(self.options.features))
+        """As :meth:`VendorSettings.parameters`."""
+        return self._settings.parameters()
 
     def configure(self, values: Mapping[str, Value]) -> FrameSpec:
-        """Set them; they are set again when the camera was lost and comes back."""
-        features = self._known("configure")
-        self._asking(lambda: features.set(values))
-        self._values = {**self._values, **values}
-        return self._asking(lambda: features.spec(self.options.AcquisitionFrameRate))
+        """As :meth:`VendorSettings.configure`."""
+        return self._settings.configure(values)
 
     def _grab_once(self, into: Pixels, timeout_s: float) -> FrameHeader | None:
-        """None for an incomplete frame; _NoFrame when none came in time."""
+        """None for an incomplete frame; NoFrame when none came in time."""
         spin = _spin()
         try:
             image = self._camera.GetNextImage(max(math.ceil(timeout_s * 1000), 1))
         except spin.SpinnakerException as error:
             if error.errorcode == spin.SPINNAKER_ERR_TIMEOUT:
-                raise _NoFrame from error
+                raise NoFrame from error
             raise CameraLost(f"{self._who}: {_reason(error)}; check cable and power") from error
         arrived_ns = SystemClock().monotonic_ns()
         try:
@@ -151,7 +139,7 @@ class SpinnakerCamera:
             return FrameHeader(number=number, monotonic_ns=arrived_ns,
                                device_time_ns=image.GetTimeStamp() or None)
         finally:
-            self._quietly(image.Release)
+            self._settings.quietly(image.Release)
 
     def _set_stream(self, spin: Any) -> None:
         """Every frame in its order, from as many buffers as asked for."""
@@ -159,31 +147,6 @@ class SpinnakerCamera:
             _feature, spin, self._camera.GetTLStreamNodeMap()), (spin.SpinnakerException,))
         stream.prefer({"StreamBufferHandlingMode": "OldestFirst", "StreamBufferCountMode": "Manual",
                        "StreamBufferCountManual": self.options.buffers})
-
-    def _known(self, verb: str) -> Features:
-        if self._features is None:
-            raise CameraError(f"{self._who}: {verb} before open")
-        return self._features
-
-    def _asking(self, call: Callable[[], _T]) -> _T:
-        """Call the SDK on an open camera; CameraLost when that fails because it is gone."""
-        try:
-            return call()
-        except (CameraError, _spin().SpinnakerException) as error:
-            if not self._camera.IsValid():
-                raise CameraLost(f"{self._who}: the camera was unplugged or lost power") from error
-            if isinstance(error, CameraError):
-                raise
-            raise CameraError(f"{self._who}: {_reason(error)}") from error
-
-    def _quietly(self, call: Callable[[], Any]) -> None:
-        """Call what must not fail, on a camera that may be gone."""
-        with contextlib.suppress(_spin().SpinnakerException):
-            call()
-
-
-class _NoFrame(Exception):
-    """The SDK's time is up."""
 
 
 class _SpinFeature:

@@ -1,5 +1,5 @@
 """GenICam features through a vendor's SDK: the options, parameters and settings that the backends
-spinnaker and arena have in common.
+spinnaker and arena have in common, and how they wait for a whole frame.
 
 Each SDK has its own way to a feature; a backend wraps that as :class:`Feature`. Called by whoever
 owns the camera. A value that an automatic governs turns that automatic off.
@@ -7,8 +7,10 @@ owns the camera. A value that an automatic governs turns that automatic off.
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
@@ -22,9 +24,10 @@ from fieldrec.camera.pixel_formats import (
     recordable,
     shape_of,
 )
-from fieldrec.core.errors import CameraError
-from fieldrec.core.model import FrameSpec
+from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout
+from fieldrec.core.model import FrameHeader, FrameSpec
 
+_T = TypeVar("_T")
 Kind = Literal["integer", "float", "boolean", "enumeration", "string"]
 
 _SHOWN = ("AcquisitionFrameRate", "ExposureTime", "ExposureAuto", "Gain", "GainAuto", "BlackLevel",
@@ -199,6 +202,92 @@ class Features:
                              writable=feature.writable())
         except self._errors:
             return None  # one that cannot be read now
+
+
+class VendorSettings:
+    """What was asked of a camera, its features while it is open, and an SDK's errors in our words.
+    """
+
+    def __init__(self, camera: str, options: VendorOptions, *,
+                 sdk_errors: Callable[[], tuple[type[Exception], ...]],
+                 is_there: Callable[[], bool], reason: Callable[[Exception], str]) -> None:
+        """`camera` names it in errors; `sdk_errors` is asked while it is open; `is_there`: whether
+        an open camera still answers; `reason`: what an SDK's error says."""
+        self._camera = camera
+        self._options = options
+        self._errors = sdk_errors
+        self._is_there = is_there
+        self._reason = reason
+        self._values = options.values()
+        self._features: Features | None = None
+
+    def use(self, features: Features) -> FrameSpec:
+        """The camera is open and has these: set all that was asked for. CameraError, and the SDK's
+        errors."""
+        self._features = features
+        features.set({"AcquisitionMode": "Continuous", **self._values})
+        return features.spec(self._options.AcquisitionFrameRate)
+
+    def forget(self) -> None:
+        """The camera is closed."""
+        self._features = None
+
+    def known(self, verb: str) -> Features:
+        """The features. CameraError when the camera is not open."""
+        if self._features is None:
+            raise CameraError(f"{self._camera}: {verb} before open")
+        return self._features
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Those that people look at, and those of `features`."""
+        features = self.known("parameters")
+        return self.asking(lambda: features.parameters(self._options.features))
+
+    def configure(self, values: Mapping[str, Value]) -> FrameSpec:
+        """Set them; they are set again when the camera was lost and comes back."""
+        features = self.known("configure")
+        self.asking(lambda: features.set(values))
+        self._values = {**self._values, **values}
+        return self.asking(lambda: features.spec(self._options.AcquisitionFrameRate))
+
+    def asking(self, call: Callable[[], _T]) -> _T:
+        """Call the SDK on an open camera; CameraLost when that fails because it is gone."""
+        errors: tuple[type[Exception], ...] = (CameraError, *self._errors())
+        try:
+            return call()
+        except errors as error:
+            if not self._is_there():
+                raise CameraLost(f"{self._camera}: the camera was unplugged or lost power"
+                                 ) from error
+            if isinstance(error, CameraError):
+                raise
+            raise CameraError(f"{self._camera}: {self._reason(error)}") from error
+
+    def quietly(self, call: Callable[[], Any]) -> None:
+        """Call what must not fail, on a camera that may be gone."""
+        with contextlib.suppress(*self._errors()):
+            call()
+
+
+class NoFrame(Exception):
+    """An SDK's time is up."""
+
+
+def grab_whole(grab_once: Callable[[float], FrameHeader | None], timeout_s: float, camera: str
+               ) -> FrameHeader:
+    """The next whole frame. `grab_once(timeout_s)` gives None for one that is not, and raises
+    NoFrame when none came. CameraTimeout."""
+    deadline_s = time.monotonic() + timeout_s
+    left_s = timeout_s
+    with contextlib.suppress(NoFrame):
+        while True:
+            header = grab_once(left_s)
+            if header is not None:
+                return header
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                break
+    raise CameraTimeout(f"{camera}: no frame within {timeout_s:g} s")
 
 
 def _of_kind(kind: Kind | None, value: Value) -> Value:
