@@ -28,6 +28,8 @@ PIXEL_FORMATS = {"yuv420p": "4:2:0", "yuv444p": "4:4:4", "yuv420p10le": "4:2:0"}
 """What we can make, and where its colours are. Of gray, decoders make yuv420p or gray, which OpenCV
 and ffmpeg then take for full range; and chroma that is the same everywhere costs nothing."""
 
+_STRIPE = 32
+"""Lines that are converted at a time: what lies between the steps stays in the cache."""
 _MONO_BITS = {"MONO8": 8, "MONO10": 10, "MONO12": 12, "MONO16": 16}
 _COLOUR = ("BGR8", "RGB8")
 _MOSAICS = {"RG": cv2.COLOR_BayerRGGB2BGR, "GR": cv2.COLOR_BayerGRBG2BGR,
@@ -127,15 +129,21 @@ class LossyPictures:
         if colour.shape[:2] != (self.height, self.width):
             colour = cv2.copyMakeBorder(colour, 0, self.height - self.lines, 0,
                                         self.width - self.columns, cv2.BORDER_REPLICATE)
-        luma, blue, red = (plane(picture, number) for number in range(3))
+        planes = [plane(picture, number) for number in range(3)]
+        for line in range(0, self.height, _STRIPE):
+            self._put_stripe(colour[line:line + _STRIPE], planes[0][line:line + _STRIPE], [
+                chroma[line // self.chroma:(line + _STRIPE) // self.chroma]
+                for chroma in planes[1:]])
+
+    def _put_stripe(self, colour: Pixels, luma: Grey, chroma: list[Grey]) -> None:
+        """Of an even number of lines."""
         coded = cv2.transform(colour, self._rows)
         cv2.extractChannel(coded, 0, luma)
         if self.chroma == 2:
-            half = cv2.resize(colour, (self.width // 2, self.height // 2),
+            half = cv2.resize(colour, (colour.shape[1] // 2, colour.shape[0] // 2),
                               interpolation=cv2.INTER_AREA)
             coded = cv2.transform(half, self._rows)
-        cv2.extractChannel(coded, 1, blue)
-        cv2.extractChannel(coded, 2, red)
+        cv2.mixChannels([coded], chroma, [1, 0, 2, 1])
 
 
 def _refuse_unknown(spec: FrameSpec, pixel_format: str) -> None:
