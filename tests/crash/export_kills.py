@@ -46,6 +46,8 @@ AT_STEP = ("kill", "kill parent", "stop", "full once", "full")
 AT_ANY_TIME = ("kill", "kill parent", "stop")
 WHOLE_S = 1.5
 """A whole export takes about so long: kills at any moment are drawn from this."""
+LAST_STEPS = 16
+"""Around the commit and what comes after it; half of the ends at a step are there."""
 _SUBREAPER = 36
 
 
@@ -79,8 +81,10 @@ class Seen:
 
 def fault(dice: random.Random, steps: int) -> Fault:
     """The next end, of a run with so many durable steps."""
-    if dice.random() < 0.6:
-        return Fault(dice.choice(AT_STEP), step=dice.randint(1, steps))
+    where = dice.random()
+    if where < 0.6:
+        first = 1 if where < 0.3 else steps - LAST_STEPS
+        return Fault(dice.choice(AT_STEP), step=dice.randint(first, steps))
     return Fault(dice.choice(AT_ANY_TIME), after_s=dice.uniform(0, WHOLE_S))
 
 
