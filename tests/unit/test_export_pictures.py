@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.model import FrameSpec
 from fieldrec.export.looks import GRID, LossyLooks, on_grid
-from fieldrec.export.pictures import plane
+from fieldrec.export.pictures import pictures_for, plane
 from fieldrec.export.pictures_lossy import LossyPictures
+from fieldrec.export.presets import preset
 
 BARS_BGR = [(255, 255, 255), (0, 255, 255), (255, 255, 0), (0, 255, 0), (255, 0, 255), (0, 0, 255),
             (255, 0, 0), (0, 0, 0), (128, 128, 128), (30, 60, 200)]
@@ -132,3 +135,38 @@ def test_unknown_format_and_wrong_shape_are_refused() -> None:
         LossyPictures(spec_of("BGR16", 16, 16, 3, dtype="uint16"))
     with pytest.raises(JobRefused, match=r"shape \(16, 16\) are not BGR8"):
         LossyPictures(spec_of("BGR8", 16, 16))
+
+
+def test_movie_formats_that_are_not_shown_right_are_refused() -> None:
+    mono, colour = spec_of("MONO8", 16, 16), spec_of("BGR8", 16, 16, 3)
+    for name, why in (("yuvj420p", "full range is not shown right"), ("gray", "not every player"),
+                      ("native", "for lossless codecs")):
+        with pytest.raises(JobRefused, match=f"{name} .*{why}.*give one of yuv420p, yuv444p, yuv4"):
+            LossyPictures(mono, name)
+    with pytest.raises(JobRefused, match="BGR8 to pixel_format yuv420p10le, which is for mono"):
+        LossyPictures(colour, "yuv420p10le")
+    with pytest.raises(JobRefused, match="lossless and its pixel_format yuv420p"):
+        pictures_for(mono, dataclasses.replace(preset("Lossless"), pixel_format="yuv420p"))
+
+
+def test_lossless_pictures_say_what_they_keep_and_refuse_the_rest() -> None:
+    mosaic = pictures_for(spec_of("BAYER_GB12", 16, 16, dtype="uint16"), preset("Lossless"))
+    assert (mosaic.pixel_format, mosaic.is_exact) == ("gray12le", True)
+    assert mosaic.rules() == {
+        "pixels": "exact, as gray12le", "range": "full: 0 to 4095",
+        "mosaic": "kept as grey, BAYER_GB12: the first lines are GB/RG"}
+    with pytest.raises(JobRefused, match="value 4096, more than the 12 bits of BAYER_GB12"):
+        mosaic.convert(np.full((16, 16), 4096, np.uint16))
+    for spec in (spec_of("BGR16", 16, 16, 3, dtype="uint16"), spec_of("MONO8", 16, 16, 4),
+                 spec_of("MONO8", 16, 16, dtype="uint16")):
+        with pytest.raises(JobRefused, match="cannot export"):
+            pictures_for(spec, preset("Lossless"))
+
+
+def test_a_crop_and_a_flip_without_a_copy_are_converted_too() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
+    view = pixels[4:36, 60:12:-1]
+    pictures = LossyPictures(spec_of("BGR8", *view.shape))
+    copied = pictures.convert(np.ascontiguousarray(view))
+    for number in range(3):
+        assert np.array_equal(plane(pictures.convert(view), number), plane(copied, number))
