@@ -32,7 +32,6 @@ from fieldrec.control import Control
 from fieldrec.core.clock import Clock, SystemClock
 from fieldrec.core.errors import FieldrecError, ShutdownStuck
 from fieldrec.core.model import (
-    CameraState,
     Conditions,
     Drive,
     Job,
@@ -98,7 +97,7 @@ class App:
                           lambda: words.describe_briefly(self.board.latest),
                           lambda stuck: self._tasks.changed("storing", stuck))
         self._stopping = False
-        self._under_way: tuple[tuple[str, CameraState], ...] = ()
+        self._under_way: tuple[object, ...] = ()
         self._session: Session | None = None
         self._drives: DriveWatcher | None = None
         self._own = OwnFolders()
@@ -417,9 +416,10 @@ class App:
         if session is not None:
             self._storage = session.storage_status()
         recorders = () if session is None else session.status()
-        under_way = tuple((r.recording, r.state) for r in recorders)
-        other_share = self._beside.look(
-            recorders, session is not None and session.recording, time.monotonic())
+        recording = session is not None and session.recording
+        # the session ends a moment after the last of its cameras has
+        under_way = (recording, *((r.recording, r.state) for r in recorders))
+        other_share = self._beside.look(recorders, recording, time.monotonic())
         if under_way != self._under_way:  # a recording began or ended: other jobs may run now
             self._under_way = under_way
             self._replan.set()
@@ -429,7 +429,7 @@ class App:
         self._version += 1
         self.board.publish(Snapshot(
             version=self._version, time_ns=self.clock.epoch_ns(), name=self.config.system.name,
-            recording=session is not None and session.recording,
+            recording=recording,
             recording_since_ns=None if session is None else session.recording_since_ns,
             recorders=recorders,
             jobs=self._queue.jobs()[:50], drives=self.drives(), power=self._power.state,

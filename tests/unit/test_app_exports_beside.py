@@ -3,7 +3,8 @@ or throttled; and a policy that deletes raw, over a restart."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from fieldrec.export.encoder import Encoder
 from fieldrec.jobs import order, runner
 from fieldrec.record.asked import AS_CONFIGURED, Asked
 from tests.fakes.export_content import moving, write_store
-from tests.unit.test_app_folders import config_of, until
+from tests.unit.test_app_folders import config_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -29,14 +30,21 @@ def has_stopped(pid: int) -> bool:
             for thread in Path(f"/proc/{pid}/task").iterdir()} == {"T"}
 
 
+async def until(app: App, condition: Callable[[], Any]) -> None:
+    """For as long as the test may take: encoders get only the time that nobody else wants."""
+    version = -2
+    while not condition():
+        version = (await app.board.wait_changed(version, 0.1)).version
+
+
 @asynccontextmanager
 async def encoding(tmp_path: Path, **export: Any) -> AsyncIterator[tuple[App, Encoder]]:
     """A box whose encoder has begun, and waits in the midst of it to be resumed by the test."""
     recordings = tmp_path / "a"
     recordings.mkdir()
-    write_store(recordings / "old", moving(120))
+    write_store(recordings / "old", moving(60))
     config = config_of(tmp_path, folders=("a",), export={
-        "automatic": False, **export, "presets": {"slow": {"speed": "slow"}}})
+        "automatic": False, **export, "presets": {"slow": {"speed": "medium"}}})
     async with App(config, DAEMON) as app:
         await app.control.export(["old"], "slow")
         await until(app, lambda: encoder_of(app) is not None)
@@ -151,3 +159,23 @@ async def test_the_policy_deletes_raw_also_what_was_exported_before_a_restart(
                    for event in app.events.latest())
     (left,) = scan(recordings)
     assert (left.has_raw, [e.preset for e in left.exports]) == (False, ["Low"])
+
+
+async def test_an_export_goes_on_when_the_session_ends_later_than_its_cameras(tmp_path: Path
+                                                                              ) -> None:
+    async with encoding(tmp_path) as (app, _):
+        await app.control.start("bees")
+        await until(app, lambda: app.control.jobs()[0].state is JobState.WAITING)
+        assert app._session is not None
+        recorder = app._session._recorders["left"]
+        stop = recorder.stop
+
+        async def stop_and_be_seen(reason: str) -> None:
+            await stop(reason)
+            app.publish()
+            for _ in range(50):  # whoever was woken by that has decided
+                await asyncio.sleep(0)
+
+        recorder.stop = stop_and_be_seen  # type: ignore[method-assign]
+        await app.control.stop()
+        await until(app, lambda: app.control.jobs()[0].state is JobState.DONE)
