@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from typing import Any
 import numpy as np
 from imgstore import new_for_filename
 
+from fieldrec.camera import Pixels
 from fieldrec.camera.synthetic import Options, SyntheticCamera, read_number
 from fieldrec.catalogue.check import check
 from fieldrec.store import layout
 from tests.crash.ledger import APPENDED, FAILED, LATE, SYNC_BEGAN, SYNCED, Rows
+from tests.fakes.coded_streams import Packet, jpeg_packets
 
 _KEY = re.compile(r"\d{8}_\d{6}_([a-z]+)(-\d+)?$")
 
@@ -171,20 +174,19 @@ class Found:
     wrong: list[str]
 
 
-def read_store(path: Path, drawn: Drawn) -> Found:
+def read_store(path: Path, drawn: Drawn | Coded) -> Found:
     """Every frame, as the real imgstore gives it, beside the picture that it should be."""
     found = Found([], [], [])
     if not path.exists():
         return found
-    expected = drawn.blank
+    same = drawn.comparison()
     store = new_for_filename(str(path))
     try:
         for index in range(store.frame_count):
             image, (number, time_s) = store.get_image(None, frame_index=index)
             found.numbers.append(int(number))
             found.times_s.append(float(time_s))
-            drawn.camera.render(int(number), expected)
-            if not np.array_equal(image, expected):
+            if not same(int(number), np.asarray(image)):
                 found.wrong.append(f"{path.name}: frame {index}, number {number}, shows another "
                                    f"picture (burnt in: {read_number(np.asarray(image))})")
     finally:
@@ -200,6 +202,36 @@ class Drawn:
     blank: np.ndarray[Any, Any]
     """Room for one."""
 
+    def comparison(self) -> Callable[[int, Pixels], bool]:
+        """Whether the frame of this number in a store is the very picture that was recorded."""
+        def same(number: int, image: Pixels) -> bool:
+            self.camera.render(number, self.blank)
+            return np.array_equal(image, self.blank)
+        return same
+
+
+class Coded:
+    """A network camera that sends :func:`coded_pictures` over and over, numbered by who receives
+    them: between two frames the picture goes on as the number does."""
+
+    def comparison(self) -> Callable[[int, Pixels], bool]:
+        """As :meth:`Drawn.comparison`, for one store read from its beginning."""
+        first: list[int] = []
+
+        def same(number: int, image: Pixels) -> bool:
+            burnt = read_number(image)
+            if burnt is None:
+                return False
+            if not first:
+                first.append(burnt - number)
+            return (burnt - number - first[0]) % len(coded_pictures()) == 0
+        return same
+
+
+def coded_pictures() -> tuple[Packet, ...]:
+    """With their places burnt in."""
+    return jpeg_packets(60, width=160, height=120)
+
 
 @functools.lru_cache(maxsize=64)
 def _drawn(options: str) -> Drawn:
@@ -208,6 +240,9 @@ def _drawn(options: str) -> Drawn:
     return Drawn(camera, np.empty(spec.shape, spec.dtype))
 
 
-def drawn(options: dict[str, Any]) -> Drawn:
+def drawn(options: dict[str, Any]) -> Drawn | Coded:
     """The camera with these options; made once in a process and its forks."""
+    if "packets" in options:
+        coded_pictures()
+        return Coded()
     return _drawn(json.dumps(options, sort_keys=True))

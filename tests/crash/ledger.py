@@ -66,11 +66,19 @@ class Ledger:
         """In the child: have every store writer of this process note what it does, and a thread
         that does nothing but sleep how late it is woken."""
         append, sync, note = StoreWriter.append, StoreWriter.sync, self.note
+        append_packet = StoreWriter.append_packet
 
         def noted_append(writer: StoreWriter, pixels: Any, number: int, time_ns: int,
                          *rest: Any, **more: Any) -> None:
             append(writer, pixels, number, time_ns, *rest, **more)
             note(APPENDED, writer.path, number, time_ns)
+
+        def noted_packet(writer: StoreWriter, packet: memoryview, key: bool, number: int,
+                         time_ns: int, device_time_ns: int | None) -> bool:
+            stored = append_packet(writer, packet, key, number, time_ns, device_time_ns)
+            if stored:
+                note(APPENDED, writer.path, number, time_ns)
+            return stored
 
         def noted_sync(writer: StoreWriter) -> None:
             note(SYNC_BEGAN, writer.path)
@@ -78,6 +86,7 @@ class Ledger:
             note(SYNCED, writer.path)
 
         StoreWriter.append = noted_append  # type: ignore
+        StoreWriter.append_packet = noted_packet  # type: ignore
         StoreWriter.sync = noted_sync  # type: ignore
         over = threading.Event()
         sleeper = threading.Thread(target=self._sleep, args=(over,), name="sleeper")
@@ -88,6 +97,7 @@ class Ledger:
             over.set()
             sleeper.join()
             StoreWriter.append = append  # type: ignore[method-assign]
+            StoreWriter.append_packet = append_packet  # type: ignore[method-assign]
             StoreWriter.sync = sync  # type: ignore[method-assign]
 
     def _sleep(self, over: threading.Event) -> None:

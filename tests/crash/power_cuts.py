@@ -11,7 +11,9 @@ process itself never starts a thread.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import itertools
 import json
 import logging
 import os
@@ -24,15 +26,28 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import fieldrec.camera.synthetic  # noqa: F401 - here, once, and not in every fork
 from fieldrec.app import ONE_RECORDING, App
 from fieldrec.app.recovery import recover_folder
 from fieldrec.catalogue.check import check
-from tests.crash.after_cut import Promise, Verdict, check_again, check_life, drawn, key_of
-from tests.crash.cut_plan import Plan, plan
+from fieldrec.config import Config
+from fieldrec.core.errors import StateError
+from tests.crash.after_cut import (
+    Promise,
+    Verdict,
+    check_again,
+    check_life,
+    coded_pictures,
+    drawn,
+    key_of,
+)
+from tests.crash.cut_plan import CODED, Plan, plan
 from tests.crash.ledger import FAILED, Ledger, Rows
 from tests.crash.sweep import child, drain
 from tests.fakes.loop_devices import LoopDisk, loop_disk, missing_for, now_ns
+from tests.fakes.network_cameras import MjpegServer, part
 
 DISK_BYTES = 512 << 20
 ROUND = 4
@@ -90,10 +105,10 @@ class Series:
         """Recover, look at what is left of the lives not looked at yet."""
         text = _told_by(lambda: _recover_and_check(self.recordings, self.unchecked))
         verdict = Verdict(**json.loads(text)) if text else Verdict(wrong=["the check died"])
-        for left in self.unchecked:
-            cameras = left.planned.cameras
-            self.cameras |= {name: cameras[key_of(name)] for name in verdict.counts
-                             if key_of(name) in cameras and name not in self.cameras}
+        for left in self.unchecked:  # a name whose store was lost whole may come again
+            names = {name.decode() for name in np.unique(left.rows["recording"])}
+            self.cameras |= {name: left.planned.cameras[key_of(name)]
+                             for name in names & verdict.counts.keys()}
         self.unchecked.clear()
         self.counts |= verdict.counts
         return verdict
@@ -148,14 +163,27 @@ def _record(planned: Plan, recordings: Path, ledger: Ledger, telling: int) -> in
 
 
 async def _run_app(planned: Plan, recordings: Path, telling: int) -> None:
-    async with App(planned.config(recordings), ONE_RECORDING) as app:
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(network_camera()).url if "coded" in planned.cameras else ""
+        await _run_with(planned, planned.config(recordings, url), telling)
+
+
+def network_camera() -> MjpegServer:
+    """Sends the coded pictures that :func:`after_cut.drawn` compares, again and again."""
+    parts = [part(packet.data) for packet in coded_pictures()]
+    return MjpegServer(lambda _: itertools.cycle(parts), hz=CODED["hz"])
+
+
+async def _run_with(planned: Plan, config: Config, telling: int) -> None:
+    async with App(config, ONE_RECORDING) as app:
         os.write(telling, STARTING)
         await app.control.start()
         os.write(telling, RUNNING)
         began = asyncio.get_running_loop().time()
         for at_s, verb in planned.verbs:
             await asyncio.sleep(began + at_s - asyncio.get_running_loop().time())
-            await getattr(app.control, verb)()
+            with contextlib.suppress(*([StateError] if verb in ("pause", "resume") else [])):
+                await getattr(app.control, verb)()  # a camera that ended cannot be paused
         await asyncio.sleep(START_PATIENCE_S)
 
 

@@ -46,7 +46,7 @@ def test_power_cuts_at_random(file_system: str, tmp_path: Path) -> None:
     if missing:
         pytest.skip(f"power cuts on {file_system}: {missing}")
     with quick_folder(tmp_path) as folder:
-        found = cuts(file_system, folder, 6, seed=12)
+        found = cuts(file_system, folder, 6, seed=393)  # one life of every kind at the least
     assert_kept(found)
     assert any(cut["lost_frames"] for cut in found), "the cuts cut nothing"
 
@@ -56,6 +56,6 @@ def test_power_cuts_at_random(file_system: str, tmp_path: Path) -> None:
 def test_kills_at_random(tmp_path: Path) -> None:
     """A killed process loses nothing of what it has appended."""
     with quick_folder(tmp_path) as folder:
-        found = cuts("kill", folder, 10, seed=5)
+        found = cuts("kill", folder, 10, seed=18)
     assert_kept(found)
     assert not any(cut["lost_frames"] for cut in found)
