@@ -176,6 +176,6 @@ async def test_an_export_goes_on_when_the_session_ends_later_than_its_cameras(tm
             for _ in range(50):  # whoever was woken by that has decided
                 await asyncio.sleep(0)
 
-        recorder.stop = stop_and_be_seen  # type: ignore[method-assign]
+        recorder.stop = stop_and_be_seen  # type: ignore[method-assign,assignment]
         await app.control.stop()
         await until(app, lambda: app.control.jobs()[0].state is JobState.DONE)
