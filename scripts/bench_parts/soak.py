@@ -4,8 +4,13 @@
 of 20,000 of which the older are removed. Looked at all the while: memory, descriptors, threads, and
 the kernel's dentries and inodes (of the whole machine). The slope of the memory is that of a line
 through the last three quarters, with its standard error as if looks were independent, and beside it
-how far the looks lie from that line. Use `--directory /dev/shm`: it is not the disk that is
-measured, and removing so many files from one takes longer than all the rest.
+how far the looks lie from that line. One step of about 1 MB belongs to no frame: the interpreter's
+table of interned strings (pathlib interns every part of a path) grows once, from 0.96 to 1.92 MB.
+What else rises, some ten kB in 100,000 frames, are pages and caches of glibc's arenas, one for each
+thread: with MALLOC_ARENA_MAX=1 and GLIBC_TUNABLES=glibc.malloc.tcache_count=0 the heap keeps its
+size from beginning to end, and what is in use of it stays within 3 kB. Use `--directory
+/dev/shm`: it is not the disk that is measured, and removing so many files from one takes longer
+than all the rest.
 """
 
 from __future__ import annotations
