@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fieldrec.export.prefetch import prefetched
+from fieldrec.export.prefetch import depth_for, prefetched
 
 
 def test_items_come_in_order_from_the_named_thread() -> None:
@@ -60,3 +60,8 @@ def test_no_more_than_depth_is_made_ahead() -> None:
         next(got)
         assert full.wait(10)
         assert len(made) == 4
+
+
+def test_large_items_are_not_far_ahead() -> None:
+    sizes = 0, 19_200, 6_220_800, 24_000_000, 10**9
+    assert [depth_for(size) for size in sizes] == [8, 8, 3, 1, 1]
