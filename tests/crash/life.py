@@ -25,6 +25,7 @@ from fieldrec.core.model import FrameSpec, Recording, RecordingState
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.export.presets import preset
 from fieldrec.export.run import run_export
+from fieldrec.export.work_folder import WORK_PREFIX
 from fieldrec.jobs.transfer import move, transfer
 from fieldrec.store.api.new_store import recording_metadata
 from fieldrec.store.reader import StoreReader
@@ -118,7 +119,8 @@ def violations(root: Path, promised: int, _extra: int) -> tuple[int, list[str]]:
     """After a cut and a recovery: frames that can be found, and what is wrong: I1, I2, I4, I5, I7
     or fewer frames than were promised (I8)."""
     recordings, archive, attic = folders(root)
-    wrong = [f"{p.invariant} {p.path.name}: {p.text}" for p in check(recordings, deep=True)]
+    wrong = [f"{p.invariant} {p.path.name}: {p.text}" for p in check(recordings, deep=True)
+             if not p.path.name.startswith(WORK_PREFIX)]  # the second try goes on with it
     wrong += [f"left: {path}" for path in recordings.iterdir()
               if path.name.startswith((".part-", ".trash-"))]
     kept = 0
