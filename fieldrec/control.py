@@ -342,7 +342,7 @@ class Control:
 def _no_such(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     hint = (f"did you mean {near[0]}?" if near
-            else f"{len(known)} recordings here, see `fieldrec list`")
+            else f"recordings here: {len(known)}, see `fieldrec list`")
     return f"no recording {name!r}; {hint}"
 
 

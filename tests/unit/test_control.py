@@ -148,7 +148,7 @@ async def test_looking(rig: Rig) -> None:
     assert rig.control.jobs() == ()
     with pytest.raises(NotFoundError, match=r"no recording 'beees'; did you mean bees\?"):
         await rig.control.recording("beees")
-    with pytest.raises(NotFoundError, match="2 recordings here"):
+    with pytest.raises(NotFoundError, match="recordings here: 2"):
         await rig.control.recording("x")
 
 
