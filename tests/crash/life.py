@@ -23,6 +23,7 @@ from fieldrec.catalogue.scan import scan
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import FrameSpec, Recording, RecordingState
 from fieldrec.destinations.folder import FolderDestination
+from fieldrec.export import work_folder
 from fieldrec.export.presets import preset
 from fieldrec.export.run import run_export
 from fieldrec.export.work_folder import WORK_PREFIX
@@ -32,6 +33,7 @@ from fieldrec.store.reader import StoreReader
 from fieldrec.store.writer import StoreWriter
 
 NAME = "cut_20261121_060000"
+EXPORT = f"{NAME}.high.mp4"
 SPEC = FrameSpec((256, 514), "uint8", "MONO8", 25.0)
 """Large enough to be written past the page cache, with a tail that is not a whole page."""
 FRAMES = 14
@@ -106,8 +108,11 @@ def offload(recording: Recording, folder: Path, *, moving: bool) -> None:
 
 
 def recover_all(root: Path) -> None:
-    """What the daemon does before anything else."""
-    recover_folder(folders(root)[0], lambda _text, _severity: None)
+    """What the daemon does before anything else. Its job wants the export until it is there."""
+    recordings, _, attic = folders(root)
+    recover_folder(recordings, lambda _text, _severity: None)
+    made = any(recordings.glob(f"{EXPORT}.json")) or committed(attic)
+    work_folder.sweep(recordings, () if made else (EXPORT,))
 
 
 def unrecovered(_root: Path, _promised: int) -> list[str]:

@@ -89,8 +89,8 @@ def assert_nothing_made(folder: Path) -> None:
      "did you mean 'width'?"),
     ("cameras:\n  'a/b': {backend: synthetic}\n", 2, "cannot be a name"),
     ("destinations:\n  usb: {path: recordings/sub}\n", 2, "inside the recordings folder"),
-    ("export:\n  preset: Hihg\n", 2, "the presets are High, Medium, Low, HEVC, VP9; did you mean "
-     "High?"),
+    ("export:\n  preset: Hihg\n", 2,
+     "the presets are Lossless, High, Medium, Low, HEVC, VP9, AV1; did you mean High?"),
     ("record:\n  name: 'a\\nb'\n", 2, "letters, digits"),
 ])
 def test_a_wrong_configuration_is_told_with_its_line(
@@ -347,7 +347,7 @@ def recorded(output: Path) -> Path:
 
 
 @pytest.mark.parametrize(("arguments", "code", "says"), [
-    (("export", "--all", "--preset", "Hihg"), USAGE, "the presets are High, Medium, Low"),
+    (("export", "--all", "--preset", "Hihg"), USAGE, "the presets are Lossless, High, Medium, Low"),
     (("export",), USAGE, "name recordings, or give --all"),
     (("export", "bees", "--all"), USAGE, "name recordings, or give --all"),
     (("export", "beees"), NOT_FOUND, "did you mean bees?"),
