@@ -25,7 +25,7 @@ from fieldrec.export.similarity import Similarity
 Pixels = NDArray[Any]
 T = TypeVar("T")
 
-EVERY = 20
+EVERY = 30
 """Of so many frames one is compared in full; the first and the last are too."""
 MOVED_LEVELS = 12.0
 """A block whose mean changed by more than this has moved; no preset smooths that away."""

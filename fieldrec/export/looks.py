@@ -5,7 +5,7 @@ that verifies. All is in levels of eight bits. The raw frame's side is computed 
 matrix's definition, not with what encoding used, so that a wrong matrix, range or depth shows.
 
 Of every frame: luma on a grid of a 64th of the pixels, which moves from frame to frame, and the
-mean of every block. Of every twentieth, the first and the last: luma of every pixel.
+mean of every block. Of every thirtieth, the first and the last: luma of every pixel.
 """
 
 from __future__ import annotations

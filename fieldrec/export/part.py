@@ -16,6 +16,7 @@ import av
 
 from fieldrec.core import durable
 from fieldrec.core.errors import EncoderFailed, FieldrecError, LockedError, StoreFull
+from fieldrec.core.write_behind import WriteBehind
 
 _INFO, _CRC_32 = b"\x15\x49\xa9\x66", b"\xbf\x84"
 _HEAD_BYTES = 4_096
@@ -27,6 +28,7 @@ class PartFile:
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
         self._descriptor = descriptor
+        self._behind = WriteBehind(descriptor)
         self.failure: Exception | None = None
         """The first error of a write: libavformat may forget it and name one of its own."""
 
@@ -37,6 +39,7 @@ class PartFile:
         except Exception as error:
             self.failure = self.failure or error
             raise
+        self._behind.wrote(len(data))
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:

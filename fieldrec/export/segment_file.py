@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from fieldrec.core import durable
 from fieldrec.core.errors import EncoderFailed
+from fieldrec.core.write_behind import WriteBehind
 from fieldrec.export.part import discard, part_path
 
 MAGIC = b"FRSEGM01"
@@ -92,6 +93,7 @@ class SegmentWriter:
         self._waiting = bytearray()
         durable.unlink_unsynced(self._part)  # of a dead run
         self._descriptor = durable.create(self._part)
+        self._behind = WriteBehind(self._descriptor)
 
     def __enter__(self) -> SegmentWriter:
         return self
@@ -126,6 +128,7 @@ class SegmentWriter:
     def _write(self) -> None:
         self._digest.update(self._waiting)
         durable.write(self._descriptor, [self._waiting], self._part, len(self._waiting))
+        self._behind.wrote(len(self._waiting))
         self._waiting = bytearray()
 
 

@@ -20,6 +20,7 @@ import xxhash
 from fieldrec.core import durable
 from fieldrec.core.errors import VerifyMismatch
 from fieldrec.core.model import FrameSpec
+from fieldrec.export import judging
 from fieldrec.export.colours import BT601, BT709, Colours
 from fieldrec.export.containers import MKV, MP4
 from fieldrec.export.pictures import Pictures, pictures_for, plane
@@ -111,7 +112,9 @@ def check(path: Path, raw: list[Pixels], row: Preset, spec: FrameSpec = MONO) ->
 
 
 @both
-def test_what_is_right_passes(tmp_path: Path, row: Preset) -> None:
+def test_what_is_right_passes(tmp_path: Path, row: Preset, monkeypatch: pytest.MonkeyPatch
+                              ) -> None:
+    monkeypatch.setattr(judging, "EVERY", 20)
     quality = check(movie(tmp_path, moving(COUNT), row), moving(COUNT), row)
     if row.lossless:
         assert quality == Quality(100.0, 100.0, 1.0, 1.0, COUNT, exact=True)
