@@ -24,9 +24,11 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "deep": {"width": 100, "height": 72, "pixel_format": "MONO16", "hz": 110},
     "gaps": {"width": 128, "height": 96, "drop_every": 7, "hz": 60},
     "burst": {"width": 80, "height": 60, "paced": False, "hz": 500, "frames": 250},
+    "flood": {"width": 512, "height": 320, "paced": False, "hz": 500, "frames": 200},
 }
-"""Cameras by key: two that are written past the page cache, four that are not, of which the last
-does not wait at all, plays out, and is closed while the others go on."""
+"""Cameras by key: some are written past the page cache and some are not; the last two do not wait
+at all, play out, and are closed while the others go on. Two frames of a flood are written at once.
+"""
 
 CODED = {"packets": True, "hz": 50}
 """A network camera whose own packets are recorded; of tests.fakes."""
