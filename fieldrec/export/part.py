@@ -12,8 +12,6 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
-
 from fieldrec.core import durable
 from fieldrec.core.errors import EncoderFailed, FieldrecError, LockedError, StoreFull
 from fieldrec.core.write_behind import WriteBehind
@@ -140,9 +138,11 @@ def discard(path: Path) -> None:
 @contextlib.contextmanager
 def errors_in_one_line(part: Path) -> Iterator[None]:
     """Give the errors of the encoder and of the system a place in our tree."""
+    from av import FFmpegError  # the daemon sweeps such files and needs no codecs for that
+
     try:
         yield
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise EncoderFailed(f"{part}: the encoder failed: {error}") from error
     except OSError as error:
         if error.errno in durable.FULL_ERRNOS:
