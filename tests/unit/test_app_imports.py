@@ -1,4 +1,4 @@
-"""What the daemon loads at its start: codecs and OpenCV belong to other processes and to cameras."""
+"""What the daemon loads at its start: codecs and OpenCV are for other processes and cameras."""
 
 from __future__ import annotations
 
