@@ -8,13 +8,6 @@ from collections.abc import Iterable, Sequence
 from fieldrec.core.model import Export, Recording
 
 
-def has_export(recording: Recording, preset_name: str) -> bool:
-    """Whether the recording was exported with this preset (its name, whatever its case), all of it:
-    a second export would be for nothing."""
-    wanted = preset_name.lower()
-    return bool(whole([export for export in recording.exports if export.preset.lower() == wanted]))
-
-
 def whole(exports: Iterable[Export]) -> tuple[Export, ...]:
     """Without the slices of sets that are not complete: those are no exports, and are made again.
 
