@@ -6,8 +6,6 @@ The stores in it: check_store.py; what can be done about them: repair.py.
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from fieldrec.catalogue.sidecar import (
 )
 from fieldrec.core.durable import PART_PREFIX, TRASH_PREFIX, WORK_PREFIX
 from fieldrec.core.errors import FieldrecError, NotFoundError, StoreDamaged
+from fieldrec.core.holding import is_held
 from fieldrec.store.movie.content import TRANSCODE_FORMAT, content_of, parse
 from fieldrec.store.movie.embedded import embedded
 
@@ -66,7 +65,7 @@ def _check_entry(path: Path, deep: bool, exports: list[Sidecar]) -> Iterator[Pro
     if path.name.startswith((PART_PREFIX, TRASH_PREFIX)):
         yield Problem(path, "I7", "unfinished work left behind; it is swept at the next start")
     elif path.name.startswith(WORK_PREFIX) and path.is_dir():
-        if not _is_worked_in(path):
+        if not is_held(path):
             yield Problem(path, "I7", "an export that was not finished; it goes on, or is swept, "
                                       "at the next start")
     elif path.name.startswith("."):
@@ -90,18 +89,6 @@ def _check_directory(path: Path, deep: bool) -> Iterator[Problem]:
 
 
 # --- exports ----------------------------------------------------------------------------------
-
-def _is_worked_in(folder: Path) -> bool:
-    """Whether somebody holds its flock; the probe holds a shared one for an instant."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
 
 def _without_sidecar(path: Path) -> Iterator[Problem]:
     """A movie that nothing beside it speaks for. What it carries was written before it was

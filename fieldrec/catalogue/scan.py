@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import fcntl
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from fieldrec.catalogue.contents import ContentsMemory
 from fieldrec.catalogue.exports import whole, without_raw
 from fieldrec.catalogue.sidecar import NoExport, Sidecar, is_sidecar, matches, read_sidecar
 from fieldrec.core.errors import FieldrecError, NotFoundError, StoreDamaged
+from fieldrec.core.holding import is_held
 from fieldrec.core.model import ClockQuality, Export, Recording, RecordingState
 from fieldrec.store import layout
 from fieldrec.store.metadata import METADATA_NAME, StoreMetadata, store_metadata
@@ -222,18 +222,12 @@ def look_at(path: Path) -> Recording:
 
 def locked_state(path: Path) -> RecordingState | None:
     """RECORDING when somebody holds the store's flock, INTERRUPTED when its lock was left behind,
-    None without one. The probe holds a shared flock for an instant."""
+    None without one."""
     try:
-        descriptor = os.open(path / layout.LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        held = is_held(path / layout.LOCK_NAME)
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return RecordingState.RECORDING
-    finally:
-        os.close(descriptor)
-    return RecordingState.INTERRUPTED
+    return RecordingState.RECORDING if held else RecordingState.INTERRUPTED
 
 
 def _unreadable(path: Path, state: RecordingState) -> Recording:

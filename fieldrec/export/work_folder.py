@@ -17,6 +17,7 @@ from typing import Any
 
 from fieldrec.core import durable
 from fieldrec.core.errors import EncoderFailed, FieldrecError, LockedError
+from fieldrec.core.holding import is_held
 from fieldrec.export.segment_file import Segment, read_segment, segments_in
 
 WORK_PREFIX = durable.WORK_PREFIX
@@ -105,7 +106,7 @@ def sweep(folder: Path, wanted_names: Collection[str]) -> list[Path]:
     for path in sorted(folder.glob(WORK_PREFIX + "*")):
         if path.name.removeprefix(WORK_PREFIX) in wanted_names or path.is_symlink():
             continue
-        if path.is_dir() and not _is_locked(path):
+        if path.is_dir() and not is_held(path):
             durable.rmtree(path)
             swept.append(path)
     return swept
@@ -141,14 +142,3 @@ def _make(folder: Path) -> None:
         with contextlib.suppress(OSError, FieldrecError):
             durable.remove_empty_directory(folder)
         raise
-
-
-def _is_locked(folder: Path) -> bool:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
