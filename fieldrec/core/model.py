@@ -231,6 +231,21 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportProgress:
+    """How far an export is that runs."""
+
+    phase: str
+    """"encoding", "joining", "verifying" or "committing"."""
+    frames_done: int
+    frames_total: int
+    """In this phase."""
+    frames_per_second: float
+    """In this phase, pauses left out; 0 while not known."""
+    size_bytes: int
+    """Encoded so far."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One unit of deferred work on one recording; a row of the queue."""
 
@@ -255,6 +270,8 @@ class Job:
     """By the operator, until told to go on."""
     prediction: Prediction | None = None
     """Of an export; None while not known."""
+    progress: ExportProgress | None = None
+    """Of an export that runs; None for all others."""
     seconds_left: float | None = None
     """Of an export that runs, from its own pace; None while not known."""
     frees_bytes: int = 0

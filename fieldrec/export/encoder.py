@@ -45,10 +45,6 @@ class Progress:
     done: int = 0
     total: int = 0
     """Frames."""
-    frames_per_second: float = 0.0
-    """In this phase, while it was not paused."""
-    eta_s: float | None = None
-    """Until the export is there, if it is not paused; None while nobody can say."""
     size_bytes: int = 0
     """Encoded so far."""
 
@@ -74,6 +70,11 @@ class Encoder:
     def paused(self) -> bool:
         """Whether the export is held, or will be as soon as it runs."""
         return self._paused
+
+    @property
+    def size_bytes(self) -> int:
+        """Encoded so far."""
+        return self.progress.size_bytes
 
     @property
     def pid(self) -> int | None:
@@ -176,8 +177,7 @@ class Encoder:
                     said = json.loads(line)
                     if "progress" in said:
                         phase, done, total = said["progress"]
-                        self.progress = Progress(phase, done, total, said["fps"], said["eta_s"],
-                                                 said["bytes"])
+                        self.progress = Progress(phase, done, total, said["bytes"])
                         self._on_progress(phase, done, total)
                     else:
                         outcome = said

@@ -47,7 +47,6 @@ from fieldrec.store.reader import StoreReader
 Progress = Callable[[str, int, int], None]
 """Told a phase ("encoding", "joining", "verifying", "committing") and frames done of total."""
 
-
 MORE_PER_FRAME = INDEX_BYTES_PER_FRAME + space.SIDECAR_BYTES_PER_FRAME
 """Bytes in a movie for each frame, beside its packet."""
 
@@ -199,6 +198,7 @@ class Making:
                 if before is not None and not _same_head(before, segment):
                     raise SegmentsDiffer(f"{segment.path}: its encoder was set up otherwise")
                 segments.append(segment)
+                self._on_size(sum(each.size_bytes for each in segments))
                 space.check_during(self._wanted.target, segments, self._count)
                 first, most = end, self._count
         return most

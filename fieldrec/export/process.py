@@ -6,9 +6,10 @@ stops it, and what was encoded stays in the working folder for the next run.
 
 REQUEST is JSON: ``{"store": path, "preset": {…}, "output_folder": path, "parent": pid}``, the
 preset as :meth:`Preset.to_request` tells it.
-Lines: ``{"progress": [phase, done, total], "fps": …, "eta_s": … or null, "bytes": …}``, then one of
-``{"export": {…}}`` (of slices the first) and ``{"error": [class name, message]}``. Exit
-code: 0, that of the error, 143 after SIGTERM.
+Lines: ``{"progress": [phase, done, total], "bytes": encoded so far}``, then one of
+``{"export": {…}}`` (of slices the first) and ``{"error": [class name, message]}``. Exit code: 0,
+that of the error, 143 after SIGTERM. How fast it is, and when it will be there, is known to who
+holds it and lets it go.
 """
 
 from __future__ import annotations
@@ -89,7 +90,6 @@ def _export(request: dict[str, Any], stop: threading.Event) -> dict[str, Any]:
     from fieldrec.export.run import run_export
 
     words = _Words()
-    signal.signal(signal.SIGCONT, lambda *_: words.pace.went_on(time.monotonic()))
     export = run_export(Path(request["store"]), Preset.from_request(request["preset"]),
                         output_folder=_kept_open(Path(request["output_folder"])), stop=stop,
                         on_progress=words.on_progress, on_size=words.on_size)
@@ -108,9 +108,6 @@ class _Words:
     """Says the first and last of each phase and a few in between."""
 
     def __init__(self) -> None:
-        from fieldrec.export.pace import Pace
-
-        self.pace = Pace()
         self._phase = ""
         self._next_s = 0.0
         self._size_bytes = 0
@@ -122,13 +119,10 @@ class _Words:
     def on_progress(self, phase: str, done: int, total: int) -> None:
         """A frame is through."""
         now_s = time.monotonic()
-        self.pace.frame(phase, done, total, now_s)
         if phase != self._phase:
             give_back_memory()
         if phase != self._phase or done == total or now_s >= self._next_s:
-            eta_s = self.pace.eta_s
-            _say({"progress": [phase, done, total], "fps": round(self.pace.frames_per_second, 2),
-                  "eta_s": None if eta_s is None else round(eta_s, 1), "bytes": self._size_bytes})
+            _say({"progress": [phase, done, total], "bytes": self._size_bytes})
             self._phase, self._next_s = phase, now_s + PROGRESS_INTERVAL_S
 
 

@@ -29,7 +29,7 @@ from fieldrec.core.errors import (
     UsageError,
     VerifyMismatch,
 )
-from fieldrec.core.model import Export, Job, JobKind, JobState, Recording
+from fieldrec.core.model import Export, ExportProgress, Job, JobKind, JobState, Recording
 from fieldrec.core.workers import Worker
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.export import work_folder
@@ -233,7 +233,9 @@ class Exporting:
                 told_at = now_s
                 self._queue.progress(
                     job.id, done * recording.size_bytes // max(total, 1), recording.size_bytes,
-                    time_left_s(phase, done, total, pace.frame_s, self._queue.samples))
+                    time_left_s(phase, done, total, pace.frame_s, self._queue.samples),
+                    ExportProgress(phase, done, total, pace.frames_per_second(phase),
+                                   encoder.size_bytes))
 
         encoder = self._make_encoder(recording.path, row, folder, on_progress)
         held.take(encoder, pace.hold)

@@ -21,6 +21,11 @@ class EncoderLike(Protocol):
         """Of the process; None before it was started and after it has ended."""
         ...
 
+    @property
+    def size_bytes(self) -> int:
+        """Encoded so far."""
+        ...
+
     async def run(self) -> Export:
         """Make the export; on cancel the process is gone before this returns."""
         ...

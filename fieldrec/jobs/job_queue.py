@@ -16,7 +16,7 @@ from typing import Any
 from fieldrec.core import states
 from fieldrec.core.clock import Clock, SystemClock
 from fieldrec.core.errors import NotFoundError, StateError
-from fieldrec.core.model import Job, JobKind, JobState, Prediction
+from fieldrec.core.model import ExportProgress, Job, JobKind, JobState, Prediction
 from fieldrec.core.workers import Worker
 from fieldrec.jobs.history import Sample
 from fieldrec.jobs.job_rows import SAMPLES, JobRows
@@ -138,16 +138,17 @@ class JobQueue:
         job = await self._put(dataclasses.replace(
             job, state=state, reason=reason, attempt=attempt, changed_ns=self._clock.epoch_ns(),
             paused=job.paused and not state.finished,
-            seconds_left=None if state.finished else job.seconds_left))
+            seconds_left=None if state.finished else job.seconds_left,
+            progress=None if state.finished else job.progress))
         if state.finished:
             await self._forget_old()
         return job
 
     def progress(self, job_id: int, done_bytes: int, total_bytes: int,
-                 seconds_left: float | None = None) -> None:
+                 seconds_left: float | None = None, export: ExportProgress | None = None) -> None:
         """How far a job is; kept in memory only. Nothing for a job that is finished."""
         self._show(job_id, done_bytes=done_bytes, total_bytes=total_bytes,
-                   seconds_left=seconds_left)
+                   seconds_left=seconds_left, progress=export)
 
     def expect(self, job_id: int, prediction: Prediction | None, frees_bytes: int) -> None:
         """What a job will come to; kept in memory only."""

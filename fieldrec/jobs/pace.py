@@ -55,6 +55,11 @@ class Pace:
         if done > self._first and active_s > 0:
             self.frame_s[phase] = active_s / (done - self._first)
 
+    def frames_per_second(self, phase: str) -> float:
+        """In this phase, while it was not held; 0 before there is anything to say."""
+        frame_s = self.frame_s.get(phase, 0.0)
+        return 1 / frame_s if frame_s > 0 else 0.0
+
     def sample(self, recording: Recording, preset: str, exports: tuple[Export, ...]
                ) -> Sample | None:
         """What the finished export came to; None where the recording does not tell its size."""

@@ -276,6 +276,12 @@ async def test_what_would_not_fit_waits_with_figures_until_there_is_room(tmp_pat
             runner.wake()
             done = await box.until(job, J.DONE)
             assert any(seen.seconds_left is not None for seen in box.seen)
+            shown = [seen.progress for seen in box.seen if seen.progress is not None]
+            assert {far.phase for far in shown} >= {"encoding", "verifying"}
+            assert {far.frames_total for far in shown} == {12}
+            assert any(far.frames_per_second > 0 for far in shown)
+            assert 0 < max(far.size_bytes for far in shown) <= scan(
+                box.recordings)[0].exports[0].size_bytes
             (sample,) = box.queue.samples
             size = scan(box.recordings)[0].exports[0].size_bytes
             assert sample.bits_per_pixel == pytest.approx(size * 8 / (12 * 120 * 160))
@@ -283,6 +289,7 @@ async def test_what_would_not_fit_waits_with_figures_until_there_is_room(tmp_pat
             assert sample.verify_s_per_frame > 0
             assert sample.cpu_s_per_frame > 0
             assert done.seconds_left is None
+            assert done.progress is None
             box.record("wasps")
             wasps = await box.add(scan(box.recordings)[1])
             await box.until(wasps, J.DONE)
@@ -304,6 +311,7 @@ async def test_an_export_that_the_disk_was_too_small_for_needs_more_the_next_tim
             """An encoder whose disk is full in the midst of it."""
 
             pid = None
+            size_bytes = 0
 
             async def run(self) -> Export:
                 raise StoreFull("no room")

@@ -17,6 +17,7 @@ class Noted:
     def __init__(self, pid: int | None = None) -> None:
         self.calls: list[str] = []
         self.pid = pid
+        self.size_bytes = 0
 
     async def run(self) -> Export:
         raise NotImplementedError

@@ -95,6 +95,8 @@ class StandInEncoder:
     def throttle(self, share: float) -> None:
         self.calls.append(f"throttle {share}")
 
+    size_bytes = 1_000
+
     @property
     def pid(self) -> int | None:
         return None

@@ -15,6 +15,7 @@ from fieldrec.core.model import (
     CameraState,
     Drive,
     DriveState,
+    ExportProgress,
     Heat,
     Job,
     JobKind,
@@ -100,6 +101,13 @@ def test_what_an_export_will_come_to() -> None:
     runs = dataclasses.replace(export, state=JobState.RUNNING, reason="", seconds_left=130.0)
     assert words.describe_job(runs).endswith("(1.3 GB of 2.9 GB), 2 min 10 s left")
     assert words.why(runs) == "2 min 10 s left"
+    progress = ExportProgress("encoding", 600, 1200, 61.97, 1_230_000)
+    far = dataclasses.replace(runs, progress=progress)
+    assert words.why(far) == "frame 600 of 1200, 62 a second, 1.2 MB so far, 2 min 10 s left"
+    assert words.describe_job(far).endswith(f", {words.why(far)}")
+    begun = dataclasses.replace(far, progress=ExportProgress("encoding", 1, 1200, 0.0, 0),
+                                seconds_left=None)
+    assert words.why(begun) == "frame 1 of 1200"
     done = dataclasses.replace(runs, state=JobState.DONE, reason="raw deleted, 1.2 GB freed")
     assert words.why(done) == "raw deleted, 1.2 GB freed"
     assert words.expectation(JOB) == ""
