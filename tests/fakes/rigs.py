@@ -140,6 +140,15 @@ class Disk:
             raise OSError(self.fail_with, os.strerror(self.fail_with))
 
 
+def gather(rig: RecorderRig, disk: Disk, *numbers: int) -> None:
+    """Frames that come while the disk takes none; after that it does."""
+    disk.may_write.clear()
+    for number in numbers:
+        rig.camera.give(number)
+    rig.camera.wait_taken()
+    disk.may_write.set()
+
+
 def names_in(directory: Path) -> list[str]:
     """What the directory holds, sorted."""
     return sorted(path.name for path in directory.iterdir())

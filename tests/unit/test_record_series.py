@@ -32,6 +32,7 @@ from tests.fakes.rigs import (
     RecorderRig,
     check_complete,
     extra_data,
+    gather,
     names_in,
     ours,
     recorder_rig,
@@ -333,11 +334,7 @@ async def test_lost_and_dropped_are_told_to_the_part_they_lie_in(tmp_path: Path,
         await rig.recorder.start(SeveralFolders(tmp_path), {})
         await rig.give(0, 1, 4)
         await rig.settled()
-        disk.may_write.clear()
-        for number in range(5, 12):
-            rig.camera.give(number)
-        rig.camera.wait_taken()
-        disk.may_write.set()
+        gather(rig, disk, *range(5, 12))
         await rig.watching.until(lambda: rig.status.frame_count == 7)
         await rig.give(12)
         runs = rig.status.lost_runs
@@ -365,11 +362,7 @@ async def test_recovery_knows_what_was_lost_and_left_out_without_extra_data(
         await rig.recorder.start(SeveralFolders(tmp_path), {})
         await rig.give(0, 1, 4)
         await rig.settled()
-        disk.may_write.clear()
-        for number in range(5, 12):
-            rig.camera.give(number)
-        rig.camera.wait_taken()
-        disk.may_write.set()
+        gather(rig, disk, *range(5, 12))
         await rig.watching.until(lambda: rig.status.frame_count == 7)
         await rig.give(12)
         await rig.recorder.pause()

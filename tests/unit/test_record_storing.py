@@ -25,6 +25,7 @@ from tests.fakes.rigs import (
     RecorderRig,
     check_complete,
     extra_data,
+    gather,
     names_in,
     recorder_rig,
 )
@@ -257,11 +258,7 @@ async def test_two_threads_write_while_frames_wait(tmp_path: Path, disk: Disk) -
     async with recorder_rig(clock=clock, camera=ScriptedCamera(clock, LARGE), chunksize=5,
                             record=RecordConfig(ring_s=2.0)) as rig:
         await rig.recorder.start(GivenPath(tmp_path / "a"), {})
-        disk.may_write.clear()
-        for number in range(20):
-            rig.camera.give(number)
-        rig.camera.wait_taken()
-        disk.may_write.set()
+        gather(rig, disk, *range(20))
         await rig.watching.until(lambda: rig.status.frame_count == 20)
         await rig.recorder.pause()
         await leave_out(rig, 20, 21)
@@ -281,11 +278,7 @@ async def test_a_disk_that_is_full_while_two_write_closes_in_order(tmp_path: Pat
     async with recorder_rig(clock=clock, camera=ScriptedCamera(clock, LARGE), chunksize=50,
                             record=RecordConfig(ring_s=2.0)) as rig:
         await rig.recorder.start(GivenPath(tmp_path / "a"), {})
-        disk.may_write.clear()
-        for number in range(20):
-            rig.camera.give(number)
-        rig.camera.wait_taken()
-        disk.may_write.set()
+        gather(rig, disk, *range(20))
         await rig.watching.until(lambda: bool(rig.outcomes))
         kept = rig.status.frame_count
     assert kept in (fail_at - 2, fail_at - 1)
