@@ -82,6 +82,18 @@ class PowerLevel(enum.Enum):
     UNKNOWN = "unknown"
 
 
+class SpaceTier(enum.Enum):
+    """How near the recordings' disks are to being full, best first."""
+
+    OK = "ok"
+    WARN = "warn"
+    """Worth saying."""
+    ACT = "act"
+    """What `space.act` allows is done to make room."""
+    STOP = "stop"
+    """Nothing can be recorded any more."""
+
+
 class CameraState(enum.Enum):
     """Whether a camera can record, and whether it does."""
 
@@ -327,6 +339,21 @@ class PowerState:
     source: str = ""
     reason: str = ""
     """Why this level, in words and figures ("charge 34 % < 40 %, back above 50 %")."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceState:
+    """How long the disks of the recordings last, judged with hysteresis. Whole bytes throughout."""
+
+    tier: SpaceTier = SpaceTier.OK
+    free_bytes: int = 0
+    """What may still be written, over all recordings folders, until recording has to stop."""
+    hours_left: float | None = None
+    """At the present rate; None where nothing is written and nothing is expected to be."""
+    bytes_per_hour: int = 0
+    """That rate, smoothed; 0 while it is not known."""
+    reason: str = ""
+    """Why this tier, in words and figures ("9.5 h left < 12 h, at 40 GB/h"); "" for OK."""
 
 
 @dataclass(frozen=True, slots=True)

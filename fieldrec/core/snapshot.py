@@ -16,6 +16,7 @@ from fieldrec.core.model import (
     LostFrames,
     PowerLevel,
     PowerState,
+    SpaceState,
 )
 
 
@@ -129,3 +130,6 @@ class Snapshot:
     recovery: str = ""
     """How far completing interrupted recordings is; "" when nothing is left to complete."""
     stopping: bool = False
+    space: SpaceState = field(default_factory=SpaceState)
+    temperature_c: float | None = None
+    """Of the processor; None where nothing tells it, or nothing is going on."""
