@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from fieldrec.camera.parameters import Parameter, Value
-from fieldrec.config.models import SplitConfig
+from fieldrec.config.recording import SplitConfig
 from fieldrec.core.errors import NotFoundError, StateError, UsageError
 from fieldrec.core.model import Drive, DriveState, Job, JobKind, Recording, RecordingState
 from fieldrec.core.snapshot import Snapshot

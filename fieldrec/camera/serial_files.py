@@ -20,7 +20,8 @@ from fieldrec.camera import CameraOptions
 from fieldrec.camera.discovery import options_model
 from fieldrec.config import CameraConfig, Config, Document
 from fieldrec.config.document import KeyPath
-from fieldrec.config.models import PrepareConfig, Section
+from fieldrec.config.recording import PrepareConfig
+from fieldrec.config.section import Section
 from fieldrec.core.errors import ConfigError
 
 FOLDER = "config.d"

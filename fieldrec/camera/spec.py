@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fieldrec.camera.discovery import backend_names
-from fieldrec.config.models import SAFE_NAME
+from fieldrec.config.section import SAFE_NAME
 from fieldrec.core.errors import UsageError
 
 EXAMPLES = ("synthetic", "synthetic:1280x1024@60,mono8", "file:clip.mp4", "opencv:/dev/video0",

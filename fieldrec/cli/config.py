@@ -11,7 +11,7 @@ import click
 from fieldrec.cli.out import echo
 
 if TYPE_CHECKING:
-    from fieldrec.config.models import OwnPresetConfig
+    from fieldrec.config.exporting import OwnPresetConfig
 
 
 @click.group("config")

@@ -72,7 +72,7 @@ def with_cameras(config: Any, specs: tuple[str, ...], output: Path | None) -> An
 def _as_asked(config: Any, preroll_s: float | None, split_after: str | None, trigger: str | None
               ) -> Any:
     """The configuration with what the command line asks for."""
-    from fieldrec.config.models import SplitConfig
+    from fieldrec.config.recording import SplitConfig
     from fieldrec.record.asked import Asked
 
     split = None if split_after is None else SplitConfig.model_validate(parse_split(split_after))

@@ -23,7 +23,7 @@ def parse_split(text: str) -> dict[str, Any]:
     """"10 min", "2 GB" or "1000 frames" as `record.split_after`; UsageError."""
     from pydantic import ValidationError
 
-    from fieldrec.config.models import SplitConfig
+    from fieldrec.config.recording import SplitConfig
 
     match = _SPLIT.match(text)
     if match is None:

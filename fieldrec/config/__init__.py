@@ -1,19 +1,12 @@
 """Floor 1: the configuration file. YAML in, validated models out; errors say file, line and key."""
 
 from fieldrec.config.document import Document
+from fieldrec.config.exporting import ExportConfig
 from fieldrec.config.loading import load_config, load_document
-from fieldrec.config.models import (
-    CameraConfig,
-    Config,
-    ConsoleConfig,
-    DestinationConfig,
-    DrivesConfig,
-    ExportConfig,
-    PowerConfig,
-    RecordConfig,
-    StorageConfig,
-    StoreConfig,
-)
+from fieldrec.config.models import CameraConfig, Config, ConsoleConfig, StorageConfig, StoreConfig
+from fieldrec.config.places import DestinationConfig, DrivesConfig
+from fieldrec.config.power import PowerConfig
+from fieldrec.config.recording import RecordConfig
 
 __all__ = [
     "CameraConfig",

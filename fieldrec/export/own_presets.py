@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from fieldrec.config.document import Document
-from fieldrec.config.models import Config, OwnPresetConfig
+from fieldrec.config.exporting import OwnPresetConfig
+from fieldrec.config.models import Config
 from fieldrec.core.errors import ConfigError, FieldrecError
 from fieldrec.export.codecs import CODECS, HARDWARE_PICTURES, Codec, Quality
 from fieldrec.export.containers import container_for

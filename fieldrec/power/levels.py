@@ -10,7 +10,7 @@ counts as LOW: silence on battery is no reason to go on as if full.
 
 from __future__ import annotations
 
-from fieldrec.config.models import PowerConfig
+from fieldrec.config.power import PowerConfig
 from fieldrec.core.model import PowerLevel, PowerReading, PowerState
 
 JUMP_POINTS = 20.0

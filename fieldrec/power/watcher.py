@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 import pyudev
 
-from fieldrec.config.models import PowerConfig
+from fieldrec.config.power import PowerConfig
 from fieldrec.core.clock import Clock
 from fieldrec.core.model import PowerLevel, PowerReading, PowerState
 from fieldrec.core.workers import Worker

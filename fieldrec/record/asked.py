@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fieldrec.config import RecordConfig
-from fieldrec.config.models import SplitConfig
+from fieldrec.config.recording import SplitConfig
 from fieldrec.core.errors import CameraError, FieldrecError, NotFoundError, UsageError
 from fieldrec.record.places import CameraPlace
 from fieldrec.record.skew import Skew

@@ -19,7 +19,7 @@ import re
 import numpy as np
 
 from fieldrec.camera import Pixels
-from fieldrec.config.models import MotionConfig
+from fieldrec.config.recording import MotionConfig
 from fieldrec.core.errors import CameraError
 from fieldrec.core.model import FrameSpec
 

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from fieldrec.config.models import SAFE_NAME
+from fieldrec.config.section import SAFE_NAME
 from fieldrec.core.durable import PART_PREFIX, TRASH_PREFIX, WORK_PREFIX
 from fieldrec.core.errors import UsageError
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from fieldrec.camera import Pixels
-from fieldrec.config.models import PrepareConfig
+from fieldrec.config.recording import PrepareConfig
 from fieldrec.core.errors import CameraError
 from fieldrec.core.model import FrameSpec
 from fieldrec.core.reshape import (

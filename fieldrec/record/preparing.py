@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from fieldrec.camera import Camera, Pixels
 from fieldrec.camera.parameters import Configurable, Parameter, Value, parameters_of
-from fieldrec.config.models import PrepareConfig
+from fieldrec.config.recording import PrepareConfig
 from fieldrec.core.errors import CameraError, StateError, UsageError
 from fieldrec.core.model import FrameHeader, FrameSpec
 from fieldrec.record.picture_plan import PicturePlan

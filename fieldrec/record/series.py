@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from fieldrec.camera import Pixels
-from fieldrec.config.models import SplitConfig
+from fieldrec.config.recording import SplitConfig
 from fieldrec.core.clock import Anchor, Clock
 from fieldrec.core.errors import FieldrecError, StateError, StoreFull, SyncFailed
 from fieldrec.core.model import FrameHeader, LostFrames

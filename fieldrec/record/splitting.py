@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from fieldrec.config.models import SplitConfig
+from fieldrec.config.recording import SplitConfig
 from fieldrec.record.part import Part
 
 LEAD_S = 10.0

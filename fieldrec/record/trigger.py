@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from fieldrec.camera import Pixels
 from fieldrec.config import RecordConfig
-from fieldrec.config.models import MotionConfig
+from fieldrec.config.recording import MotionConfig
 from fieldrec.core.model import FrameSpec
 
 

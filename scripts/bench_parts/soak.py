@@ -26,7 +26,7 @@ import numpy as np
 import table
 
 from fieldrec.config import RecordConfig
-from fieldrec.config.models import SplitConfig
+from fieldrec.config.recording import SplitConfig
 from fieldrec.core.errors import FieldrecError
 from fieldrec.record.place import Place
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fieldrec.camera import discovery
 from fieldrec.camera.spec import EXAMPLES, CameraSpec, parse_spec, parse_specs
-from fieldrec.config.models import SAFE_NAME
+from fieldrec.config.section import SAFE_NAME
 from fieldrec.core.errors import UsageError
 
 

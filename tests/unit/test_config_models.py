@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from fieldrec.config.models import SAFE_NAME, Config, parse_size
+from fieldrec.config.models import Config
+from fieldrec.config.section import SAFE_NAME, parse_size
 
 
 @pytest.mark.parametrize(("text", "count"), [

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from fieldrec.catalogue.scan import scan
-from fieldrec.config.models import SplitConfig
+from fieldrec.config.recording import SplitConfig
 from fieldrec.control import Control
 from fieldrec.core.errors import FieldrecError, NotFoundError, StateError, UsageError
 from fieldrec.core.model import (

@@ -12,7 +12,8 @@ import yaml
 
 from fieldrec.cli.config import config_command
 from fieldrec.config.document import Document
-from fieldrec.config.models import Config, OwnPresetConfig
+from fieldrec.config.exporting import OwnPresetConfig
+from fieldrec.config.models import Config
 from fieldrec.core.errors import ConfigError
 from fieldrec.export.codecs import CODECS
 from fieldrec.export.own_presets import LOOSE, check_own_presets, floors, own_presets

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from fieldrec.camera.configured import check_cameras
 from fieldrec.config import Config, load_document
-from fieldrec.config.models import CameraConfig, ConsoleConfig, DestinationConfig
+from fieldrec.config.models import CameraConfig, ConsoleConfig
+from fieldrec.config.places import DestinationConfig
 
 FOLDER = Path(__file__).parents[2] / "config"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from fieldrec.config.models import PowerConfig
+from fieldrec.config.power import PowerConfig
 from fieldrec.core.model import PowerLevel, PowerReading, PowerState
 from fieldrec.power.levels import PowerJudge
 

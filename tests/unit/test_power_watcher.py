@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldrec.config.models import PowerConfig
+from fieldrec.config.power import PowerConfig
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.model import PowerLevel, PowerState
 from fieldrec.power import watcher

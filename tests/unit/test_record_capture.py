@@ -9,7 +9,7 @@ import pytest
 
 from fieldrec.camera import Pixels
 from fieldrec.camera.parameters import configure
-from fieldrec.config.models import PrepareConfig
+from fieldrec.config.recording import PrepareConfig
 from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout
 from fieldrec.core.model import FrameHeader
 from fieldrec.record import capture as capture_module

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fieldrec.camera import Pixels
-from fieldrec.config.models import MotionConfig
+from fieldrec.config.recording import MotionConfig
 from fieldrec.core.errors import CameraError
 from fieldrec.core.model import FrameSpec
 from fieldrec.record.motion import BACKGROUND_S, MotionTrigger

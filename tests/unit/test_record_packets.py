@@ -11,7 +11,7 @@ import pytest
 from fieldrec.camera import Pixels
 from fieldrec.camera.burnt_number import read_number
 from fieldrec.config import RecordConfig
-from fieldrec.config.models import SplitConfig
+from fieldrec.config.recording import SplitConfig
 from fieldrec.core.model import FrameHeader, FrameSpec
 from fieldrec.store.reader import StoreReader
 from tests.fakes.cameras import ManualClock, ScriptedCamera

@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from fieldrec.camera import Camera, Pixels, blank
 from fieldrec.camera.parameters import Configurable, configure, parameters_of
 from fieldrec.camera.synthetic import Options, SyntheticCamera
-from fieldrec.config.models import PrepareConfig
+from fieldrec.config.recording import PrepareConfig
 from fieldrec.core.errors import CameraError, CameraTimeout, StateError, UsageError
 from fieldrec.core.model import FrameHeader, FrameSpec
 from fieldrec.record.picture_plan import PicturePlan

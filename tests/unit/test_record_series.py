@@ -15,7 +15,7 @@ import pytest
 from fieldrec.camera.synthetic import Options, SyntheticCamera, read_number
 from fieldrec.catalogue.report import store_report
 from fieldrec.config import RecordConfig, StoreConfig
-from fieldrec.config.models import SplitConfig
+from fieldrec.config.recording import SplitConfig
 from fieldrec.core import durable
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import CameraLost, StateError, StoreError, StoreFull

@@ -14,7 +14,7 @@ import pytest
 
 from fieldrec.camera.synthetic import Options, SyntheticCamera
 from fieldrec.config import RecordConfig, StorageConfig, StoreConfig
-from fieldrec.config.models import SplitConfig
+from fieldrec.config.recording import SplitConfig
 from fieldrec.core import durable
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import (

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from fieldrec.config.models import SplitConfig
+from fieldrec.config.recording import SplitConfig
 from fieldrec.record.part import Part
 from fieldrec.record.splitting import LEAD_S, Limits
 

@@ -10,7 +10,7 @@ import pytest
 
 from fieldrec.camera import Pixels
 from fieldrec.config import RecordConfig
-from fieldrec.config.models import MotionConfig, SplitConfig
+from fieldrec.config.recording import MotionConfig, SplitConfig
 from fieldrec.core.errors import CameraError, StateError
 from fieldrec.core.model import FrameSpec
 from fieldrec.record.outcome import Cause
