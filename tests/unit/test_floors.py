@@ -11,7 +11,7 @@ FLOORS: dict[str, int] = {
     "core": 0,
     "config": 1,
     "camera": 2, "store": 2, "power": 2, "drives": 2, "sensors": 2,
-    "catalogue": 3, "destinations": 3, "export": 3,
+    "catalogue": 3, "destinations": 3, "export": 3, "logbook": 3,
     "record": 4,
     "jobs": 5, "schedule": 5,
     "control": 6,
