@@ -22,10 +22,12 @@ from fieldrec.app.events import Events
 from fieldrec.app.offload import Offload
 from fieldrec.app.own_folders import OwnFolders
 from fieldrec.app.parts import Parts
+from fieldrec.app.planning import Planning
 from fieldrec.app.power_following import PowerFollowing
+from fieldrec.app.publishing import publish_on_change
+from fieldrec.app.recorders import recorders_of
 from fieldrec.app.recovery import Recovery
 from fieldrec.app.tasks import Tasks
-from fieldrec.camera.configured import configured_camera
 from fieldrec.catalogue.scan import Catalogues
 from fieldrec.config import Config, ConsoleConfig
 from fieldrec.control import Control
@@ -52,8 +54,6 @@ from fieldrec.jobs.runner import JobRunner
 from fieldrec.power import watcher as power_watcher
 from fieldrec.record.asked import AS_CONFIGURED, Asked
 from fieldrec.record.folders import Folders
-from fieldrec.record.preparing import prepared
-from fieldrec.record.recorder import Recorder
 from fieldrec.record.session import Session
 from fieldrec.status import console, control_socket, systemd, words
 from fieldrec.status.board import Board
@@ -62,10 +62,6 @@ log = logging.getLogger(__name__)
 
 RECOVERY_PATIENCE_S = 5.0
 """A start waits this long for interrupted recordings to be completed."""
-PUBLISH_PAUSE_S = 0.1
-"""At most ten snapshots a second."""
-PUBLISH_IDLE_S = 5.0
-"""A snapshot at least this often while nothing changes (one a second while something runs)."""
 DISK_BEATS = 5
 """A process without cameras looks at its disk at every fifth beat; with cameras the session does.
 An idle box sleeps: every look is three wake-ups (loop, thread, loop)."""
@@ -181,7 +177,7 @@ class App:
         config = self.config
         if self.parts.cameras:
             self._session = Session(
-                {key: self._recorder(key) for key in config.cameras}, folders=self._folders,
+                recorders_of(config, self.clock, self.changed), folders=self._folders,
                 record=config.record, timezone=config.system.timezone, clock=self.clock,
                 on_event=self.say)
         if self.parts.drives and config.drives.enabled:
@@ -208,25 +204,21 @@ class App:
             destinations=self._destinations, make_encoder=Encoder, conditions=self.conditions,
             own_presets=self._presets, keep_free_bytes=config.storage.reserve_bytes,
             on_event=self.say)
-        self._offload = Offload(config, self._queue, say=self.say, eject=self._eject,
-                                again=self._replan.set, own_presets=self._presets)
-
-    def _recorder(self, key: str) -> Recorder:
-        camera = self.config.cameras[key]
-        return Recorder(key, prepared(configured_camera(key, camera), camera.prepare),
-                        serial=camera.serial or key,
-                        store=self.config.store, record=self.config.record,
-                        timezone=self.config.system.timezone, clock=self.clock,
-                        on_change=self.changed, metadata=camera.metadata)
+        self._planning = Planning(
+            Offload(config, self._queue, say=self.say, eject=self._eject, again=self._replan.set,
+                    own_presets=self._presets),
+            recordings=self.recordings, drives=self.drives, jobs=self._queue.jobs,
+            replan=self._replan)
 
     def _supervise_all(self) -> None:
         self._tasks.spawn("beat", lambda: self._beat.run(self._look_at_disk))
-        self._tasks.spawn("status", self._publish_on_change)
+        self._tasks.spawn("status", lambda: publish_on_change(
+            self._changed, self.publish, lambda: self.board.latest.recording))
         self._tasks.spawn("jobs", self._runner.run)
         if self._session is not None:
             self._tasks.spawn("recording", self._session.run)
         if self.parts.automatic_jobs:
-            self._tasks.spawn("automatic jobs", self._plan_on_change)
+            self._tasks.spawn("automatic jobs", self._planning.run)
         if self._drives is not None:
             self._tasks.spawn("drives", self._drives.run)
         if self.parts.power:
@@ -320,12 +312,7 @@ class App:
 
     async def settled(self) -> None:
         """Return once no unfinished job is left and none is about to be planned."""
-        version = -1
-        while True:
-            await self._plan()
-            if all(job.state.finished for job in self._queue.jobs()):
-                return
-            version = (await self.board.wait_changed(version, 1.0)).version
+        await self._planning.settled(self.board)
 
     def _destinations(self) -> Mapping[str, DestinationFactory]:
         return destinations_of(self.config, self._drives, self._queue.jobs())
@@ -384,32 +371,6 @@ class App:
         if self._session is None and beat % DISK_BEATS == 0:
             self._storage = await self._storage_worker.run(lambda _stop: self._folders.refresh())
 
-    async def _publish_on_change(self) -> None:
-        while True:
-            busy = self.board.latest.recording
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0 if busy else PUBLISH_IDLE_S):
-                    await self._changed.wait()
-            self._changed.clear()
-            self.publish()
-            await asyncio.sleep(PUBLISH_PAUSE_S)
-
-    async def _plan_on_change(self) -> None:
-        try:
-            while True:
-                self._replan.clear()
-                await self._plan()
-                await self._replan.wait()
-        finally:
-            await self._offload.close()
-
-    async def _plan(self) -> None:
-        if not self.parts.automatic_jobs:
-            return
-        recordings = await self.recordings()
-        await self._offload.plan(recordings)
-        await self._offload.serve(self.drives(), recordings)
-
     def publish(self) -> None:
         """Make a new picture and show it on every channel."""
         session = self._session
@@ -437,8 +398,3 @@ class App:
             events=self.events.latest(), loop_lag_ms=self._beat.lag_ms, stopping=self._stopping,
             skew_ms=None if session is None else session.skew_ms,
             recovery=self._recovery.progress))
-
-
-def void(_: object) -> None:
-    """Drop a result."""
-
