@@ -325,6 +325,16 @@ class PowerReading:
     """Why the source could not be read; "" when it could."""
     energy_mwh: int | None = None
     """What is left in the batteries, where the gauge says so."""
+    energy_full_mwh: int | None = None
+    """What they hold when full."""
+    runtime_s: float | None = None
+    """How long they last, by the source's own reckoning."""
+    says: PowerLevel | None = None
+    """A level that the source gives in words (a UPS's "low battery"), whatever its figures."""
+    forced: bool = False
+    """The source is about to cut the power: nothing is waited for."""
+    note: str = ""
+    """For people: sources that are silent or disagree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +349,8 @@ class PowerState:
     source: str = ""
     reason: str = ""
     """Why this level, in words and figures ("charge 34 % < 40 %, back above 50 %")."""
+    minutes_left_range: tuple[float, float] | None = None
+    """Between these `minutes_left` most probably lies; None where it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
