@@ -285,9 +285,14 @@ class Job:
     progress: ExportProgress | None = None
     """Of an export that runs; None for all others."""
     seconds_left: float | None = None
-    """Of an export that runs, from its own pace; None while not known."""
+    """Of work that it still needs, pauses left out: by its own pace while it runs, before that by
+    earlier ones like it; None while not known."""
     frees_bytes: int = 0
     """What its end gives back here: the raw that it deletes."""
+    first: int = 0
+    """Put before others by the operator: the highest goes first; 0 for most jobs."""
+    destination_label: str = ""
+    """What people call the destination: a drive's label. "" where it has none but its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,3 +389,29 @@ class Conditions:
     """Interrupted recordings are being completed: what is on disk may still change."""
     export_share: float = 0.0
     """Of the processor's time that an export may take while something is recorded; 0: none."""
+    now_ns: int = 0
+    """Epoch, by the wall clock."""
+    timezone: str = "UTC"
+    """IANA zone that moments are told in."""
+    next_start_ns: int | None = None
+    """When the schedule begins a recording next; None where it does not."""
+    next_start_name: str = ""
+    """Of that recording."""
+    before_schedule_s: float = 0.0
+    """No export that does not fit in begins, or goes on, so near to the next start."""
+    quiet_until_ns: int | None = None
+    """When the quiet hours end that it is in now; None outside of them."""
+    quiet_from_ns: int | None = None
+    """When quiet hours begin next; None where there are none."""
+    temperature_c: float | None = None
+    """Of the processor; None where it cannot be read."""
+    max_temperature_c: float | None = None
+    """Above it exports wait; None: never for that…"""
+    back_temperature_c: float | None = None
+    """…until it is below this again."""
+    too_warm: bool = False
+    """Whether they wait for that now, hysteresis included."""
+    space: SpaceState = field(default_factory=SpaceState)
+    export_on_battery_when_full: bool = False
+    """Whether exports may run on battery from `space` ACT on: the disks would be full before mains
+    is back."""
