@@ -1,9 +1,13 @@
-"""Shared fixtures; every test fails that leaves a thread, a file descriptor, a mount or a task."""
+"""Shared fixtures; every test fails that leaves a thread, a file descriptor, a mount or a task.
+
+No test can switch the machine off or put it to sleep: the commands for that are replaced, first in
+PATH, for this process and all that it starts (:func:`machine_commands`)."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -38,6 +42,36 @@ def _loop_devices(ours: str) -> set[str]:
     devices = {path.parent.parent.name: path.read_text().strip()
                for path in Path("/sys/block").glob("loop*/loop/backing_file")}
     return {f"{name}: {image}" for name, image in devices.items() if image.startswith(ours)}
+
+
+MACHINE_COMMANDS = ("systemctl", "poweroff", "shutdown", "halt", "reboot", "rtcwake", "pm-suspend")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def machine_commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file in which each command that would have switched the machine off, or put it to sleep,
+    leaves a line; nothing else happens."""
+    folder = tmp_path_factory.mktemp("machine-commands")
+    told = folder / "told"
+    told.touch()
+    for name in MACHINE_COMMANDS:
+        program = folder / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >> "{told}"\n')
+        program.chmod(0o755)
+    before = os.environ["PATH"]
+    os.environ["PATH"] = f"{folder}:{before}"
+    yield told
+    os.environ["PATH"] = before
+
+
+@pytest.fixture(autouse=True)
+def nobody_switches_off(machine_commands: Path) -> Iterator[None]:
+    """Fail the test in which somebody would have; one that means to reads the file and empties
+    it."""
+    yield
+    if told := machine_commands.read_text():
+        machine_commands.write_text("")
+        pytest.fail(f"the machine would have been switched off or sent to sleep: {told}")
 
 
 @pytest.fixture(autouse=True)
