@@ -343,7 +343,7 @@ async def test_a_running_export_is_held_and_goes_on(tmp_path: Path) -> None:
         async with running(box):
             await asyncio.wait_for(box.encoding.wait(), 30)
             box.become(recording=True, recording_since_ns=22_332_000_000_000)
-            await box.until(job, J.WAITING, "recording since 06:12:12 UTC")
+            await box.until(job, J.WAITING, "recording since 06:12")
             box.become(recording=False, level=PowerLevel.BATTERY)
             await box.until(job, J.WAITING, "on battery (22 %)")
             box.become(level=PowerLevel.MAINS)
