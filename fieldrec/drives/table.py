@@ -251,11 +251,13 @@ class DriveTable:
         self._on_change()
 
     def _forget(self, fs_uuid: str) -> None:
-        """Drop memories of the drive that has come back, and the oldest beyond the limit."""
+        """Drop memories of the drive that has come back, of those that nobody could tell apart (a
+        drive that dies is seen once more, without a file system), and the oldest beyond the
+        limit."""
         gone = [key for key, e in self._entries.items()
                 if e.drive.state in (DriveState.ABSENT, DriveState.SAFE)]
-        same = [key for key in gone if key[0] == fs_uuid]
-        others = [key for key in gone if key[0] != fs_uuid]
+        same = [key for key in gone if key[0] in (fs_uuid, "")]
+        others = [key for key in gone if key not in same]
         for key in [*same, *others[:max(0, len(others) - LONGEST_MEMORY)]]:
             del self._entries[key]
 

@@ -192,6 +192,13 @@ def test_the_same_drive_on_another_device_replaces_its_memory(box: Box) -> None:
         assert not lease.gone
 
 
+def test_what_a_dying_drive_was_last_seen_as_is_not_remembered(box: Box) -> None:
+    box.table.absent(box.ready())
+    box.table.absent(box.seen("", "/dev/sda1", ""))
+    box.ready(device="/dev/sdb1")
+    assert [drive.state for drive in box.table.drives()] == [DriveState.READY]
+
+
 def test_only_a_few_are_remembered(box: Box) -> None:
     for number in range(LONGEST_MEMORY + 5):
         box.table.absent(box.seen(f"U{number}", "/dev/sda1"))
