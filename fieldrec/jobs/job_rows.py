@@ -1,7 +1,7 @@
 """The file of the jobs: SQLite, in thread ``db``. Rows in, rows out; JobQueue has the rest.
 
 Keeps I6: a file that cannot be read is put aside and a new one begun. Beside the jobs it holds
-what finished exports came to (history.py), at most SAMPLES of them.
+what finished exports came to (history.py), at most SAMPLES of them, and how fast each place was.
 """
 
 from __future__ import annotations
@@ -16,19 +16,29 @@ from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import Job, JobKind, JobState
 from fieldrec.jobs.history import Sample
 
-SCHEMA_VERSION = 2
+Rates = dict[tuple[str, str], float]
+"""Bytes per second by (place, what is done there)."""
+SCHEMA_VERSION = 3
 SAMPLES = 500
 """Finished exports that are remembered."""
 _COLUMNS = ("id", "kind", "item", "item_uuid", "destination", "preset", "delete_source",
             "allow_battery", "state", "reason", "attempt", "total_bytes", "created_ns",
-            "changed_ns", "paused")
+            "changed_ns", "paused", "first", "destination_label")
+_ADDED = {"paused": "INTEGER NOT NULL DEFAULT 0", "first": "INTEGER NOT NULL DEFAULT 0",
+          "destination_label": "TEXT NOT NULL DEFAULT ''"}
+"""Columns that earlier versions lack."""
 _JOBS = """
 CREATE TABLE IF NOT EXISTS jobs (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, item TEXT NOT NULL, item_uuid TEXT NOT NULL,
     destination TEXT, preset TEXT, delete_source INTEGER NOT NULL, allow_battery INTEGER NOT NULL,
     state TEXT NOT NULL, reason TEXT NOT NULL, attempt INTEGER NOT NULL,
     total_bytes INTEGER NOT NULL, created_ns INTEGER NOT NULL, changed_ns INTEGER NOT NULL,
-    paused INTEGER NOT NULL DEFAULT 0)
+    paused INTEGER NOT NULL DEFAULT 0, first INTEGER NOT NULL DEFAULT 0,
+    destination_label TEXT NOT NULL DEFAULT '')
+"""
+_RATES = """
+CREATE TABLE IF NOT EXISTS rates (
+    place TEXT NOT NULL, what TEXT NOT NULL, bytes_per_s REAL NOT NULL, PRIMARY KEY (place, what))
 """
 _SAMPLES = """
 CREATE TABLE IF NOT EXISTS exports (
@@ -47,13 +57,15 @@ class JobRows:
         self.path = path
         self._connection: sqlite3.Connection | None = None
 
-    def load(self) -> tuple[list[Job], list[Sample], str]:
-        """The jobs, the samples, oldest first, and what was wrong with the file, "" for nothing."""
+    def load(self) -> tuple[list[Job], list[Sample], Rates, str]:
+        """The jobs, the samples, oldest first, the rates, and what was wrong with the file, "" for
+        nothing."""
         try:
             return (*self._read(), "")
         except sqlite3.OperationalError as error:  # locked, read-only, disk full: not its fault
             self.close()
-            return [], [], f"{self.path} cannot be opened ({error}): jobs are kept in memory only"
+            return [], [], {}, (f"{self.path} cannot be opened ({error}): jobs are kept in memory "
+                                "only")
         except (sqlite3.DatabaseError, ValueError) as error:
             self.close()
             trouble = f"{self.path} cannot be read ({error})"
@@ -62,10 +74,10 @@ class JobRows:
             return (*self._read(), f"{trouble}: put aside as {aside.name}, jobs begin anew")
         except (sqlite3.Error, OSError, FieldrecError, ValueError) as error:
             self.close()
-            return [], [], f"{trouble}, nor replaced ({error}): jobs are kept in memory only"
+            return [], [], {}, f"{trouble}, nor replaced ({error}): jobs are kept in memory only"
 
-    def save(self, jobs: Iterable[Job], gone: Iterable[int] = (), samples: Iterable[Sample] = ()
-             ) -> str:
+    def save(self, jobs: Iterable[Job], gone: Iterable[int] = (), samples: Iterable[Sample] = (),
+             rates: Rates | None = None) -> str:
         """Write rows, remove those of the jobs `gone`; what went wrong, "" for nothing."""
         if self._connection is None:
             return "the file could not be opened"
@@ -78,6 +90,8 @@ class JobRows:
                                   for sample in samples])
                 rows.execute("DELETE FROM exports WHERE id <= (SELECT MAX(id) FROM exports) - ?",
                              (SAMPLES,))
+                rows.executemany("INSERT OR REPLACE INTO rates VALUES (?, ?, ?)",
+                                 [(*key, rate) for key, rate in (rates or {}).items()])
         except sqlite3.Error as error:
             return str(error)
         return ""
@@ -89,7 +103,7 @@ class JobRows:
                 self._connection.close()
             self._connection = None
 
-    def _read(self) -> tuple[list[Job], list[Sample]]:
+    def _read(self) -> tuple[list[Job], list[Sample], Rates]:
         with contextlib.suppress(OSError, FieldrecError):
             durable.make_directories(self.path.parent)
         rows = self._connection = sqlite3.connect(self.path, check_same_thread=False)
@@ -104,11 +118,15 @@ class JobRows:
         with rows:
             rows.execute(_JOBS)
             rows.execute(_SAMPLES)
-            if version == 1:
-                rows.execute("ALTER TABLE jobs ADD COLUMN paused INTEGER NOT NULL DEFAULT 0")
+            rows.execute(_RATES)
+            there = {name for _, name, *_ in rows.execute("PRAGMA table_info(jobs)")}
+            for column in _ADDED.keys() - there:
+                rows.execute(f"ALTER TABLE jobs ADD COLUMN {column} {_ADDED[column]}")
             rows.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         return ([_job(row) for row in _select(rows, _COLUMNS, "jobs")],
-                [Sample(*row) for row in _select(rows, _SAMPLE_COLUMNS, "exports")])
+                [Sample(*row) for row in _select(rows, _SAMPLE_COLUMNS, "exports")],
+                {(str(place), str(what)): float(rate) for place, what, rate in
+                 rows.execute("SELECT place, what, bytes_per_s FROM rates")})
 
     def _put_aside(self) -> Path:
         aside = self.path.with_name(self.path.name + ".bad")

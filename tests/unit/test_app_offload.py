@@ -24,7 +24,6 @@ from fieldrec.core.model import (
     Recording,
     RecordingState,
 )
-from fieldrec.jobs import job_queue
 from fieldrec.jobs.job_queue import JobQueue
 
 pytestmark = pytest.mark.asyncio
@@ -206,7 +205,7 @@ async def test_nothing_on_insert(queue: JobQueue) -> None:
 
 async def test_more_recordings_than_the_queue_remembers_are_asked_for_once(
         queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_queue, "HISTORY", 3)
+    monkeypatch.setattr(queue, "_history_count", 3)
     rig = Rig(queue, destinations={"nas": {"path": "/nas", "automatic": True}})
     here = [recording(f"r{number}") for number in range(6)]
     await rig.offload.plan(here)

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import NotFoundError, StateError
 from fieldrec.core.model import Job, JobKind, JobState, Prediction
-from fieldrec.jobs import job_queue, job_rows
+from fieldrec.jobs import job_rows
 from fieldrec.jobs.history import Sample
 from fieldrec.jobs.job_queue import JobQueue
 
@@ -132,16 +133,121 @@ async def test_progress_is_told_but_not_written(path: Path) -> None:
         assert queue.jobs()[0].done_bytes == 0
 
 
-async def test_history_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_queue, "HISTORY", 3)
-    async with opened(path) as queue:
+async def test_history_is_bounded_in_number(path: Path) -> None:
+    async with opened(path, history_count=3) as queue:
         unfinished = await add(queue, 100)
         for number in range(5):
             await run_to(queue, await add(queue, number), JobState.FAILED)
         assert [job.item for job in queue.jobs()] == ["bees100", "bees4", "bees3", "bees2"]
         assert queue.jobs()[0].id == unfinished.id
+    async with opened(path, history_count=2) as queue:
+        assert len(queue.jobs()) == 3
     async with opened(path) as queue:
-        assert len(queue.jobs()) == 4
+        assert len(queue.jobs()) == 3
+
+
+class SetClock(SystemClock):
+    """A wall clock that the test sets."""
+
+    def __init__(self, day: float) -> None:
+        self.day = day
+
+    def epoch_ns(self) -> int:
+        return round(self.day * 86_400e9)
+
+
+async def test_history_is_bounded_in_days(path: Path) -> None:
+    clock = SetClock(20_000)
+    async with opened(path, history_days=30, clock=clock) as queue:
+        waits = await add(queue, 0)
+        for number in (1, 2, 3):
+            clock.day += 12
+            await run_to(queue, await add(queue, number), JobState.FAILED)
+        assert [job.item for job in queue.jobs()] == ["bees0", "bees3", "bees2", "bees1"]
+        clock.day += 10
+        await run_to(queue, await add(queue, 4), JobState.FAILED)
+        assert [job.item for job in queue.jobs()] == ["bees0", "bees4", "bees3", "bees2"]
+    clock.day += 25
+    async with opened(path, history_days=30, clock=clock) as queue:
+        assert [job.item for job in queue.jobs()] == ["bees0", "bees4"]
+        assert queue.jobs()[0].id == waits.id
+    clock.day = 0  # a clock that was never set makes nothing old
+    async with opened(path, history_days=30, clock=clock) as queue:
+        assert len(queue.jobs()) == 2
+
+
+async def test_a_job_is_put_first_over_restarts_and_the_last_word_counts(path: Path) -> None:
+    async with opened(path) as queue:
+        one, two = await add(queue, 1), await add(queue, 2)
+        assert (await queue.put_first(one.id)).first == 1
+        assert (await queue.put_first(one.id)).first == 1
+        assert (await queue.put_first(two.id)).first == 2
+        with pytest.raises(NotFoundError):
+            await queue.put_first(77)
+    async with opened(path) as queue:
+        assert [job.first for job in queue.jobs()] == [1, 2]
+        await run_to(queue, two, JobState.RUNNING, JobState.DONE)
+        assert queue.job(two.id).first == 0
+        with pytest.raises(StateError, match="only waiting jobs"):
+            await queue.put_first(two.id)
+
+
+async def test_what_people_call_a_drive_is_kept(path: Path) -> None:
+    async with opened(path) as queue:
+        job = await queue.add(JobKind.COPY, "bees", "u", destination="drive:AB-12")
+        queue.name_places({"drive:AB-12": "FIELD-01", "drive:CD-34": "OTHER"})
+        queue.name_places({"drive:AB-12": ""})
+        assert queue.job(job.id).destination_label == "FIELD-01"
+        await queue.set_state(job.id, JobState.WAITING, "again", attempt=1)
+    async with opened(path) as queue:
+        assert queue.jobs()[0].destination_label == "FIELD-01"
+
+
+async def test_rates_are_remembered_and_news_only_of_what_is_new(path: Path) -> None:
+    async with opened(path) as queue:
+        assert queue.rate("nas", "write") == 0
+        await queue.remember_rates("nas", {"write": 100.0, "read": 300.0})
+        assert queue.knowledge == 2
+        await queue.remember_rates("nas", {"write": 110.0})
+        assert (queue.rate("nas", "write"), queue.knowledge) == (105.0, 2)
+        await queue.remember_rates("nas", {"write": 205.0})
+        assert (queue.rate("nas", "write"), queue.knowledge) == (155.0, 3)
+    async with opened(path) as queue:
+        assert (queue.rate("nas", "write"), queue.rate("nas", "read")) == (155.0, 300.0)
+
+
+async def test_what_a_job_waits_for_costs_no_write(path: Path) -> None:
+    async with opened(path) as queue:
+        job = await add(queue)
+        saved: list[list[Job]] = []
+        save = queue._rows.save
+
+        def noted(jobs: Any, *more: Any) -> str:
+            saved.append(list(jobs))
+            return save(jobs, *more)
+
+        queue._rows.save = noted  # type: ignore[method-assign,assignment]
+        await queue.set_state(job.id, JobState.WAITING, "recording since 06:00")
+        await run_to(queue, job, JobState.QUEUED, JobState.RUNNING, JobState.QUEUED)
+        assert saved == []
+        await queue.set_state(job.id, JobState.WAITING, "again", attempt=1)
+        await run_to(queue, job, JobState.CANCELLED, JobState.QUEUED)
+        assert [job.state for rows in saved for job in rows] == [
+            JobState.WAITING, JobState.CANCELLED, JobState.QUEUED]
+    async with opened(path) as queue:
+        assert (queue.jobs()[0].state, queue.jobs()[0].attempt) == (JobState.QUEUED, 1)
+
+
+async def test_an_expectation_does_not_overrule_a_jobs_own_pace(path: Path) -> None:
+    async with opened(path) as queue:
+        job = await add(queue)
+        queue.expect(job.id, None, 0, 60.0, 500)
+        assert (queue.job(job.id).seconds_left, queue.job(job.id).total_bytes) == (60.0, 500)
+        queue.progress(job.id, 100, 400, 12.0)
+        queue.expect(job.id, None, 7, 50.0, 500)
+        now = queue.job(job.id)
+        assert (now.seconds_left, now.total_bytes, now.frees_bytes) == (12.0, 400, 7)
+        queue.expect(99, None, 0)
 
 
 def do_damage(path: Path, damage: str) -> None:
