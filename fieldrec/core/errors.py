@@ -2,6 +2,7 @@
 
     FieldrecError                       exit  transient
     ├─ ConfigError                         3      no     the configuration is wrong: file, line, key
+    │  └─ ScheduleError                    3      no     a cron line, window or place is wrong
     ├─ UsageError                          4      no     a command or name is wrong
     ├─ NotFoundError                       5      no     no such recording, destination, job
     ├─ StateError                          6      no     not allowed in the present state
@@ -46,6 +47,10 @@ class ConfigError(FieldrecError):
     """The configuration cannot be used."""
 
     exit_code = 3
+
+
+class ScheduleError(ConfigError):
+    """A cron line, a window or a place cannot be used; the message shows which part."""
 
 
 class UsageError(FieldrecError):

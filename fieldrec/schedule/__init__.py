@@ -1,0 +1,1 @@
+"""When things are due: Motif's cron dialect, windows by clock and sun, and the tasks they drive."""
