@@ -4,6 +4,8 @@ Blocking but short; every method but the constructor may be called from any thre
 threads at once. The lock is held for memory only, never while a disk is asked: a dead disk holds up
 whoever asks it and nobody else. A folder that has failed is asked for nothing until :meth:`look`
 finds it good again (really creating and removing a file); its last figures and names are kept.
+That a folder is full, or cannot be asked, is believed when several looks in a row say so: one bad
+answer of a disk must not end a recording.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from fieldrec.config import StorageConfig
 from fieldrec.core.errors import FieldrecError, LockedError, StoreError, StoreFull
 from fieldrec.core.snapshot import FolderStatus, StorageStatus
 from fieldrec.record.naming import first_unused, names_taken
+from fieldrec.record.space import NOT_READ, SpaceReading
 from fieldrec.record.storage import StorageGuard
 
 GIVEN_KEPT = 1024
@@ -35,6 +38,10 @@ class _Folder:
         """Why it is not asked any more; "" while it is."""
         self.full = ""
         """Why there is no room in it."""
+        self.against = 0
+        """Looks in a row that say the contrary of `full`…"""
+        self.unread = 0
+        """…and that got no answer."""
         self.status = StorageStatus()
         self.device: int | None = None
         self.names: frozenset[str] = frozenset()
@@ -43,6 +50,10 @@ class _Folder:
     def problem(self) -> str:
         return self.failed or self.full
 
+    @property
+    def in_doubt(self) -> bool:
+        return bool(self.against or self.unread) and not self.failed
+
 
 class Folders:
     """All recordings folders of a box."""
@@ -50,16 +61,21 @@ class Folders:
     def __init__(self, paths: Sequence[Path], config: StorageConfig, *,
                  on_event: Callable[[str, str], None],
                  claim: Callable[[Path], None] = lambda _path: None,
-                 statvfs: Callable[[Path], os.statvfs_result] = os.statvfs) -> None:
+                 statvfs: Callable[[Path], os.statvfs_result] = os.statvfs,
+                 readings: int = 1) -> None:
         """`on_event(text, severity)` is called from any thread. `claim` makes a folder ours before
-        it is used for the first time, FieldrecError when it is not to be had."""
+        it is used for the first time, FieldrecError when it is not to be had. `readings`: looks in
+        a row that must say that a folder is full, or is so no more."""
         self._folders = [_Folder(path, StorageGuard(path, config, statvfs=statvfs))
                          for path in paths]
         self._stop_percent = config.stop_percent
         self._event = on_event
         self._claim = claim
+        self._readings = readings
         self._lock = threading.Lock()
         self._given: deque[str] = deque(maxlen=GIVEN_KEPT)
+        self.looks = 0
+        """How often :meth:`refresh` has looked."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -70,6 +86,23 @@ class Folders:
     def some_failed(self) -> bool:
         """Whether :meth:`look` has something to find out."""
         return any(folder.failed for folder in self._folders)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a look said something that is not believed yet: look again before long."""
+        return any(folder.in_doubt for folder in self._folders)
+
+    @property
+    def room(self) -> SpaceReading:
+        """The room of all that have not failed, as of the last look; each file system once."""
+        shown = {one.device: one for one in self._folders
+                 if not one.failed and not one.unread and one.status.total_bytes}
+        if not shown:
+            return NOT_READ
+        return SpaceReading(
+            sum(one.status.total_bytes for one in shown.values()),
+            sum(one.status.free_bytes for one in shown.values()),
+            sum(int(one.guard.left_bytes(one.status)) for one in shown.values()))
 
     def take(self) -> Path:
         """Claim every folder that can be used, at the start; the first of them. The others have
@@ -141,7 +174,8 @@ class Folders:
         """Look how full they are, those that have not failed; see :meth:`status`."""
         for folder in self._folders:
             if not folder.failed:
-                self._has_room(folder)
+                self._read(folder)
+        self.looks += 1
         return self.status(bytes_per_s)
 
     def status(self, bytes_per_s: float = 0.0) -> StorageStatus:
@@ -189,31 +223,54 @@ class Folders:
         """Whether a recording may begin there, as far as can be seen without writing."""
         if folder.failed:
             return False
-        fault = folder.guard.fault()
+        fault: str | None = ""
+        for _ in range(self._readings):
+            if (fault := folder.guard.fault()) is None:
+                break
         if fault is not None:
             self._fail(folder, f"recordings folder {folder.path} {fault}")
             return False
         return self._has_room(folder)
 
     def _has_room(self, folder: _Folder) -> bool:
-        """Look how full it is; said when that begins to keep recordings out, and when no more."""
+        """Look how full it is, until there is no doubt."""
+        for _ in range(self._readings):
+            self._read(folder)
+            if not folder.in_doubt:
+                break
+        return not folder.problem
+
+    def _read(self, folder: _Folder) -> None:
+        """Look once how full it is; said when that begins to keep recordings out, and when no
+        more."""
         status = folder.guard.status()
         if not status.total_bytes:
-            self._fail(folder, f"recordings folder {folder.path} cannot be read; check the disk")
-            return False
-        folder.status = status
-        full = folder.guard.refusal() or ""
+            folder.unread += 1
+            if folder.unread >= self._readings:
+                self._fail(folder, f"recordings folder {folder.path} cannot be read; check the "
+                                   "disk")
+            return
+        if folder.device is None:
+            folder.device = _device(folder.path)
+        full = folder.guard.refusal_of(status) or ""
         with self._lock:
-            before, folder.full = folder.full, full
-        if len(self._folders) > 1 and bool(before) != bool(full):
+            folder.status, folder.unread = status, 0
+            before = folder.full
+            if before and not full and not folder.guard.has_room_again(status):
+                full = before
+            folder.against = folder.against + 1 if bool(before) != bool(full) else 0
+            turned = folder.against >= self._readings
+            if turned or bool(before) == bool(full):
+                folder.full, folder.against = full, 0
+        if turned and len(self._folders) > 1:
             self._event(f"recordings folder {folder.path} "
                         + (f"takes no more: {full}" if full else "has room again"),
                         "warning" if full else "info")
-        return not full
 
     def _fail(self, folder: _Folder, problem: str, *, said: bool = True) -> None:
         with self._lock:
             new, folder.failed = not folder.failed, problem
+            folder.against = folder.unread = 0
         if new and said:
             others = [one for one in self._folders if not one.problem]
             then = f"; recordings go to {others[0].path}" if others else ""

@@ -41,6 +41,8 @@ LOOK_S = 1.0
 """Between two looks at disk and clock while recording."""
 IDLE_LOOK_S = 5.0
 """The same while nothing is recorded: each look wakes the box from its sleep three times."""
+DOUBT_LOOK_S = 0.2
+"""The same while a disk said something that is not believed yet: full, or nothing at all."""
 FIRST_LOOKS_S = 0.1
 """The same while the cameras that were started together have not all given their first frame…"""
 FIRST_LOOKS_NS = 5_000_000_000
@@ -355,7 +357,7 @@ class Session:
         active = self._active
         if active is None:
             return IDLE_LOOK_S
-        look_s = LOOK_S
+        look_s = DOUBT_LOOK_S if self._folders.in_doubt else LOOK_S
         if active.skew is None and len(active.together) > 1 \
                 and self._clock.epoch_ns() - active.since_ns < FIRST_LOOKS_NS:
             look_s = FIRST_LOOKS_S

@@ -55,18 +55,27 @@ class StorageGuard:
         return max(0.0, min(status.free_bytes - self._config.reserve_bytes, status.free_bytes
                             - status.total_bytes * (1 - self._config.stop_percent / 100)))
 
+    def has_room_again(self, status: StorageStatus) -> bool:
+        """Whether a folder that was full is so no more: by a margin, or closing what was recorded
+        would let the next recording begin and end at once."""
+        margin = min(status.total_bytes / 100, self._config.reserve_bytes)
+        return self.refusal_of(status) is None and self.left_bytes(status) > margin
+
     def refusal(self) -> str | None:
         """Why there is no room to record, with the numbers; None when there is."""
-        status = self.status()
+        return self.refusal_of(self.status())
+
+    def refusal_of(self, status: StorageStatus) -> str | None:
+        """The same, going by `status`."""
         if not status.total_bytes:
             return f"{self._directory} cannot be read"
-        free = f"{_size(status.free_bytes)} free"
+        free = f"{size_text(status.free_bytes)} free"
         if status.used_percent >= status.stop_percent:
             return (f"disk {status.used_percent:.1f} % used (stop at {status.stop_percent:g} %), "
                     f"{free}")
         if status.free_bytes < self._config.reserve_bytes:
             return (f"disk {status.used_percent:.1f} % used, {free} "
-                    f"(stop below {_size(self._config.reserve_bytes)})")
+                    f"(stop below {size_text(self._config.reserve_bytes)})")
         return None
 
     def fault(self) -> str | None:
@@ -119,7 +128,7 @@ class StorageGuard:
     def _full(self) -> StoreFull:
         status = self.status()
         return StoreFull(f"no room in recordings folder {self._directory}: "
-                         f"{status.used_percent:.1f} % used, {_size(status.free_bytes)} free; "
+                         f"{status.used_percent:.1f} % used, {size_text(status.free_bytes)} free; "
                          "delete or move recordings first")
 
 
@@ -131,7 +140,8 @@ def _advice(number: int | None) -> str:
     return "check the disk"
 
 
-def _size(count: float) -> str:
+def size_text(count: float) -> str:
+    """Bytes in decimal units: "740.0 kB", "3.2 GB"."""
     for unit in ("B", "kB", "MB", "GB"):
         if abs(count) < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

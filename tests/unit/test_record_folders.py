@@ -309,3 +309,98 @@ def test_a_file_system_without_any_room(tmp_path: Path, mounted: Mount) -> None:
     (tmp_path / "a" / "much").unlink()
     folders.look()
     assert folders.take_path("x").parent == tmp_path / "a"
+
+
+class Answers:
+    """Stands for os.statvfs: the answers of a script, one after the other; then a good one.
+    "ok" as the disk is, "0" nothing at all, "full", "gone" an error."""
+
+    def __init__(self, *script: str) -> None:
+        self.disk = FakeDisk(10**12, 5 * 10**11)
+        self.script = list(script)
+
+    def __call__(self, path: Path) -> os.statvfs_result:
+        match self.script.pop(0) if self.script else "ok":
+            case "gone":
+                raise OSError(5, "Input/output error")
+            case "0":
+                return os.statvfs_result((4096, 4096, 0, 0, 0, 0, 0, 0, 0, 255))
+            case "full":
+                return FakeDisk(10**12, 0)(path)
+        return self.disk(path)
+
+
+def patient(root: Path, *script: str, said: Events | None = None) -> tuple[Folders, Answers]:
+    answers = Answers()
+    folders = Folders((root,), StorageConfig(), on_event=said or Events(), statvfs=answers,
+                      readings=3)
+    folders.take()
+    answers.script = list(script)
+    return folders, answers
+
+
+@pytest.mark.parametrize("script", [
+    ("full",), ("0",), ("gone",), ("full", "full"), ("gone", "gone"), ("0", "0"),
+    ("full", "full", "ok", "full", "full"), ("gone", "gone", "ok", "gone", "gone"),
+    ("full", "gone", "full", "0", "ok", "full", "full")])
+def test_a_few_bad_answers_end_nothing(tmp_path: Path, script: tuple[str, ...]) -> None:
+    folders, answers = patient(tmp_path, *script)
+    doubts = []
+    while answers.script:
+        folders.refresh()
+        doubts.append(folders.in_doubt)
+        assert folders.usable and folders.refusal() is None and not folders.some_failed
+    folders.refresh()
+    assert not folders.in_doubt and any(doubts)
+
+
+@pytest.mark.parametrize("start", ["check_room", "take_path"])
+@pytest.mark.parametrize("bad", [("full", "full"), ("0", "0"), ("gone", "gone")])
+def test_a_few_bad_answers_keep_no_recording_from_beginning(
+        tmp_path: Path, start: str, bad: tuple[str, ...]) -> None:
+    folders, _ = patient(tmp_path, *bad)
+    if start == "check_room":
+        folders.check_room()
+    else:
+        assert folders.take_path("x") == tmp_path / "x"
+
+
+def test_what_is_said_three_times_is_believed(tmp_path: Path) -> None:
+    folders, _ = patient(tmp_path, *["full"] * 3)
+    for _ in range(3):
+        assert folders.refusal() is None
+        folders.refresh()
+    assert "disk 100.0 % used (stop at 94 %)" in str(folders.refusal())
+    silent, answers = patient(tmp_path, *["gone"] * 3)
+    for _ in range(3):
+        assert silent.usable
+        silent.refresh()
+    assert silent.some_failed and not silent.usable
+    answers.script = ["full"] * 9
+    with pytest.raises(StoreFull, match=r"100\.0 % used"):
+        silent.check_room()
+
+
+def test_a_folder_that_was_full_has_room_again_by_a_margin(tmp_path: Path) -> None:
+    folders, answers = patient(tmp_path)
+    for free, usable in ((59 * 10**9, False), (60.4 * 10**9, False), (60.6 * 10**9, True)):
+        answers.disk.free_bytes = int(free)
+        for _ in range(3):
+            folders.refresh()
+        assert folders.usable is usable, free
+
+
+def test_the_room_of_all_folders(box: Box) -> None:
+    assert box.folders.room.total_bytes == 0  # nothing was looked at yet
+    box.folders.refresh()
+    assert box.folders.looks == 1
+    for number, folder in enumerate(box.folders._folders):
+        folder.device = number
+    room = box.folders.room
+    assert room.total_bytes == pytest.approx(2e12)
+    assert room.free_bytes == pytest.approx(1.4e12)
+    assert room.left_bytes == pytest.approx(4.4e11 + 8.4e11)
+    box.folders.failed(box.b / "x", StoreError("input/output error"))
+    assert box.folders.room.total_bytes == pytest.approx(1e12)
+    box.folders.failed(box.a / "x", StoreError("input/output error"))
+    assert box.folders.room.total_bytes == 0
