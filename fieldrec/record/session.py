@@ -186,18 +186,23 @@ class Session:
         async with self._control:
             return await self._end(reason)
 
+    def to_ask_again(self) -> Asked | None:
+        """What to start with so that the session under way goes on as it was asked for, with what
+        is left of its duration; None when nothing is under way, or all has played out."""
+        active = self._active
+        if active is None or not active.wanted:
+            return None
+        left_s = None if active.deadline_ns is None else max(
+            0.1, (active.deadline_ns - self._clock.monotonic_ns()) / 1e9)
+        wanted = [key for key in self._recorders if key in active.wanted]
+        return replace(active.asked, duration_s=left_s, cameras=wanted)
+
     async def suspend(self, reason: str) -> Asked | None:
         """As :meth:`stop`; returns what to start again with, None when nothing was under way."""
         async with self._control:
-            active = self._active
-            wanted = [] if active is None else [key for key in self._recorders
-                                                if key in active.wanted]
+            again = self.to_ask_again()
             await self._end(reason)
-            if active is None or not wanted:
-                return None
-            left_s = None if active.deadline_ns is None else max(
-                0.1, (active.deadline_ns - self._clock.monotonic_ns()) / 1e9)
-            return replace(active.asked, duration_s=left_s, cameras=wanted)
+            return again
 
     async def pause(self) -> list[str]:
         """Keep no more frames until :meth:`resume`; the recordings stay open. The cameras."""
