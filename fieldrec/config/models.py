@@ -12,11 +12,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
+from fieldrec.config.energy import EnergyConfig
 from fieldrec.config.exporting import ExportConfig
 from fieldrec.config.places import DestinationConfig, DrivesConfig
 from fieldrec.config.power import PowerConfig
 from fieldrec.config.recording import PrepareConfig, RecordConfig
 from fieldrec.config.section import SAFE_NAME, Bytes, SafeName, Section, located
+from fieldrec.config.space import SpaceConfig, contradiction
 
 
 class StorageConfig(Section):
@@ -108,6 +110,8 @@ class Config(Section):
     destinations: dict[str, DestinationConfig] = Field(default_factory=dict)
     drives: DrivesConfig = Field(default_factory=DrivesConfig)
     power: PowerConfig = Field(default_factory=PowerConfig)
+    space: SpaceConfig = Field(default_factory=SpaceConfig)
+    energy: EnergyConfig = Field(default_factory=EnergyConfig)
     console: tuple[ConsoleConfig, ...] = ()
 
     @field_validator("cameras", "destinations")
@@ -131,4 +135,11 @@ class Config(Section):
             if same != key:
                 raise located(("cameras", key, "serial"),
                                f"camera {same!r} has the same serial {serial!r}; give each its own")
+        return self
+
+    @model_validator(mode="after")
+    def _room_can_be_made(self) -> Config:
+        wrong = contradiction(self.space, self.storage.stop_percent, self.export.raw)
+        if wrong is not None:
+            raise located(("space", wrong[0]), wrong[1])
         return self

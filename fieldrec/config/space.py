@@ -51,10 +51,18 @@ class SpaceConfig(Section):
         return self
 
 
+def below_stop(space: SpaceConfig, stop_percent: float) -> SpaceConfig:
+    """The section with its percent below `storage.stop_percent`, where nobody has set them."""
+    if space.act_percent < stop_percent:
+        return space
+    return space.model_copy(update={"warn_percent": 0.85 * stop_percent,
+                                    "act_percent": 0.95 * stop_percent})
+
+
 def contradiction(space: SpaceConfig, stop_percent: float, raw: str) -> tuple[str, str] | None:
     """What the section asks for that others make impossible, as (key, why); None for nothing.
     `stop_percent` is storage's, `raw` is export's."""
-    if space.act_percent >= stop_percent:
+    if "act_percent" in space.model_fields_set and space.act_percent >= stop_percent:
         return "act_percent", (f"{space.act_percent:g} must be less than storage.stop_percent "
                                f"{stop_percent:g}, at which recording stops")
     if "export_on_battery" in space.act and raw == "keep":
