@@ -34,6 +34,7 @@ class Where:
         """The :class:`Config` to work with; its recordings folder is absolute. Blocking."""
         from fieldrec.camera.configured import with_absolute_paths
         from fieldrec.config import Config, StorageConfig
+        from fieldrec.power.configured import with_absolute_paths as sources_with_absolute_paths
 
         if self.config_file is not None and self.recordings is not None:
             raise UsageError("give --config or --recordings, not both")
@@ -42,7 +43,10 @@ class Where:
             return Config(storage=StorageConfig(directory=folder))
         if self.config_file is not None or SYSTEM_CONFIG.exists():
             path = self.config_file or SYSTEM_CONFIG
-            return with_absolute_paths(load_checked(path), path.absolute().parent)
+            base = path.absolute().parent
+            config = with_absolute_paths(load_checked(path), base)
+            return config.model_copy(update={
+                "power": sources_with_absolute_paths(config.power, base)})
         return Config(storage=StorageConfig(directory=Path("recordings").resolve()))
 
     def folder(self) -> Path:
@@ -140,10 +144,12 @@ def checked_with_files(path: Path) -> tuple[Any, dict[str, str], list[Path]]:
     from fieldrec.config import load_document
     from fieldrec.export.own_presets import check_own_presets, own_presets
     from fieldrec.export.presets import preset
+    from fieldrec.power.configured import check_sources
 
     document, config = load_document(path)
     config, files = with_serial_files(document, config)
     check_cameras(document, config, files)
+    check_sources(document, config)
     check_own_presets(document, config)
     try:
         preset(config.export.preset, own_presets(config.export.presets))

@@ -6,12 +6,18 @@ reading between, so one bad reading (80 % -> 3 %) never stops a recording; the s
 up while nothing charges. The first reading is believed at once, except CRITICAL: that is LOW until
 the dwell is over. A battery that cannot be read keeps the level it had for `unreadable_s`, then
 counts as LOW: silence on battery is no reason to go on as if full.
+
+Where a source gives a level in words (a UPS's "low battery"), the worse of that and of its charge
+counts, by the same dwell; and it holds until mains is back or the battery charges, because a
+battery does not fill by itself. Only a source that is about to cut the power (`forced`) is believed
+at once: it does not wait either.
 """
 
 from __future__ import annotations
 
 from fieldrec.config.power import PowerConfig
 from fieldrec.core.model import PowerLevel, PowerReading, PowerState
+from fieldrec.power.runtime import Estimate, Runtime
 
 JUMP_POINTS = 20.0
 """A change of charge by more than this between two readings is doubted for the dwell: an hour's
@@ -38,6 +44,9 @@ class PowerJudge:
         """Charge when mains came: a charge that falls below it shows a supply that is too weak."""
         self._readable_ns: int | None = None
         self._undecided = False
+        self._held: PowerLevel | None = None
+        """What a source said in words, came to be believed, and is not over yet."""
+        self._runtime = Runtime()
 
     @property
     def undecided(self) -> bool:
@@ -50,9 +59,9 @@ class PowerJudge:
             self._readable_ns = monotonic_ns
         if _on_mains(reading) and not self._drains_on_mains(reading):
             return self._mains(reading, monotonic_ns)
-        if reading.problem or reading.charge_percent is None:
+        if reading.problem or (reading.charge_percent is None and reading.says is None):
             return self._unreadable(reading, monotonic_ns)
-        return self._battery(reading, reading.charge_percent, monotonic_ns)
+        return self._battery(reading, monotonic_ns)
 
     def _drains_on_mains(self, reading: PowerReading) -> bool:
         """Whether a supply is there but the battery falls all the same, down to the low threshold.
@@ -71,6 +80,8 @@ class PowerJudge:
         self._level = PowerLevel.MAINS
         self._since.clear()
         self._doubted = None
+        self._held = None
+        self._runtime.forget()
         self._percent = percent
         self._readable_ns = now_ns
         self._undecided = False
@@ -93,22 +104,35 @@ class PowerJudge:
         return _state(level, reading, None, None,
                       f"battery unreadable for {silent_s:.0f} s ({why}): {after}")
 
-    def _battery(self, reading: PowerReading, percent: float, now_ns: int) -> PowerState:
+    def _battery(self, reading: PowerReading, now_ns: int) -> PowerState:
         if not _on_mains(reading):
             self._mains_percent = None
+        if reading.charging is True:
+            self._held = None
         self._readable_ns = now_ns
-        believed = self._believe(percent, now_ns)
-        candidate = self._candidate(min(percent, believed))
+        percent = reading.charge_percent
+        believed = None if percent is None else self._believe(percent, now_ns)
+        counts = None if percent is None or believed is None else min(percent, believed)
+        candidate = self._candidate(counts, reading.says)
         for level in _WORSE:
             if _RANK[candidate] >= _RANK[level]:
                 self._since.setdefault(level, now_ns)
             else:
                 self._since.pop(level, None)
         first = self._level is PowerLevel.UNKNOWN
-        self._level = self._settled(candidate, first, now_ns)
+        self._level = candidate if reading.forced else self._settled(candidate, first, now_ns)
+        self._hold(reading.says)
         self._undecided = _RANK[candidate] > _RANK[self._level] or self._doubted is not None
-        reason = self._reason(percent, believed, candidate)
-        return _state(self._level, reading, believed, _minutes_left(reading), reason)
+        left = None
+        if self._doubted is None:
+            left = self._runtime.update(reading, believed, now_ns)
+        return _state(self._level, reading, believed, left,
+                      self._reason(reading, believed, candidate))
+
+    def _hold(self, says: PowerLevel | None) -> None:
+        """Keep a bad level in words once it is believed."""
+        if says is not None and _RANK[PowerLevel.LOW] <= _RANK[says] <= _RANK[self._level]:
+            self._held = _worse(says, self._held)
 
     def _believe(self, percent: float, now_ns: int) -> float:
         """The charge to show: the reading, or during a doubted jump what was believed before."""
@@ -120,10 +144,16 @@ class PowerJudge:
             self._doubted = (percent, now_ns)
         if now_ns - self._doubted[1] >= self._dwell_ns:
             self._percent, self._doubted = percent, None
+            self._runtime.forget()
             return percent
         return before
 
-    def _candidate(self, percent: float) -> PowerLevel:
+    def _candidate(self, percent: float | None, says: PowerLevel | None) -> PowerLevel:
+        """The worst of what the charge means, what is said in words, and what holds."""
+        by_charge = PowerLevel.BATTERY if percent is None else self._by_charge(percent)
+        return _worse(_worse(by_charge, says), self._held)
+
+    def _by_charge(self, percent: float) -> PowerLevel:
         """The level of this charge, seen from the level we are at (hysteresis)."""
         config = self._config
         critical = (config.critical_leave_percent if self._level is PowerLevel.CRITICAL
@@ -151,37 +181,39 @@ class PowerJudge:
     def _dwell_ns(self) -> int:
         return int(self._config.dwell_s * 1e9)
 
-    def _reason(self, percent: float, believed: float, candidate: PowerLevel) -> str:
-        config = self._config
-        if percent != believed:
+    def _reason(self, reading: PowerReading, believed: float | None, candidate: PowerLevel) -> str:
+        config, percent = self._config, reading.charge_percent
+        if percent is not None and believed is not None and percent != believed:
             return (f"charge {percent:.0f} % read after {believed:.0f} %: "
                     f"believed if it stays for {config.dwell_s:g} s")
-        text = f"charge {percent:.0f} %"
-        if self._level is PowerLevel.CRITICAL:
+        text = "on battery" if percent is None else f"charge {percent:.0f} %"
+        if self._held is self._level:
+            forced = ", and that it cuts the power now" if reading.forced else ""
+            text += f": {reading.source} itself says {self._level.value}{forced}"
+        elif self._level is PowerLevel.CRITICAL:
             text += (f": critical at {config.critical_percent:g} %, "
                      f"left above {config.critical_leave_percent:g} %")
-        elif self._level is PowerLevel.LOW:
+        elif self._level is PowerLevel.LOW and percent is not None:
             text += f": low at {config.low_percent:g} %, left above {config.low_leave_percent:g} %"
-        else:
+        elif percent is not None:
             text += " on battery"
         if _RANK[candidate] > _RANK[self._level]:
             text += f"; {candidate.value} if it stays for {config.dwell_s:g} s"
         return text
 
 
+def _worse(level: PowerLevel, other: PowerLevel | None) -> PowerLevel:
+    return level if other is None or _RANK[other] <= _RANK[level] else other
+
+
 def _on_mains(reading: PowerReading) -> bool:
     return reading.on_mains is True
 
 
-def _minutes_left(reading: PowerReading) -> float | None:
-    """Minutes to empty at the present draw; None where the gauge does not say."""
-    if reading.charging is True or not reading.power_mw or reading.energy_mwh is None:
-        return None
-    return 60.0 * reading.energy_mwh / reading.power_mw
-
-
 def _state(level: PowerLevel, reading: PowerReading, percent: float | None,
-           minutes_left: float | None, reason: str) -> PowerState:
+           left: Estimate | None, reason: str) -> PowerState:
     return PowerState(level=level, charge_percent=percent, voltage_mv=reading.voltage_mv,
-                      power_mw=reading.power_mw, minutes_left=minutes_left,
-                      source=reading.source, reason=reason)
+                      power_mw=reading.power_mw, minutes_left=None if left is None else left[0],
+                      source=reading.source,
+                      reason=f"{reason}; {reading.note}" if reading.note else reason,
+                      minutes_left_range=None if left is None else left[1])

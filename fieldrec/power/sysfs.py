@@ -1,14 +1,16 @@
 """Batteries and mains as the kernel shows them: a tree like /sys/class/power_supply -> a reading.
 
-Called by the power watcher in its worker thread; blocks for as long as the gauges take (an I2C
-gauge in trouble: seconds). No judgement here: hysteresis and dwell are in ``levels``. Any file may
-be missing, or answer EINVAL, ENODATA or nonsense: then that figure is unknown, nothing else.
+Read in the worker thread ``power sysfs``; blocks that for as long as the gauges take (an I2C gauge
+in trouble: seconds). No judgement here: hysteresis and dwell are in ``levels``. Any file may be
+missing, or answer EINVAL, ENODATA or nonsense: then that figure is unknown, nothing else.
 
 Rules. Supplies with scope "Device" (mice, headsets) and batteries with present = 0 are not ours.
 Charge of several batteries: all left over all full, if each says its energy (else each its
-charge); otherwise the mean of their percentages. A battery without a charge figure is left out, and
-only if none has one is the reading a problem. Mains: any supply online; with none to ask, the
+charge); otherwise the lowest of their percentages. A battery without a charge figure is left out,
+and only if none has one is the reading a problem. Mains: any supply online; with none to ask, the
 batteries' status tells. No battery at all means MAINS: whatever supplies such a box is its mains.
+But a battery that was there, or is expected by the configuration, and is gone is said; when no
+other is left that is a problem, for a gauge's driver that dies does not charge a battery.
 
 Units are those of the kernel's ABI (Documentation/ABI/testing/sysfs-class-power): µV, µA, µW, µWh,
 µAh. Drivers differ in the sign of current and power, so only the magnitude is taken.
@@ -16,17 +18,75 @@ Units are those of the kernel's ABI (Documentation/ABI/testing/sysfs-class-power
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import Field
+
+from fieldrec.core.clock import Clock
 from fieldrec.core.model import PowerReading
+from fieldrec.core.workers import Worker
+from fieldrec.power import SourceOptions
+from fieldrec.power.uevents import Uevents
 
 _BATTERY_TYPES = frozenset({"Battery", "UPS"})
 _MAINS_TYPES = frozenset({"Mains", "USB", "Wireless"})
 _NOT_EMPTY_LEVELS = frozenset({"Normal", "High", "Full"})
 _LEAST_PLAUSIBLE_UV = 100_000
 """Nothing runs on 0.1 V: a smaller "µV" is a driver that speaks mV (the kernel's test driver)."""
+
+
+class Options(SourceOptions):
+    """Keys of the source `sysfs`."""
+
+    path: Path = Path("/sys/class/power_supply")
+    batteries: tuple[str, ...] = ()
+    """Names of the batteries that count, and must be there; none: all that are found."""
+    disagree_percent: float = Field(default=15.0, ge=0, le=100)
+    """Batteries without energy figures that differ by more are said to disagree."""
+
+
+class Sysfs:
+    """The supplies of one tree, read now and then and at each of the kernel's events."""
+
+    every_s: float | None = None
+
+    def __init__(self, options: Options, clock: Clock) -> None:
+        self.name = "sysfs"
+        self._options = options
+        self._events = Uevents("power_supply")
+        self._worker = Worker("power sysfs")
+        self._known: set[str] = set(options.batteries)
+        """Batteries that must be there: by the configuration, or because they were."""
+
+    def start(self, changed: Callable[[], None]) -> bool:
+        return self._events.start(changed)
+
+    async def read(self) -> PowerReading:
+        return await self._worker.run(lambda _stop: self._read())
+
+    def close(self) -> None:
+        self._events.close()
+        self._worker.close()
+
+    def _read(self) -> PowerReading:
+        reading, there = _look(self._options.path, self._options.batteries,
+                               self._options.disagree_percent)
+        gone = sorted(self._known - there)
+        if not self._options.batteries:
+            self._known |= there
+        if not gone:
+            return reading
+        said = f"{', '.join(map(_printable, gone))}: gone"
+        if reading.source == "none":
+            return PowerReading(_mains_without_battery(self._options.path), None, None, None, None,
+                                "sysfs", problem=said)
+        note = f"{said}; {reading.note}" if reading.note else said
+        return replace(reading, note=note, problem=reading.problem and f"{said}; {reading.problem}")
+
+
+SOURCE = Sysfs
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +110,34 @@ def read(root: Path) -> PowerReading:
     `charging` is True while any battery charges, False while any discharges, None for neither
     (full, or held by the charger).
     """
+    return _look(root, (), 100.0)[0]
+
+
+def _look(root: Path, wanted: Iterable[str], disagree_percent: float
+          ) -> tuple[PowerReading, set[str]]:
+    """The reading of the `wanted` batteries (all, where none is named), and which are there."""
     try:
         supplies = sorted(root.iterdir())
     except FileNotFoundError:
         supplies = []
     except OSError as error:
         return PowerReading(None, None, None, None, None, "sysfs",
-                            problem=f"{root}: {error.strerror}")
+                            problem=f"{root}: {error.strerror}"), set()
     ours = [path for path in supplies if _text(path, "scope") != "Device"]
-    slots = [path for path in ours if _text(path, "type") in _BATTERY_TYPES]
+    slots = [path for path in ours if _text(path, "type") in _BATTERY_TYPES
+             and (not wanted or path.name in wanted)]
     chargers = [path for path in ours if _text(path, "type") in _MAINS_TYPES]
     if not slots:
-        return PowerReading(True, None, None, None, None, "none")
+        return PowerReading(True, None, None, None, None, "none"), set()
     batteries = [_battery(path) for path in slots if _integer(path, "present") != 0]
-    return _combined(batteries, _online(chargers), [*slots, *chargers])
+    reading = _combined(batteries, _online(chargers), [*slots, *chargers])
+    note = _disagreement(batteries, disagree_percent)
+    return replace(reading, note=note), {path.name for path in slots}
 
 
 def _combined(batteries: list[_Battery], online: bool | None, seen: list[Path]) -> PowerReading:
     """One reading of all batteries by the rules above."""
     percent = _charge_percent(batteries)
-    charging = _charging(batteries)
     voltages = [battery.voltage_uv for battery in batteries if battery.voltage_uv is not None]
     problem = ""
     if not batteries:
@@ -82,10 +150,11 @@ def _combined(batteries: list[_Battery], online: bool | None, seen: list[Path]) 
         charge_percent=percent,
         voltage_mv=min(voltages) // 1000 if voltages else None,
         power_mw=_milli(_total(batteries, lambda battery: battery.power_uw)),
-        charging=charging,
+        charging=_charging(batteries),
         source="sysfs: " + ", ".join(_printable(path.name) for path in seen),
         problem=problem,
         energy_mwh=_milli(_total(batteries, lambda battery: battery.energy_uwh)),
+        energy_full_mwh=_milli(_total(batteries, lambda battery: battery.energy_full_uwh)),
     )
 
 
@@ -94,13 +163,28 @@ def _charge_percent(batteries: list[_Battery]) -> float | None:
     known = [battery for battery in batteries if battery.percent is not None]
     if len(known) < 2:
         return known[0].percent if known else None
-    energy = [(b.energy_uwh, b.energy_full_uwh) for b in known]
-    charge = [(b.charge_uah, b.charge_full_uah) for b in known]
-    for pairs in (energy, charge):
-        if all(left is not None and full for left, full in pairs):
-            left = sum(left or 0 for left, _ in pairs)
-            return min(100.0, 100.0 * left / sum(full or 0 for _, full in pairs))
-    return sum(battery.percent or 0.0 for battery in known) / len(known)
+    for pairs in _amounts(known):
+        left = sum(left or 0 for left, _ in pairs)
+        return min(100.0, 100.0 * left / sum(full or 0 for _, full in pairs))
+    return min(battery.percent or 0.0 for battery in known)
+
+
+def _amounts(batteries: list[_Battery]) -> list[list[tuple[int | None, int | None]]]:
+    """(left, full) of each battery in one unit, in the units in which every one says both."""
+    energy = [(b.energy_uwh, b.energy_full_uwh) for b in batteries]
+    charge = [(b.charge_uah, b.charge_full_uah) for b in batteries]
+    return [pairs for pairs in (energy, charge)
+            if all(left is not None and full for left, full in pairs)]
+
+
+def _disagreement(batteries: list[_Battery], most: float) -> str:
+    """In words, where percentages alone are known and differ by more than `most`; else ""."""
+    known = [battery for battery in batteries if battery.percent is not None]
+    figures = [battery.percent or 0.0 for battery in known]
+    if len(known) < 2 or _amounts(known) or max(figures) - min(figures) <= most:
+        return ""
+    said = ", ".join(f"{b.name} {b.percent:.0f} %" for b in known)
+    return f"{said}: they disagree, the lowest counts"
 
 
 def _charging(batteries: list[_Battery]) -> bool | None:
@@ -128,6 +212,14 @@ def _online(chargers: list[Path]) -> bool | None:
     values = [_integer(path, "online") for path in chargers]
     known = [value for value in values if value is not None]
     return any(value > 0 for value in known) if known else None
+
+
+def _mains_without_battery(root: Path) -> bool | None:
+    """What the chargers say when the batteries are gone."""
+    try:
+        return _online([path for path in root.iterdir() if _text(path, "type") in _MAINS_TYPES])
+    except OSError:
+        return None
 
 
 def _battery(path: Path) -> _Battery:

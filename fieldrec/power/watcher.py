@@ -1,7 +1,8 @@
-"""Watch the power: poll in a worker thread, sooner when the kernel reports a change.
+"""Watch the power: every source in its time, sooner when one reports a change, judged together.
 
-One supervised task on the event loop; reading blocks only the worker ``power``. Keeps I9: a gauge
-that hangs stops nothing but its own figures.
+One supervised task on the event loop and one short task for each reading under way; whatever
+blocks does so in the sources' own workers. Keeps I9: a gauge, server or program that hangs stops
+nothing but its own figures: after `ANSWER_S` it counts as unreadable, and the others are heard.
 """
 
 from __future__ import annotations
@@ -9,105 +10,177 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import socket
-from collections.abc import Callable, Iterator
-
-import pyudev
+import math
+from collections.abc import Callable, Sequence
 
 from fieldrec.config.power import PowerConfig
 from fieldrec.core.clock import Clock
 from fieldrec.core.model import PowerLevel, PowerReading, PowerState
-from fieldrec.core.workers import Worker
-from fieldrec.power import sysfs
+from fieldrec.power import Source
+from fieldrec.power.combined import combined
+from fieldrec.power.configured import make_sources
 from fieldrec.power.levels import PowerJudge
 
 log = logging.getLogger(__name__)
 
 LEAST_PAUSE_S = 1.0
-"""Between two readings while events pour in: some drivers report every second."""
+"""Between two rounds while events pour in: some drivers report every second."""
+ANSWER_S = 8.0
+"""A source's own time limits are shorter."""
 
 
 async def run(config: PowerConfig, clock: Clock, on_state: Callable[[PowerState], None]) -> None:
     """Call `on_state` on the loop with the first state and whenever it changes; until cancelled.
 
-    With ``source: mains`` it says MAINS once and waits. Otherwise a reading every `poll_s`, at an
-    event of the subsystem, and three times per dwell while a worse level waits to be believed. On
-    cancel the reading under way is finished first.
+    A source is read when it reports a change; every `poll_s` if it can report, else every
+    `poll_often_s` (or its own `every_s`); and so often at LOW and CRITICAL, and three times per
+    dwell while a worse level waits to be believed, for then no reading may be an old one. On cancel
+    the readings under way are finished first. ConfigError for wrong sources.
     """
-    if config.source == "mains":
-        on_state(PowerState(PowerLevel.MAINS, source="configured",
-                            reason="power.source: mains, no battery is watched"))
-        await asyncio.Event().wait()
-    worker = Worker("power")
+    watch = Watch(make_sources(config, clock), config, clock, on_state)
     try:
-        with _events() as changed:
-            await _poll(config, clock, on_state, worker, changed)
+        await watch.run()
     finally:
-        worker.close()
+        await watch.close()
 
 
-async def _poll(config: PowerConfig, clock: Clock, on_state: Callable[[PowerState], None],
-                worker: Worker, changed: asyncio.Event) -> None:
-    judge = PowerJudge(config)
-    last: PowerState | None = None
-    while True:
-        changed.clear()
-        reading: PowerReading = await worker.run(lambda _stop: sysfs.read(config.path))
-        state = judge.update(reading, clock.monotonic_ns())
-        if state != last:
-            if last is None or state.level is not last.level:
-                log.info("power: %s (%s)", state.level.value, state.reason)
-            on_state(state)
-            last = state
-        least_s = min(LEAST_PAUSE_S, config.poll_s)
+class Watch:
+    """The sources, what each said last, and what all of it means."""
+
+    def __init__(self, sources: Sequence[Source], config: PowerConfig, clock: Clock,
+                 on_state: Callable[[PowerState], None]) -> None:
+        self._config = config
+        self._clock = clock
+        self._on_state = on_state
+        self._judge = PowerJudge(config)
+        self._last: PowerState | None = None
+        self._changed = asyncio.Event()
+        self._asked = [_Asked(source, self._changed) for source in sources]
+
+    async def run(self) -> None:
+        """Round after round, until cancelled."""
+        for asked in self._asked:
+            asked.start()
+        while True:
+            self._changed.clear()
+            await self._ask()
+            self._tell()
+            await self._wait()
+
+    async def close(self) -> None:
+        """Let the readings under way end, then free the sources."""
+        under_way = [asked.task for asked in self._asked if asked.task is not None]
+        for task in under_way:
+            task.cancel()
+        if under_way:
+            await asyncio.wait(under_way)
+        for asked in self._asked:
+            asked.source.close()
+        await asyncio.sleep(0)  # closed connections leave the loop at its next turn
+
+    async def _ask(self) -> None:
+        """Read every source whose time has come; waits for their answers, but not for ever."""
+        now_s = asyncio.get_running_loop().time()
+        for asked in self._asked:
+            if asked.task is None and asked.due_s <= now_s:
+                asked.begin(now_s)
+        fresh = [asked.task for asked in self._asked
+                 if asked.task is not None and asked.began_s == now_s]
+        if fresh:
+            await asyncio.wait(fresh, timeout=ANSWER_S)
+
+    def _tell(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        reading = combined([asked.said(now_s) for asked in self._asked],
+                           mains_if=self._config.mains_if,
+                           disagree_percent=self._config.disagree_percent)
+        state = self._judge.update(reading, self._clock.monotonic_ns())
+        if state == self._last:
+            return
+        if self._last is None or state.level is not self._last.level:
+            log.info("power: %s (%s)", state.level.value, state.reason)
+        self._last = state
+        self._on_state(state)
+
+    async def _wait(self) -> None:
+        """Until a source is due, or one of them calls; `LEAST_PAUSE_S` in any case."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        least_s = min(LEAST_PAUSE_S, self._config.poll_s)
+        next_s = math.inf
+        for asked in self._asked:
+            pause_s = self._pause_s(asked)
+            asked.due_s = max(asked.began_s + pause_s, began_s) if not asked.called else 0.0
+            next_s = min(next_s, began_s + pause_s if asked.task is not None else asked.due_s)
         await asyncio.sleep(least_s)
+        if math.isinf(next_s):
+            await self._changed.wait()
+            return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_pause_s(config, judge) - least_s):
-                await changed.wait()
+            async with asyncio.timeout_at(max(next_s, began_s + least_s)):
+                await self._changed.wait()
+
+    def _pause_s(self, asked: _Asked) -> float:
+        """Between two readings of this source, as things are."""
+        config = self._config
+        often_s = min(config.poll_often_s, config.poll_s)
+        every_s = asked.source.every_s
+        if every_s is not None and math.isinf(every_s):
+            return math.inf
+        if self._judge.undecided:
+            return min(often_s, max(config.dwell_s / 3, LEAST_PAUSE_S))
+        if self._last is not None and self._last.level in (PowerLevel.LOW, PowerLevel.CRITICAL):
+            return often_s
+        if every_s is not None:
+            return every_s
+        return config.poll_s if asked.reports else often_s
 
 
-def _pause_s(config: PowerConfig, judge: PowerJudge) -> float:
-    """How long to wait for the next reading when no event comes."""
-    if judge.undecided:
-        return min(config.poll_s, max(config.dwell_s / 3, LEAST_PAUSE_S))
-    return config.poll_s
+class _Asked:
+    """One source, when it is read, and what it said."""
 
+    def __init__(self, source: Source, wake: asyncio.Event) -> None:
+        self.source = source
+        self.reports = False
+        """Whether it calls when something changes."""
+        self.task: asyncio.Task[None] | None = None
+        self.began_s = 0.0
+        self.due_s = 0.0
+        self.called = False
+        """It reported a change that has not been read yet."""
+        self._wake = wake
+        self._reading: PowerReading | None = None
 
-@contextlib.contextmanager
-def _events() -> Iterator[asyncio.Event]:
-    """An event that is set at each kernel event of a power supply; never set where none can come.
+    def start(self) -> None:
+        self.reports = self.source.start(self._call)
 
-    Source "kernel": sysfs is up to date by then, and no udevd is needed.
-    """
-    loop = asyncio.get_running_loop()
-    changed = asyncio.Event()
-    monitor: pyudev.Monitor | None = None
-    try:
-        monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source="kernel")
-        monitor.filter_by("power_supply")
-        monitor.start()
-    except (OSError, ImportError) as error:
-        log.warning("power: no events from the kernel (%s); polling only", error)
-        monitor = None
-    if monitor is None:
-        yield changed
-        return
-    descriptor = monitor.fileno()
-    loop.add_reader(descriptor, _drain, monitor, changed)
-    try:
-        yield changed
-    finally:
-        loop.remove_reader(descriptor)
+    def begin(self, now_s: float) -> None:
+        """Start a reading."""
+        self.began_s = now_s
+        self.called = False
+        self.task = asyncio.create_task(self._read(), name=f"power {self.source.name}")
 
+    def said(self, now_s: float) -> PowerReading:
+        """The last reading; a problem while it does not answer."""
+        if self._reading is None or (self.task is not None and now_s - self.began_s >= ANSWER_S):
+            return PowerReading(None, None, None, None, None, self.source.name,
+                                problem=f"no answer for {now_s - self.began_s:.0f} s")
+        return self._reading
 
-def _drain(monitor: pyudev.Monitor, changed: asyncio.Event) -> None:
-    """Empty the socket. An overflow (ENOBUFS) means events too; pyudev does not take the error off
-    the socket, which would then be readable for ever."""
-    try:
-        while monitor.poll(timeout=0) is not None:
-            changed.set()
-    except OSError:
-        changed.set()
-        with socket.socket(fileno=os.dup(monitor.fileno())) as twin:
-            twin.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    async def _read(self) -> None:
+        late = asyncio.get_running_loop().time() + ANSWER_S
+        try:
+            self._reading = await self.source.read()
+        except Exception as error:  # a source's own fault must not hide what the others say
+            log.exception("power: %s", self.source.name)
+            self._reading = PowerReading(None, None, None, None, None, self.source.name,
+                                         problem=f"{type(error).__name__}: {error}")
+        finally:
+            self.task = None
+        if asyncio.get_running_loop().time() >= late:
+            self._wake.set()  # nobody waits for it any more: heard in a round of its own
+
+    def _call(self) -> None:
+        self.called = True
+        self.due_s = 0.0
+        self._wake.set()

@@ -46,7 +46,7 @@ def test_a_laptop_on_battery(tmp_path: Path) -> None:
     supply(tmp_path, "AC", type="Mains", online=0)
     assert sysfs.read(tmp_path) == PowerReading(
         on_mains=False, charge_percent=64.0, voltage_mv=11_400, power_mw=5_700, charging=False,
-        source="sysfs: BAT0, AC", energy_mwh=11_400)
+        source="sysfs: BAT0, AC", energy_mwh=11_400, energy_full_mwh=20_000)
 
 
 def test_power_from_current_whatever_its_sign(tmp_path: Path) -> None:
@@ -134,11 +134,11 @@ def test_two_batteries_by_energy(tmp_path: Path) -> None:
     assert (reading.energy_mwh, reading.power_mw) == (10, 3)
 
 
-def test_two_batteries_by_mean_and_lowest_voltage(tmp_path: Path) -> None:
+def test_two_batteries_without_energy_by_the_lower_charge_and_voltage(tmp_path: Path) -> None:
     battery(tmp_path, "BAT0", capacity=90, voltage_now=4_000_000)
     battery(tmp_path, "BAT1", capacity=40, voltage_now=3_500_000, status="Charging")
     reading = sysfs.read(tmp_path)
-    assert reading.charge_percent == 65.0
+    assert reading.charge_percent == 40.0
     assert reading.voltage_mv == 3_500
     assert reading.charging is True
 
