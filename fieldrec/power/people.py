@@ -1,4 +1,4 @@
-"""Who sits at a terminal of this machine: where the last key was pressed, and when. Blocking, short.
+"""Who sits at a terminal of this machine: where a key was pressed last, and when. Blocking, short.
 
 As w(1) has it: the kernel sets a terminal's time of last access when its input is read (to 8 s).
 Login records are not asked: newer systems have no utmp, and who is logged in for weeks, or by

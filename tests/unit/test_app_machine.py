@@ -40,7 +40,7 @@ def test_one_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 def test_one_that_hangs_is_given_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "COMMAND_PATIENCE_S", 0.05)
-    with pytest.raises(FieldrecError, match="did not return within 0.05 s"):
+    with pytest.raises(FieldrecError, match=r"did not return within 0\.05 s"):
         ThisMachine().run([script(tmp_path, "exec sleep 30")])
 
 
