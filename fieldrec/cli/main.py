@@ -2,8 +2,8 @@
 
 Exit codes: 0 done · 1 a bug (traceback), or a self-test that failed · 2 command-line syntax ·
 3 configuration · 4 wrong name or argument · 5 not found · 6 not allowed now · 7 folder in use ·
-8 stop took too long · 10-12 camera · 20-23 store and disk · 30-33 drive · 40-44 job · 130 left at a
-signal. The tree of errors is in `fieldrec/core/errors.py`.
+8 stop took too long · 10-12 camera · 20-23 store and disk · 30-33 drive · 40-44 job · 50 power
+source · 130 left at a signal. The tree of errors is in `fieldrec/core/errors.py`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "retry": ("verbs", "Queue a failed job again."),
     "eject": ("verbs", "Make a drive safe to remove."),
     "cameras": ("cameras", "List the cameras that are there, and those that are missing."),
+    "power": ("power", "Read every power source once: what each says, and all together."),
     "view": ("view", "Look at a store or a camera: window, terminal or contact sheet."),
     "save": ("save", "Save a video file or a camera as a store of any format."),
     "convert": ("convert", "Make a store of another format, compared frame by frame."),

@@ -20,6 +20,7 @@
     │  ├─ DriveGone                       31     yes     pulled out
     │  ├─ DriveBusy                       32     yes     somebody holds it
     │  └─ DriveRejected                   33      no     not fit for use, with what to do
+    ├─ PowerError                         50     yes     a power source cannot be read
     └─ JobError                           40      no
        ├─ JobRefused                      41      no     cannot ever run as asked
        ├─ VerifyMismatch                  42      no     read-back differs from what was written
@@ -159,6 +160,13 @@ class DriveRejected(DriveError):
     """The drive is not fit for use; the message says what to do."""
 
     exit_code = 33
+
+
+class PowerError(FieldrecError):
+    """A source of power readings cannot be read: a gauge, a UPS's server, a program."""
+
+    exit_code = 50
+    transient = True
 
 
 class JobError(FieldrecError):

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -137,9 +139,9 @@ class Nut:
         except TimeoutError as error:
             raise _Trouble(f"no answer in {self._options.timeout_s:g} s") from error
         except ConnectionError as error:
-            raise _Closed(error.strerror or "closed the connection") from error
+            raise _Closed(_in_words(error)) from error
         except OSError as error:
-            raise _Trouble(error.strerror or str(error)) from error
+            raise _Trouble(_in_words(error)) from error
         finally:
             if not answered:
                 self._hang_up()
@@ -214,6 +216,13 @@ def _figure(variables: Mapping[str, str], key: str, most: float) -> float | None
     except (KeyError, ValueError):
         return None
     return number if 0 <= number <= most else None
+
+
+def _in_words(error: OSError) -> str:
+    """asyncio puts a call and an address in the place of the reason."""
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 async def _list(reader: asyncio.StreamReader, ups: str) -> dict[str, str]:

@@ -245,12 +245,15 @@ def drive_label(drive: Drive) -> str:
 
 
 def describe_power(power: PowerState) -> str:
-    """"mains", "battery 83 %, 1 h 50 min left", "power unknown"."""
+    """"mains", "battery 83 %, 1 h 50 min left (1 h 30 min to 2 h 20 min)", "power unknown"."""
     text = power.level.value if power.level.value != "unknown" else "power unknown"
     if power.charge_percent is not None and math.isfinite(power.charge_percent):
         text += f" {power.charge_percent:.0f} %"
     if power.minutes_left is not None and power.level.value != "mains":
         text += f", {duration(power.minutes_left * 60)} left"
+        if power.minutes_left_range is not None:
+            least, most = (duration(minutes * 60) for minutes in power.minutes_left_range)
+            text += f" ({least} to {most})"
     return text
 
 
@@ -270,7 +273,7 @@ def describe_snapshot(snapshot: Snapshot) -> str:
     state = recording_state(snapshot)
     if snapshot.recording and snapshot.recording_since_ns is not None:
         state += f" for {duration((snapshot.time_ns - snapshot.recording_since_ns) / 1e9)}"
-    return (f"{'stopping, ' if snapshot.stopping else ''}{state}, "
+    return (f"{stopping(snapshot)}{state}, "
             f"{len(working)} of {plural(len(snapshot.recorders), 'camera')} well, "
             f"{plural(frames, 'frame')}, "
             f"{count(sum(r.dropped for r in snapshot.recorders))} dropped, "
@@ -291,6 +294,14 @@ def _seldom(snapshot: Snapshot) -> list[str]:
     return said + ([f"recovery: {safe_text(snapshot.recovery)}"] if snapshot.recovery else [])
 
 
+def stopping(snapshot: Snapshot) -> str:
+    """"stopping, ", "stopping, stuck: drives (BEES1), " before the rest; "" while it goes on."""
+    if not snapshot.stopping:
+        return ""
+    stuck = ", ".join(safe_text(name) for name in snapshot.stuck)
+    return f"stopping, stuck: {stuck}, " if stuck else "stopping, "
+
+
 def recording_state(snapshot: Snapshot) -> str:
     """"recording", "paused", "armed" or "not recording"."""
     if not snapshot.recording:
@@ -305,6 +316,6 @@ def describe_briefly(snapshot: Snapshot) -> str:
     working = [r for r in snapshot.recorders
                if r.state in (CameraState.READY, CameraState.RECORDING)]
     jobs = sum(not job.state.finished for job in snapshot.jobs)
-    return (f"{'stopping, ' if snapshot.stopping else ''}"
+    return (f"{stopping(snapshot)}"
             f"{recording_state(snapshot)}, {len(working)} of "
             f"{plural(len(snapshot.recorders), 'camera')} well, {plural(jobs, 'job')}")

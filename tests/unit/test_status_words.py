@@ -206,6 +206,9 @@ def test_describe_power() -> None:
     assert words.describe_power(PowerState(PowerLevel.MAINS, 80.2)) == "mains 80 %"
     battery = PowerState(PowerLevel.BATTERY, 83.0, minutes_left=110)
     assert words.describe_power(battery) == "battery 83 %, 1 h 50 min left"
+    roughly = dataclasses.replace(battery, minutes_left_range=(90.0, 140.0))
+    assert words.describe_power(roughly) == (
+        "battery 83 %, 1 h 50 min left (1 h 30 min to 2 h 20 min)")
     assert words.describe_power(PowerState(PowerLevel.UNKNOWN)) == "power unknown"
 
 
