@@ -17,6 +17,7 @@ from fieldrec.config.exporting import ExportConfig
 from fieldrec.config.places import DestinationConfig, DrivesConfig
 from fieldrec.config.power import PowerConfig
 from fieldrec.config.recording import PrepareConfig, RecordConfig
+from fieldrec.config.schedule import ScheduleConfig
 from fieldrec.config.section import SAFE_NAME, Bytes, SafeName, Section, located
 from fieldrec.config.space import SpaceConfig, contradiction
 
@@ -112,6 +113,7 @@ class Config(Section):
     power: PowerConfig = Field(default_factory=PowerConfig)
     space: SpaceConfig = Field(default_factory=SpaceConfig)
     energy: EnergyConfig = Field(default_factory=EnergyConfig)
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     console: tuple[ConsoleConfig, ...] = ()
 
     @field_validator("cameras", "destinations")
