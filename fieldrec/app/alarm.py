@@ -1,9 +1,9 @@
 """Waiting for a moment of the wall clock that may be set at any time. On the event loop.
 
 :func:`alarm_for` gives the machine's clock the kernel's own timer (timerfd_create(2) with
-TFD_TIMER_CANCEL_ON_SET): it wakes at the moment, and at once when somebody sets the clock. Any other
-clock, as that of a test that simulates a month, is waited for with timers of the loop, which look
-again every LOOK_S.
+TFD_TIMER_CANCEL_ON_SET): it wakes at the moment, and at once when somebody sets the clock. Any
+other clock, as that of a simulated month, is waited for with timers of the loop, which look again
+every LOOK_S.
 """
 
 from __future__ import annotations

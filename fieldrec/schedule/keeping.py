@@ -1,4 +1,4 @@
-"""The schedule's two files in the private folder: the tasks that were added, and what is remembered.
+"""The schedule's two files in the private folder: tasks that were added, and what is remembered.
 
 Blocking; in the schedule's worker. Both are whole at any moment (written beside, synced, renamed).
 One that is damaged is set aside under another name and said: the tasks of the configuration run
