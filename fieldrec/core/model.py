@@ -293,6 +293,10 @@ class Job:
     """Put before others by the operator: the highest goes first; 0 for most jobs."""
     destination_label: str = ""
     """What people call the destination: a drive's label. "" where it has none but its name."""
+    cpu_s: float = 0.0
+    """Processor seconds that it has used, over restarts; by the energy book's rule."""
+    energy_mwh: float | None = None
+    """What it drew from the battery, above the box's idling; None where nothing told the power."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ class JobQueue:
     async def close(self) -> None:
         """Finish what is being written and close the file. Idempotent."""
         if self._rows_open:
+            await self._write([job for job in self._jobs.values()
+                               if job.cpu_s and not job.state.finished])
             self._rows_open = False
             await self._worker.run(lambda _stop: self._rows.close())
         self._worker.close()
@@ -161,7 +163,7 @@ class JobQueue:
             progress=None if ends else before.progress))
         # a restart makes all unfinished jobs QUEUED: between those states nothing is to be kept
         if ends or before.state.finished or before.attempt != attempt:
-            await self._write([job])
+            await self._write([self._jobs[job.id]])  # who watches may have noted what it has used
         if ends:
             await self._forget_old()
         return job
@@ -191,6 +193,12 @@ class JobQueue:
             label = labels.get(job.destination or "", "")
             if label and label != job.destination_label:
                 self._show_all(dataclasses.replace(job, destination_label=label))
+
+    def note_used(self, job_id: int, cpu_s: float, energy_mwh: float | None) -> None:
+        """What a job has used so far; written with its end. Nothing for one that is forgotten."""
+        job = self._jobs.get(job_id)
+        if job is not None:
+            self._jobs[job_id] = dataclasses.replace(job, cpu_s=cpu_s, energy_mwh=energy_mwh)
 
     def _show(self, job_id: int, **shown: Any) -> None:
         job = self._jobs.get(job_id)

@@ -18,14 +18,15 @@ from fieldrec.jobs.history import Sample
 
 Rates = dict[tuple[str, str], float]
 """Bytes per second by (place, what is done there)."""
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SAMPLES = 500
 """Finished exports that are remembered."""
 _COLUMNS = ("id", "kind", "item", "item_uuid", "destination", "preset", "delete_source",
             "allow_battery", "state", "reason", "attempt", "total_bytes", "created_ns",
-            "changed_ns", "paused", "first", "destination_label")
+            "changed_ns", "paused", "first", "destination_label", "cpu_s", "energy_mwh")
 _ADDED = {"paused": "INTEGER NOT NULL DEFAULT 0", "first": "INTEGER NOT NULL DEFAULT 0",
-          "destination_label": "TEXT NOT NULL DEFAULT ''"}
+          "destination_label": "TEXT NOT NULL DEFAULT ''", "cpu_s": "REAL NOT NULL DEFAULT 0",
+          "energy_mwh": "REAL"}
 """Columns that earlier versions lack."""
 _JOBS = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -34,7 +35,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     state TEXT NOT NULL, reason TEXT NOT NULL, attempt INTEGER NOT NULL,
     total_bytes INTEGER NOT NULL, created_ns INTEGER NOT NULL, changed_ns INTEGER NOT NULL,
     paused INTEGER NOT NULL DEFAULT 0, first INTEGER NOT NULL DEFAULT 0,
-    destination_label TEXT NOT NULL DEFAULT '')
+    destination_label TEXT NOT NULL DEFAULT '', cpu_s REAL NOT NULL DEFAULT 0, energy_mwh REAL)
 """
 _RATES = """
 CREATE TABLE IF NOT EXISTS rates (

@@ -341,3 +341,28 @@ async def test_what_a_job_will_come_to_is_shown(path: Path) -> None:
         assert len(told) == 3
         assert (told[1].prediction, told[1].frees_bytes) == (prediction, 100)
         assert told[2].seconds_left == 30.0
+
+
+async def test_what_jobs_use_is_kept(tmp_path: Path) -> None:
+    """Of a finished one with its end, though it is noted in the moment of it; of an unfinished one
+    over an orderly stop."""
+    queue = JobQueue(tmp_path / "jobs.sqlite")
+    await queue.open()
+    done = await queue.add(JobKind.EXPORT, "a", "ua", preset="High")
+    left = await queue.add(JobKind.COPY, "b", "ub", destination="nas")
+
+    def watch(job: Job) -> None:
+        if job.state is JobState.DONE:
+            queue.note_used(job.id, 12.5, 340.0)
+
+    queue.subscribe(watch)
+    await queue.set_state(done.id, JobState.RUNNING)
+    await queue.set_state(done.id, JobState.DONE)
+    queue.note_used(left.id, 3.0, None)
+    queue.note_used(99, 3.0, None)
+    await queue.close()
+    again = JobQueue(tmp_path / "jobs.sqlite")
+    await again.open()
+    await again.close()
+    assert [(job.cpu_s, job.energy_mwh) for job in (again.job(done.id), again.job(left.id))] == [
+        (12.5, 340.0), (3.0, None)]
