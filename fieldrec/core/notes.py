@@ -39,7 +39,7 @@ class Kind(enum.StrEnum):
     VERSIONS = "versions"
     """fieldrec, kernel, python, machine, and one fact for each library."""
     CONFIG = "config"
-    """The configuration as it is used: digest, text (YAML, secrets left out)."""
+    """The configuration as it is used: digest, yaml (secrets left out)."""
     PLACE = "place"
     """Where the box stands: latitude, longitude (degrees), source."""
     RECORDING_BEGAN = "recording_began"
@@ -54,7 +54,11 @@ class Kind(enum.StrEnum):
     """Frames that were dropped or lost while recording: camera, name, dropped, lost (both since
     the entry before), from_ns, until_ns."""
     CAMERA = "camera"
-    """A camera failed, or is back: camera, state, problem."""
+    """A camera failed or is back, is paused or goes on: camera, state ("failed", "ready", "paused",
+    "recording"), problem."""
+    WANTED = "wanted"
+    """A camera that does not record is to do so (wanted: true), or no longer: camera, wanted,
+    since_ns, reason (why it does not; why it is no longer to)."""
     WINDOW = "window"
     """A scheduled recording: task, begins_ns, ends_ns, cameras (names; all where left out)."""
     WINDOW_MISSED = "window_missed"

@@ -60,6 +60,8 @@ class RecorderStatus:
     """Epoch of the first frame of the session: what the cameras' skew is made of."""
     folder: str = ""
     """Where the recording lies, when that is not the first recordings folder."""
+    wanted: bool = False
+    """The session wants it to record, whether it does (yet, again) or not."""
     stop_reason: str = ""
     """Why the last recording ended ("stopped", "disk 94.1 % full", "camera lost: …")."""
 
@@ -130,6 +132,8 @@ class Snapshot:
     recovery: str = ""
     """How far completing interrupted recordings is; "" when nothing is left to complete."""
     stopping: bool = False
+    stuck: tuple[str, ...] = ()
+    """While it stops: what does not end in its share of the time ("recordings (left)")."""
     space: SpaceState = field(default_factory=SpaceState)
     temperature_c: float | None = None
     """Of the processor; None where nothing tells it, or nothing is going on."""

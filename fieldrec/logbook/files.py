@@ -39,6 +39,8 @@ class Before:
     """Its last entry; None: it is a new one."""
     standing: dict[str, Entry] = field(default_factory=dict)
     """The newest entries of STANDING kinds."""
+    unfinished: frozenset[str] = frozenset()
+    """Recordings that began, and of whose finished figures nothing was said."""
 
     @property
     def in_order(self) -> bool:
@@ -138,18 +140,23 @@ class Files:
         """Go on behind the last whole entry; in the newest file while it has room."""
         tally = Tally()
         last, standing = None, {}
+        unfinished: set[str] = set()
         for path in reversed(files):
             for entry in entries_of([path], tally):
                 last = entry if last is None or entry.seq > last.seq else last
                 if entry.kind in STANDING:
                     standing[entry.kind] = entry
+                elif entry.kind == Kind.RECORDING_BEGAN:
+                    unfinished.add(entry.word("name"))
+                elif entry.kind == Kind.RECORDING:
+                    unfinished.discard(entry.word("name"))
             if last is not None:
                 break
         self._seq = self._written_seq = 0 if last is None else last.seq
         self._standing = {kind: encode(entry) for kind, entry in standing.items()}
         if not tally.newer_format and not tally.unreadable:
             self._reopen(files[-1])
-        return Before(last, standing)
+        return Before(last, standing, frozenset(unfinished))
 
     def _reopen(self, path: Path) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -348,6 +348,8 @@ class Session:
         status = recorder.status()
         if status.spec is not None and status.ring_slots:
             status = replace(status, ring_bytes=(status.ring_slots + 1) * slot_bytes(status.spec))
+        if self._active is not None and recorder.key in self._active.wanted:
+            status = replace(status, wanted=True)
         return replace(status, folder="") if status.folder == self._first_folder else status
 
     async def _watch(self) -> None:
