@@ -39,8 +39,9 @@ Rules:
   *not come* if it does not. Its offset is left out then.
   A beginning that is past begins the window at 00:00, one that has not come leaves it out.
   An end that is past leaves the window out, one that has not come ends it at 24:00 of that day, or
-  where the next day's would begin if that is sooner. So ``from sunset to sunrise`` is the whole day in polar night and
-  nothing in polar day; ``from dawn to 10:00`` is nothing and 00:00 to 10:00.
+  where the next day's would begin if that is sooner. So ``from sunset to sunrise`` is the whole
+  day in polar night and nothing in polar day; ``from dawn to 10:00`` is nothing, and 00:00 to
+  10:00.
 - Windows of one text never overlap: the next one's beginning ends the one before. They may touch;
   then the window goes on.
 """
