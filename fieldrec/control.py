@@ -117,14 +117,18 @@ class Control:
                     trigger: Literal["none", "motion"] | None = None) -> list[str]:
         """Start recording; returns the names given, none yet where a trigger decides. What is None
         is as configured. StoreFull, CameraError, StateError refuse."""
+        return await self.begin(Asked(name, metadata, duration_s, cameras, preroll_s, split_after,
+                                      trigger))
+
+    async def begin(self, asked: Asked) -> list[str]:
+        """As :meth:`start`, for who has it all in one; no verb of the socket."""
         session = self._may_record("start the daemon with `fieldrec run`")
         if self._no_recording:
             raise StateError(f"recording refused: {self._no_recording}")
-        if name is not None:
-            check_name(name)
+        if asked.name is not None:
+            check_name(asked.name)
         async with self._exports_held():
-            names = await session.start(Asked(name, metadata, duration_s, cameras, preroll_s,
-                                              split_after, trigger))
+            names = await session.start(asked)
         self._started()
         self._changed()
         return names

@@ -95,6 +95,22 @@ class StorageStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleStatus:
+    """What the schedule does now and next."""
+
+    next_task: str = ""
+    """Whose window begins next; "" when none does, as far as can be seen."""
+    next_ns: int | None = None
+    """When it begins, epoch…"""
+    next_at: str = ""
+    """…and in the box's local time: "20:14", "Mon 20:14"."""
+    running: tuple[tuple[str, int], ...] = ()
+    """Tasks whose windows it is in, and when these end, epoch ns."""
+    clock_problem: str = ""
+    """Why the clock is known to be wrong; "" when it is not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened, for people."""
 
@@ -135,5 +151,6 @@ class Snapshot:
     stuck: tuple[str, ...] = ()
     """While it stops: what does not end in its share of the time ("recordings (left)")."""
     space: SpaceState = field(default_factory=SpaceState)
+    schedule: ScheduleStatus = field(default_factory=ScheduleStatus)
     temperature_c: float | None = None
     """Of the processor; None where nothing tells it, or nothing is going on."""

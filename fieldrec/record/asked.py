@@ -32,6 +32,8 @@ class Asked:
     preroll_s: float | None = None
     split_after: SplitConfig | None = None
     trigger: Literal["none", "motion"] | None = None
+    by_schedule: bool = False
+    """The schedule wants it, and begins it again when something has cut it."""
 
     def over(self, record: RecordConfig) -> RecordConfig:
         """The configuration with what was asked for in its place."""

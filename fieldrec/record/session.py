@@ -248,6 +248,19 @@ class Session:
                 raise type(error)(f"camera {key}: {error}{done}") from error
         return found
 
+    async def join(self, cameras: Sequence[str] | None) -> list[str]:
+        """Let further cameras (None: all) record with the session under way, each as soon as it is
+        ready; those that are new to it. [] when nothing is under way. NotFoundError."""
+        async with self._control:
+            active = self._active
+            chosen = chosen_cameras(self._recorders, cameras)
+            new = [] if active is None else [key for key in chosen if key not in active.wanted]
+            if active is not None:
+                active.wanted.update(new)
+            for key in new:
+                self._mending.fault(key)
+            return new
+
     async def wait_stopped(self) -> None:
         """Until no session is under way (at once when none is); needs :meth:`run`."""
         await self._idle.wait()
