@@ -188,9 +188,10 @@ class Session:
 
     def to_ask_again(self) -> Asked | None:
         """What to start with so that the session under way goes on as it was asked for, with what
-        is left of its duration; None when nothing is under way, or all has played out."""
+        is left of its duration; None when nothing is under way, all has played out, or the
+        schedule begins it again by itself."""
         active = self._active
-        if active is None or not active.wanted:
+        if active is None or not active.wanted or active.asked.by_schedule:
             return None
         left_s = None if active.deadline_ns is None else max(
             0.1, (active.deadline_ns - self._clock.monotonic_ns()) / 1e9)
