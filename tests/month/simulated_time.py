@@ -193,11 +193,12 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: SimulatedClock, work: RealWork) -> None:
         self._simulated = clock
         self._work = work
+        self._booted_ns = clock.monotonic_ns()
         super().__init__(_Selector(clock, work))
         self._clock_resolution = 1e-9
 
     def time(self) -> float:
-        return self._simulated.monotonic_ns() / 1e9
+        return (self._simulated.monotonic_ns() - self._booted_ns) / 1e9
 
     async def subprocess_exec(self, protocol_factory: Any, program: Any, *arguments: Any,
                               **more: Any) -> Any:

@@ -1,0 +1,208 @@
+"""A simulated month: the real app through 30 days of sun, storms, drives, cuts and a tired clock.
+
+    python -m tests.month.run_month --days 30 --seed 1 [--keep FOLDER] [--short]
+
+Needs root. Each boot of the box is a process of its own; between two boots this process lets the
+world go on. Ends with figures, and with exit code 1 when anything was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fieldrec.config import Config
+from tests.crash.running import MEMORY
+from tests.month import judging
+from tests.month.box_life import live, pass_time, slow_looks
+from tests.month.field import Field, field_in, missing
+from tests.month.scenario import LATITUDE, LONGITUDE, ZONE, Scenario, month, short
+from tests.month.story import State, Story
+from tests.month.world import FULL_MWH, Battery, Load, Sky
+
+WAKE_PERCENT = 25.0
+"""The charger switches the box on again above this."""
+MOST_BOOTS = 400
+
+
+@dataclass
+class Outcome:
+    """A month, in figures."""
+
+    wrong: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    story: Story | None = None
+    broken: bool = False
+    """A boot ended with a traceback: there is no going on."""
+
+
+def configured(scenario: Scenario, field: Field, **more: Any) -> Config:
+    """The box's configuration."""
+    document: dict[str, Any] = {
+        "system": {"name": "month", "timezone": ZONE, "shutdown_budget_s": 30},
+        "storage": {"directory": str(field.recordings), "reserve_bytes": "3 MB",
+                    "stop_percent": 92},
+        "record": {"name": "pond"},
+        "cameras": {"top": {"backend": "timelapse", "options": {
+            "ledger": str(field.ledger), "period_s": scenario.period_s}}},
+        "export": {"automatic": True, "raw": "delete_when_offloaded"},
+        "drives": {"match": field.drives.match, "mount_root": str(field.mounts),
+                   "keep_free_bytes": "1 MB"},
+        "power": {"path": str(field.power), "poweroff_command": ["true"]},
+        "sleep": {"mode": scenario.sleep, "command": ["false"], "rtc": str(field.root / "rtc")},
+        "space": {"act": ["delete_verified"]},
+        "schedule": {
+            "location": {"latitude": LATITUDE, "longitude": LONGITUDE},
+            "tasks": {
+                "night": {"do": "start", "when": "from dusk-30m to dawn+30m"},
+                "noon": {"do": "start", "when": "30 11 * * *", "duration": "20min"},
+            }},
+    }
+    known = {key: value for key, value in document.items() if key in Config.model_fields}
+    return Config.model_validate({**known, **more})
+
+
+def run(scenario: Scenario, folder: Path, *, configure: Callable[..., Config] = configured
+        ) -> Outcome:
+    """The whole scenario in `folder` (new, in memory); needs root."""
+    outcome = Outcome(story=Story(folder))
+    story = Story(folder)
+    with field_in(folder, scenario.disk_mb, scenario.drives) as field:
+        config = configure(scenario, field)
+        story.write(State(now_ns=scenario.begins_ns, battery=Battery(0.7 * FULL_MWH)))
+        began_s = time.monotonic()
+        while story.read().now_ns < scenario.ends_ns:
+            _one_boot(config, scenario, field, story, outcome)
+            if story.read().boots > MOST_BOOTS:
+                outcome.wrong.append("the box goes on and off without end")
+                break
+            if outcome.broken:
+                break
+        outcome.figures["real seconds"] = round(time.monotonic() - began_s, 1)
+        found = judging.at_the_end(field, story)
+        outcome.wrong += found.wrong
+        outcome.figures |= _figures(scenario, field, story, found)
+    return outcome
+
+
+def _one_boot(config: Config, scenario: Scenario, field: Field, story: Story, outcome: Outcome
+              ) -> None:
+    code = _forked(lambda: live(config, scenario, field, story), field.root / "box.log")
+    state = story.read()
+    outcome.broken = code == 1
+    if state.why_ended not in (*judging.IN_ORDER, *judging.CUTS) or (
+            code != 0 and state.why_ended in judging.IN_ORDER):
+        outcome.wrong.append(f"boot {state.boots} ended badly: {state.why_ended!r}, code {code}; "
+                             "see box.log")
+        state.why_ended, state.off_until_ns = "cut", state.now_ns + 60 * 10**9
+        field.cut()
+    if state.why_ended in judging.CUTS:
+        field.power_is_back()
+    outcome.wrong += [f"after boot {state.boots} ({state.why_ended}): {wrong}"
+                      for wrong in judging.after_boot(field, state.why_ended)]
+    if state.why_ended != "over":
+        _off(state, scenario)
+    story.write(state)
+
+
+def _off(state: State, scenario: Scenario) -> None:
+    """The box is off until power is back, or the charger or the RTC switches it on. Who would have
+    put a drive in, or taken it out, comes again when it is on."""
+    sky = Sky(scenario.seed, dt.datetime.fromtimestamp(scenario.begins_ns / 1e9, dt.UTC),
+              scenario.overcast)
+    while state.now_ns < scenario.ends_ns:
+        powered = state.battery.percent >= WAKE_PERCENT
+        if state.why_ended in ("power off", "empty"):
+            if powered and state.battery.on_mains:
+                return
+        elif state.now_ns >= state.off_until_ns:
+            return
+        pass_time(state, sky, state.now_ns + 300 * 10**9, Load(on=False))
+
+
+def _forked(call: Callable[[], None], log: Path) -> int:
+    """Run it in a process of its own; its exit code, below 0 for a signal."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            _log_into(log)
+            call()
+            code = 0
+        except BaseException:  # noqa: BLE001 - said in the log
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _log_into(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    faulthandler.register(signal.SIGUSR1)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", force=True)
+    slow_looks()
+
+
+def _figures(scenario: Scenario, field: Field, story: Story, found: judging.Found
+             ) -> dict[str, Any]:
+    ended = Counter(line["why"] for line in story.diary("ended"))
+    last = {line["number"]: (line["kind"], line["state"]) for line in story.diary("job")}
+    jobs = Counter(last.values())
+    state = story.read()
+    return {
+        "simulated days": scenario.days, "seed": scenario.seed, "boots": state.boots,
+        "boots ended": dict(ended),
+        "recordings": len(found.recordings),
+        "frames given": len(judging.given(field)), "frames found": len(found.anywhere),
+        "jobs": {f"{kind} {state}": count for (kind, state), count in sorted(jobs.items())},
+        "visits": len(story.diary("insert")),
+        "least battery %": round(100 * state.battery.least_mwh / FULL_MWH, 1),
+        "wrong": Counter(line["text"] for line in story.diary("wrong")),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--short", action="store_true", help="the suite's three days")
+    parser.add_argument("--keep", type=Path, help="a new folder in which all is left")
+    options = parser.parse_args()
+    if why := missing():
+        sys.exit(f"a simulated month: {why}")
+    scenario = short(options.seed) if options.short else month(options.seed, options.days)
+    if options.keep is not None:
+        options.keep.mkdir(parents=True)
+        outcome = run(scenario, options.keep)
+    else:
+        with tempfile.TemporaryDirectory(prefix="fieldrec-month-", dir=MEMORY) as folder:
+            outcome = run(scenario, Path(folder))
+    for name, figure in outcome.figures.items():
+        print(f"{name}: {figure}")
+    for wrong in outcome.wrong[:60]:
+        print(f"WRONG: {wrong}")
+    print(f"{len(outcome.wrong)} things wrong")
+    sys.exit(bool(outcome.wrong))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Watches the running box from outside, once a simulated minute: is each reason to wait true, does
+what could run run, does nothing sleep that must not. What it finds goes into the diary as `wrong`.
+
+An oracle of its own: it reads the world's state and the configuration, not the app's decisions; of
+the app only what it shows (board, drives). A thing counts as wrong when two looks in a row say so:
+between a change and what follows from it there may be a moment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from fieldrec.app import App
+from fieldrec.config import Config
+from fieldrec.core.model import DriveState, Job, JobKind, JobState, PowerLevel
+from fieldrec.core.snapshot import Snapshot
+from tests.month.scenario import Scenario
+from tests.month.simulated_time import SimulatedClock
+from tests.month.story import State, Story
+
+STARVED_S = 45 * 60.0
+"""A job that may run and is the first of its lane runs within this; retries back off for less."""
+AT_WORK = (JobState.RUNNING, JobState.VERIFYING, JobState.COMMITTING, JobState.DELETING_SOURCE)
+
+
+class Watching:
+    """One boot's."""
+
+    def __init__(self, app: App, story: Story, clock: SimulatedClock, state: State,
+                 scenario: Scenario, config: Config) -> None:
+        self._app, self._story, self._clock = app, story, clock
+        self._state, self._scenario, self._config = state, scenario, config
+        self._doubtful: Counter[tuple[int, str]] = Counter()
+        self._allowed_s: Counter[int] = Counter()
+        self._last_ns = clock.monotonic_ns()
+        self._seen: dict[int, JobState] = {}
+        self._over = False
+        self._level: PowerLevel | None = None
+
+    def stop(self) -> None:
+        """The box is being stopped, or is gone."""
+        self._over = True
+
+    def look(self) -> None:
+        """On the loop."""
+        if self._over:
+            return
+        now = self._app.board.latest
+        passed_s = (self._clock.monotonic_ns() - self._last_ns) / 1e9
+        self._last_ns = self._clock.monotonic_ns()
+        self._follow(now)
+        self._check_reasons(now)
+        self._check_starved(now, passed_s)
+
+    def _wrong(self, text: str, **facts: Any) -> None:
+        self._story.tell(self._clock.monotonic_ns(), "wrong", text=text, **facts)
+
+    # -- the diary of what the box did -------------------------------------------------------------
+
+    def _follow(self, now: Snapshot) -> None:
+        """Jobs that ended and levels of power, as shown."""
+        for job in now.jobs:
+            if self._seen.get(job.id) is not job.state:
+                self._seen[job.id] = job.state
+                if job.state.finished:
+                    self._story.tell(self._clock.monotonic_ns(), "job", kind=job.kind.value,
+                                     item=job.item, destination=job.destination,
+                                     state=job.state.value, reason=job.reason, attempt=job.attempt,
+                                     number=job.id, created_ns=job.created_ns)
+        if now.power.level is not self._level:
+            self._level = now.power.level
+            self._story.tell(self._clock.monotonic_ns(), "power", level=now.power.level.value,
+                             reason=now.power.reason, truly=round(self._state.battery.percent, 1))
+
+    # -- reasons -----------------------------------------------------------------------------------
+
+    def _check_reasons(self, now: Snapshot) -> None:
+        doubtful: Counter[tuple[int, str]] = Counter()
+        for job in now.jobs:
+            if job.state is not JobState.WAITING:
+                continue
+            judge = next((judge for pattern, judge in self._judges()
+                          if re.match(pattern, job.reason)), None)
+            if judge is None:
+                self._wrong("a reason that nobody can check", reason=job.reason)
+            elif not judge(job, now):
+                key = (job.id, re.sub(r"[\d.:]+", "#", job.reason))
+                doubtful[key] = self._doubtful[key] + 1
+                if doubtful[key] == 3:
+                    self._wrong("a job waits for what is not so", reason=job.reason,
+                                kind=job.kind.value, item=job.item, level=now.power.level.value,
+                                recording=now.recording,
+                                truly=round(self._state.battery.percent, 1))
+        self._doubtful = doubtful
+
+    def _judges(self) -> list[tuple[str, Callable[[Job, Snapshot], bool]]]:
+        state = self._state
+        power = self._config.power
+        gauge = state.gauge is not None and self._clock.monotonic_ns() < (
+            state.gauge_until_ns + int((power.unreadable_s + power.dwell_s + 120) * 1e9))
+
+        def below(percent: float) -> bool:
+            return gauge or (state.battery.percent <= percent + 1.5)
+
+        return [
+            (r"recording since", lambda _, now: now.recording),
+            (r"battery CRITICAL", lambda *_: below(power.critical_leave_percent)),
+            (r"battery LOW", lambda *_: below(power.low_leave_percent)),
+            (r"on battery", lambda *_: gauge or not state.battery.on_mains),
+            (r"power supply unknown", lambda *_: gauge),
+            (r"drive .* not present", lambda job, _: not self._present(job)),
+            (r"job \d+ .*(goes first|needs the raw first|works on this recording first)"
+             r"|job \d+ exports", self._other_is_there),
+            (r"interrupted recordings are completed first", lambda _, now: bool(now.recovery)),
+            (r".*again in \d+ s", lambda *_: True),
+            (r"shutting down", lambda _, now: now.stopping),
+            (r".*(no room|needs .* free|goes on when there is room)", lambda *_: True),
+            (r".*yet; the raw goes when it is", lambda *_: True),
+            (r".* is being recorded", lambda _, now: now.recording),
+        ]
+
+    def _present(self, job: Job) -> bool:
+        uuid = (job.destination or "").removeprefix("drive:")
+        return any(drive.fs_uuid == uuid and drive.state is DriveState.READY
+                   for drive in self._app.drives())
+
+    def _other_is_there(self, job: Job, now: Snapshot) -> bool:
+        match = re.match(r"job (\d+)", job.reason)
+        return match is not None and any(other.id == int(match[1]) and not other.state.finished
+                                         for other in now.jobs)
+
+    # -- starving ----------------------------------------------------------------------------------
+
+    def _check_starved(self, now: Snapshot, passed_s: float) -> None:
+        allowed = [job for job in now.jobs if not job.state.finished and self._may_run(job, now)]
+        busy = {_lane(job) for job in now.jobs if job.state in AT_WORK}
+        for job in allowed:
+            lane = _lane(job)
+            first = min((other.id for other in allowed if _lane(other) == lane), default=None)
+            if job.state in AT_WORK or lane in busy or job.id != first:
+                self._allowed_s[job.id] = 0
+                continue
+            self._allowed_s[job.id] += int(passed_s)
+            if self._allowed_s[job.id] >= STARVED_S:
+                self._allowed_s[job.id] = -10**9
+                self._wrong("starved", kind=job.kind.value, item=job.item, reason=job.reason,
+                            state=job.state.value)
+
+    def _may_run(self, job: Job, now: Snapshot) -> bool:
+        """By the README's words, from the world's own figures."""
+        state, power = self._state, self._config.power
+        percent = state.battery.percent
+        if now.recovery or job.paused or now.power.level is PowerLevel.CRITICAL:
+            return False
+        calm = percent > power.low_leave_percent + 2 or state.battery.on_mains
+        if job.kind is JobKind.EXPORT:
+            offload_waits = any(_lane(other) == "offload" and not other.state.finished
+                                and other.state is not JobState.WAITING for other in now.jobs)
+            return (not now.recording and state.battery.on_mains and calm and not offload_waits
+                    and not self._about_to_record())
+        if job.kind is JobKind.DELETE_RAW:
+            others = any(other.item_uuid == job.item_uuid and other.id != job.id
+                         and not other.state.finished for other in now.jobs)
+            return calm and not others and (job.destination is None or self._present(job))
+        return calm and (job.destination is None or self._present(job))
+
+    def _about_to_record(self) -> bool:
+        return False
+
+
+def _lane(job: Job) -> str:
+    return "export" if job.kind is JobKind.EXPORT else "offload"
+
+
