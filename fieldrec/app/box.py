@@ -16,10 +16,14 @@ from pathlib import Path
 
 from fieldrec.app.beat import Beat
 from fieldrec.app.beside import BesideRecording
+from fieldrec.app.closing import Closing
 from fieldrec.app.conditions import conditions_of, destinations_of
 from fieldrec.app.console_verbs import ConsoleVerbs
 from fieldrec.app.events import Events
+from fieldrec.app.held_back import HeldBackFile
+from fieldrec.app.machine import Machine, ThisMachine
 from fieldrec.app.offload import Offload
+from fieldrec.app.orderly_stop import through
 from fieldrec.app.own_folders import OwnFolders
 from fieldrec.app.parts import Parts
 from fieldrec.app.planning import Planning
@@ -27,12 +31,13 @@ from fieldrec.app.power_following import PowerFollowing
 from fieldrec.app.publishing import publish_on_change
 from fieldrec.app.recorders import recorders_of
 from fieldrec.app.recovery import Recovery
+from fieldrec.app.switching_off import Ending, command_of, fed_again
 from fieldrec.app.tasks import Tasks
 from fieldrec.catalogue.scan import Catalogues
 from fieldrec.config import Config, ConsoleConfig
 from fieldrec.control import Control
 from fieldrec.core.clock import Clock, SystemClock
-from fieldrec.core.errors import FieldrecError, ShutdownStuck
+from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import (
     Conditions,
     Drive,
@@ -68,20 +73,26 @@ An idle box sleeps: every look is three wake-ups (loop, thread, loop)."""
 
 
 class App:
-    """One running box: `board` shows it, `control` commands it, `stop_requested` ends it."""
+    """One running box: `board` shows it, `control` commands it, `stop_requested` ends it;
+    `ending`, where there is one, says that the machine is to be switched off after that."""
 
     control: Control
 
-    def __init__(self, config: Config, parts: Parts, clock: Clock | None = None) -> None:
+    def __init__(self, config: Config, parts: Parts, clock: Clock | None = None,
+                 machine: Machine | None = None) -> None:
         self._presets = own_presets(config.export.presets)
         preset(config.export.preset, self._presets)
         self.config = config
         self.parts = parts
         self.clock = clock or SystemClock()
+        self.machine = machine or ThisMachine()
         self.board = Board()
         self.events = Events(self.clock)
         self.stop_requested = asyncio.Event()
-        self.poweroff_wanted = False
+        self.ending: Ending | None = None
+        self.on_stop: Callable[[], None] = lambda: None
+        """Called when the orderly stop begins."""
+        self._closing: Closing | None = None
         self._changed = asyncio.Event()
         self._replan = asyncio.Event()
         self._tasks = Tasks(self._part_changed)
@@ -129,7 +140,9 @@ class App:
                                on_event=self.say, clock=self.clock)
         self._queue.subscribe(self._job_changed)
         await self._queue.open()
-        self._build()
+        self._build(private)
+        if self._session is not None and self.parts.power:
+            await self._power.recall()
         self.publish()
         self._tasks.spawn("recovery", self._recover)
         if self._session is not None:
@@ -142,7 +155,8 @@ class App:
             await self._session.opened()
         self._supervise_all()
         self.publish()
-        if self._session is not None and self.config.record.autostart:
+        if self._session is not None and self.config.record.autostart \
+                and not self._power.holds_back:
             await self._start_recording(AS_CONFIGURED)
         systemd.ready()
 
@@ -173,7 +187,7 @@ class App:
             self.say(f"{words.plural(self._recovery.left, 'interrupted recording')} left to "
                      "complete; recording does not wait for that, jobs do", "warning")
 
-    def _build(self) -> None:
+    def _build(self, private: Path) -> None:
         config = self.config
         if self.parts.cameras:
             self._session = Session(
@@ -194,11 +208,11 @@ class App:
             exports_held=lambda: self._runner.exports_held(), own_presets=self._presets,
             allow_battery=config.export.allow_battery, say=self.say)
         self._power = PowerFollowing(
-            config.power,
             PowerState(PowerLevel.UNKNOWN if self.parts.power else PowerLevel.MAINS),
-            session=self._session, say=self.say,
+            session=self._session, kept=HeldBackFile(private), clock=self.clock,
+            critical_leave_percent=config.power.critical_leave_percent, say=self.say,
             refuse_recording=self.control.refuse_recording, start=self._start_recording,
-            power_off=self._power_off)
+            switch_off=self._switch_off if command_of(config.power) else None)
         self._runner = JobRunner(
             self._queue, catalogue=self.recordings, recordings=self._folders.paths,
             destinations=self._destinations, make_encoder=Encoder, conditions=self.conditions,
@@ -233,51 +247,46 @@ class App:
         await console.run(config, self.board, ConsoleVerbs(self.control), self.clock,
                           on_problem=lambda problem: self._tasks.changed(name, problem))
 
-    async def _start_recording(self, asked: Asked) -> None:
+    async def _start_recording(self, asked: Asked) -> bool:
+        """Begin it, or say why not; whether it has begun."""
         try:
             await self.control.start(
                 asked.name, asked.metadata, asked.duration_s, asked.cameras,
                 preroll_s=asked.preroll_s, split_after=asked.split_after, trigger=asked.trigger)
         except FieldrecError as error:
             self.say(f"recording not started: {error}", "error")
+            return False
+        return True
 
     async def _shutdown(self) -> None:
-        """Top to bottom, within the budget; after it, names what is stuck and goes on."""
+        """The one orderly stop, within its budget (closing.py); a signal does not cut it."""
         self._stopping = True
+        built = hasattr(self, "control")
+        if built:
+            self.control.refuse_from_now("fieldrec is stopping")
+        self._closing = Closing(
+            self.config.system.shutdown_budget_s, self._tasks, self._publish_last, self.changed,
+            self._exit, (self._catalogue_worker, self._storage_worker, self._recovery_worker),
+            why=f"battery critical: {self.ending.why}" if self.ending else "fieldrec stopped",
+            folders=self._own.paths, switches_off=self.ending is not None, session=self._session,
+            drives=self._drives, queue=self._queue if hasattr(self, "_queue") else None,
+            before_all=(self._power.written,) if built else (),
+            at_last=(self._power.close,) if built else ())
         self.changed()  # who looks sees it stop while it waits for a disk or a drive
         systemd.stopping()
-        # A task of its own: a Worker that waits for a dead disk does not let a cancel through.
-        stopping = asyncio.create_task(self._stop_in_order(), name="orderly stop")
-        done, _ = await asyncio.wait({stopping}, timeout=self.config.system.shutdown_budget_s)
-        if not done:
-            stuck = ", ".join(self._tasks.running()) or "a disk"
-            raise ShutdownStuck(
-                f"the orderly stop took over {self.config.system.shutdown_budget_s:g} s; stuck: "
-                f"{stuck}; leaving as it is, the next start recovers it")
-        stopping.result()
+        self.on_stop()
+        await through(self._closing.run())
 
-    async def _stop_in_order(self) -> None:
-        if hasattr(self, "control"):
-            self.control.refuse_from_now("fieldrec is stopping")
-        if self._session is not None:
-            await self._session.stop("fieldrec stopped")
-            await self._tasks.cancel("opening", "recording")
-            await self._session.close()
-        await self._tasks.cancel("recovery", "jobs", "automatic jobs")
-        if self._drives is not None:
-            await self._tasks.cancel("drives")
-            await self._drives.close()
-        if self._tasks:
-            self.publish()
-        await self._tasks.cancel()
-        await self._exit.aclose()
-        if hasattr(self, "_queue"):
-            await self._queue.close()
-        self._catalogue_worker.close()
-        self._storage_worker.close()
-        self._recovery_worker.close()
+    def _publish_last(self) -> None:
+        self.publish()
+        systemd.status(words.describe_briefly(self.board.latest))
 
     # -- what other parts ask --------------------------------------------------------------------
+
+    @property
+    def poweroff_wanted(self) -> bool:
+        """Whether the machine is to be switched off when the box has stopped."""
+        return self.ending is not None
 
     def say(self, text: str, severity: str = "info") -> None:
         """Note an event and show it."""
@@ -360,9 +369,19 @@ class App:
             self._tasks.spawn("power change", self._power.follow)
         self.changed()
 
-    def _power_off(self) -> None:
-        self.poweroff_wanted = True
+    def _switch_off(self, why: str) -> None:
+        """At CRITICAL. Who stops the box for another reason was first: that is not overruled."""
+        if self._stopping or self.ending is not None:
+            return
+        self.ending = Ending(why, command_of(self.config.power), self._still_critical)
+        self.say(f"battery critical ({why}): recordings are closed, then the machine is switched "
+                 "off", "error")
         self.stop_requested.set()
+
+    async def _still_critical(self) -> bool:
+        """Asked when all is closed: a box that is fed again is not switched off."""
+        return self._power.state.level is PowerLevel.CRITICAL \
+            and not await fed_again(self.config.power, self.clock)
 
     # -- supervised parts ------------------------------------------------------------------------
 
@@ -396,5 +415,6 @@ class App:
             jobs=self._queue.jobs()[:50], drives=self.drives(), power=self._power.state,
             storage=self._storage, parts=tuple(self._tasks.problems.items()),
             events=self.events.latest(), loop_lag_ms=self._beat.lag_ms, stopping=self._stopping,
+            stuck=() if self._closing is None else self._closing.late,
             skew_ms=None if session is None else session.skew_ms,
             recovery=self._recovery.progress))

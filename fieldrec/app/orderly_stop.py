@@ -33,12 +33,13 @@ class Step:
 
 
 class OrderlyStop:
-    """Runs the steps once. :attr:`under_way` is what is late just now, for the board."""
+    """Runs steps; the budget counts from the first of them. :attr:`late` is for the board."""
 
     def __init__(self, budget_s: float, on_change: Callable[[], None] = lambda: None) -> None:
         """`on_change` is called when a step turned out to be late, or ended after all."""
         self._budget_s = budget_s
         self._on_change = on_change
+        self._began_s: float | None = None
         self._late: dict[asyncio.Task[None], str] = {}
         self.failed: list[BaseException] = []
         """What went wrong; the steps after it were done all the same."""
@@ -49,23 +50,23 @@ class OrderlyStop:
         return tuple(name for task, name in self._late.items() if not task.done())
 
     async def run(self, steps: Sequence[Step], wait_until: float) -> None:
-        """All steps; then, as long as `wait_until` of the budget, for those that are late."""
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-
-        def left_s(part: float) -> float:
-            return max(0.0, began_s + part * self._budget_s - loop.time())
-
+        """All these steps; then wait until `wait_until` of the budget for those that are late."""
         for step in steps:
             task = asyncio.create_task(_guarded(step, self.failed), name=f"stop {step.name}")
-            await asyncio.wait({task}, timeout=left_s(step.until))
+            await asyncio.wait({task}, timeout=self._left_s(step.until))
             if not task.done():
                 self._late[task] = step.name
                 log.warning("orderly stop: %s take long; going on with the rest", step.name)
                 task.add_done_callback(lambda _task: self._on_change())
                 self._on_change()
         if self.late:
-            await asyncio.wait(set(self._late), timeout=left_s(wait_until))
+            await asyncio.wait(set(self._late), timeout=self._left_s(wait_until))
+
+    def _left_s(self, part: float) -> float:
+        now_s = asyncio.get_running_loop().time()
+        if self._began_s is None:
+            self._began_s = now_s
+        return max(0.0, self._began_s + part * self._budget_s - now_s)
 
 
 async def _guarded(step: Step, failed: list[BaseException]) -> None:

@@ -25,7 +25,7 @@ Status::
 | jobs   | number of unfinished jobs                                                            |
 | drv    | the drive that matters most as label:STATE (SAFE before all others), else none       |
 | heat   | fullest ring: NONE LOW MEDIUM HIGH                                                   |
-| err    | the first problem in words; empty: none                                              |
+| err    | the first problem in words (what is stuck, when the box stops); empty: none          |
 | stop   | 1 while the box stops in order                                                       |
 | name   | name of the box                                                                      |
 | age    | seconds since the values were collected: more than a few means the box is stuck      |
@@ -239,6 +239,8 @@ def _drive(snapshot: Snapshot) -> str:
 
 
 def _problem(snapshot: Snapshot) -> str:
+    if snapshot.stuck:
+        return _clean(f"stuck: {' '.join(snapshot.stuck)}", MOST_PROBLEM)
     for recorder in snapshot.recorders:
         if recorder.problem:
             return _clean(f"{recorder.key}: {recorder.problem}", MOST_PROBLEM)
