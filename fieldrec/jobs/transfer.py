@@ -109,6 +109,23 @@ def move(recording: Recording, destination: Destination, *, stop: threading.Even
     return result
 
 
+def verify_present(recording: Recording, destination: Destination, *, stop: threading.Event,
+                   on_progress: Progress = lambda _done, _total: None) -> str:
+    """Read a whole copy back and compare it with the source, writing nothing; the name of an item
+    that is not there, "" when all are. Raises as :func:`transfer` does, JobRefused when the source
+    changed meanwhile."""
+    works = [_Work(item, recording.uuid, destination, stop)
+             for item in items_of(recording)]
+    missing = next((work.name for work in works if not work.present), "")
+    if missing:
+        return missing
+    _run(works, on_progress, _Work.verify)
+    for work in works:
+        if (changed := changed_since(work.item)) is not None:
+            raise JobRefused(f"{changed} changed while its copy was looked at; it is kept")
+    return ""
+
+
 def delete_recording(recording: Recording) -> None:
     """Delete a recording's raw, then its exports: cut off between the two, the sidecars still say
     what it was, and nothing can be exported a second time. StateError while it is written."""

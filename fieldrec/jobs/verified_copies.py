@@ -1,0 +1,102 @@
+"""Which copies of recordings were verified, where and when: what may be relied on while the
+destination is away. Event loop, but for :func:`fingerprint`, which blocks.
+
+An entry is made when a copy job of this box has ended well: every file was then written, read back
+from the medium past the page cache, compared with what was recorded, and committed (I4, I5). It
+holds a fingerprint of what was copied; a recording that is another one now (an export was made
+since, an index was repaired) is not covered by it. It proves what was, not what is: a drive that
+was formatted or lost since then still counts, until it is put in and looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import xxhash
+
+from fieldrec.core.errors import FieldrecError
+from fieldrec.core.model import Recording
+from fieldrec.jobs.source import Item, items_of
+
+_READ = (".npz", ".yaml", ".json")
+"""Files whose content is in the fingerprint: indexes, which hold a digest of every frame, and
+metadata. Of all others it has the size."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedCopy:
+    """A recording, all of it as it was then, at one destination."""
+
+    uuid: str
+    name: str
+    destination: str
+    label: str
+    """What people call the destination; "" where it has no name but its own."""
+    verified_at_ns: int
+    """Epoch, when the copy was committed."""
+    fingerprint: str
+    size_bytes: int
+
+
+class VerifiedCopies:
+    """All that are known, by recording. Every method is called on the loop."""
+
+    def __init__(self, copies: Iterable[VerifiedCopy] = ()) -> None:
+        self._copies = {_key(copy): copy for copy in copies}
+        self.new: list[VerifiedCopy] = []
+        self.gone: list[VerifiedCopy] = []
+        """Since they were written last; whoever writes them takes them out."""
+
+    def of(self, recording: Recording) -> list[VerifiedCopy]:
+        """Those of a recording, the latest first."""
+        found = [copy for copy in self._copies.values()
+                 if (copy.uuid, copy.name) == (recording.uuid, recording.name)]
+        return sorted(found, key=lambda copy: -copy.verified_at_ns)
+
+    def all(self) -> tuple[VerifiedCopy, ...]:
+        """Every one of them."""
+        return tuple(self._copies.values())
+
+    def add(self, copy: VerifiedCopy) -> None:
+        """Note one; it takes the place of an earlier one at the same destination."""
+        self._copies[_key(copy)] = copy
+        self.new.append(copy)
+
+    def forget(self, uuid: str, name: str, destination: str) -> None:
+        """It was looked for and is not there, or not right; or the recording is gone."""
+        copy = self._copies.pop((uuid, name, destination), None)
+        if copy is not None:
+            self.new = [one for one in self.new if one != copy]
+            self.gone.append(copy)
+
+
+def fingerprint(recording: Recording, before_ns: int | None = None) -> str:
+    """Of all files of a recording as they are now: names, sizes, and the content of those that are
+    small and tell of the others. "" where one of them is newer than `before_ns` (epoch): what was
+    copied then may have been something else. Blocking; FieldrecError for what cannot be read.
+    """
+    digest = xxhash.xxh64()
+    for item in sorted(items_of(recording), key=lambda item: (item.kind, item.path.name)):
+        if not _add(digest, item, before_ns):
+            return ""
+    return digest.hexdigest()
+
+
+def _add(digest: xxhash.xxh64, item: Item, before_ns: int | None) -> bool:
+    digest.update(f"{item.kind}\0{item.path.name}\0".encode())
+    digest.update(item.sidecar or b"")
+    for file in item.files:
+        if before_ns is not None and file.mtime_ns >= before_ns:
+            return False
+        digest.update(f"{file.relative}\0{file.size_bytes}\0".encode())
+        if file.path.suffix in _READ:
+            try:
+                digest.update(file.path.read_bytes())
+            except OSError as error:
+                raise FieldrecError(f"{file.path}: cannot be read: {error.strerror}") from error
+    return True
+
+
+def _key(copy: VerifiedCopy) -> tuple[str, str, str]:
+    return copy.uuid, copy.name, copy.destination
