@@ -15,11 +15,14 @@ class Parts:
     power: bool
     automatic_jobs: bool
     """Whether it gives itself exports and copies, as configured."""
+    deployment_log: bool
+    """Whether what happens goes into the deployment's record."""
 
 
-DAEMON = Parts(cameras=True, drives=True, consoles=True, power=True, automatic_jobs=True)
+DAEMON = Parts(cameras=True, drives=True, consoles=True, power=True, automatic_jobs=True,
+               deployment_log=True)
 ONE_RECORDING = Parts(cameras=True, drives=False, consoles=False, power=False,
-                      automatic_jobs=False)
+                      automatic_jobs=False, deployment_log=True)
 FOLDER_ONLY = Parts(cameras=False, drives=False, consoles=False, power=True,
-                    automatic_jobs=False)
+                    automatic_jobs=False, deployment_log=False)
 """A command on a folder where no daemon runs."""

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fieldrec.config.energy import EnergyConfig
 from fieldrec.config.exporting import ExportConfig
+from fieldrec.config.logbook import LogbookConfig
 from fieldrec.config.places import DestinationConfig, DrivesConfig
 from fieldrec.config.power import PowerConfig
 from fieldrec.config.recording import PrepareConfig, RecordConfig
@@ -84,6 +85,9 @@ class SystemConfig(Section):
 
     name: SafeName = "fieldrec"
     """Shown in the status, so that several boxes can be told apart."""
+    deployment: SafeName = "deployment"
+    """Name of the stay in the field that is being recorded: each has a record of its own
+    (`fieldrec report`). `fieldrec deployment NAME` begins another one too."""
     timezone: str = "UTC"
     """IANA zone of recording names and of `timezone_local` in stores."""
     shutdown_budget_s: float = Field(default=30.0, gt=0)
@@ -114,6 +118,7 @@ class Config(Section):
     space: SpaceConfig = Field(default_factory=SpaceConfig)
     energy: EnergyConfig = Field(default_factory=EnergyConfig)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    logbook: LogbookConfig = Field(default_factory=LogbookConfig)
     console: tuple[ConsoleConfig, ...] = ()
 
     @field_validator("cameras", "destinations")

@@ -84,6 +84,16 @@ class Destination(Protocol):
         """Throw the unfinished item away. Never raises for a place that is gone."""
         ...
 
+    def beside(self, relative: str, limit_bytes: int) -> bytes | None:
+        """A file that is no item (the box's logbook), as the medium has it, past the page cache;
+        None when there is none, or one over the limit."""
+        ...
+
+    def put_beside(self, relative: str, data: bytes) -> None:
+        """Put such a file, in place of an older one: all of it, read back from the medium and
+        compared, or what was there before. VerifyMismatch when it reads back otherwise."""
+        ...
+
     def close(self) -> None:
         """Let go of the file system, so that it can be unmounted. Idempotent; any later call opens
         it anew."""

@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from fieldrec.core import durable
-from fieldrec.core.errors import DestinationError, FieldrecError, JobRefused, StoreFull, SyncFailed
+from fieldrec.core.errors import (
+    DestinationError,
+    FieldrecError,
+    JobRefused,
+    StoreFull,
+    SyncFailed,
+    VerifyMismatch,
+)
 from fieldrec.destinations import MANIFEST_LIMIT, MANIFEST_NAME, _tree
 
 Failure = Callable[[BaseException], FieldrecError]
@@ -185,6 +192,44 @@ class FolderDestination:
                 case "file":
                     durable.unlink_at(root, part)
                     durable.sync_directory_at(root, self.path)
+
+    # -- files that are no items -------------------------------------------------------------------
+
+    def beside(self, relative: str, limit_bytes: int) -> bytes | None:
+        parts = _tree.split(relative)
+        with self._errors() as root:
+            try:
+                with _tree.descend(root, self.path, parts[:-1]) as (parent, directory):
+                    path = directory / parts[-1]
+                    if _tree.kind(parent, path) != "file":
+                        return None
+                    if os.stat(path.name, dir_fd=parent).st_size > limit_bytes:
+                        return None
+                    return self._read_back(parent, path)
+            except FileNotFoundError:
+                return None
+
+    def put_beside(self, relative: str, data: bytes) -> None:
+        parts = _tree.split(relative)
+        with self._errors() as root, \
+                _tree.descend(root, self.path, parts[:-1], make=True) as (parent, directory):
+            path, part = directory / parts[-1], directory / (durable.PART_PREFIX + parts[-1])
+            for name in (path, part):
+                if _tree.kind(parent, name) not in (None, "file"):
+                    raise _tree.refused(name, "file")
+            self._write_manifest(parent, part, data)
+            durable.sync_filesystem(root, self.path)  # the folders made on the way, too
+            if self._after_sync is not None:
+                self._after_sync()
+            if self._read_back(parent, part) != data:
+                durable.unlink_at(parent, part)
+                raise VerifyMismatch(f"{relative} read back from {self.name} differs from what "
+                                     "was written; check or replace that medium")
+            durable.rename_at(parent, part, path)
+
+    def _read_back(self, parent: int, path: Path) -> bytes:
+        buffer = _tree.aligned_buffer(1 << 20)
+        return b"".join(bytes(data) for data in _tree.read_uncached(parent, path, buffer))
 
     def close(self) -> None:
         if self._descriptor is not None:
