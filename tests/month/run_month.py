@@ -165,7 +165,7 @@ def _log_into(path: Path) -> None:
 def _figures(scenario: Scenario, field: Field, story: Story, found: judging.Found
              ) -> dict[str, Any]:
     ended = Counter(line["why"] for line in story.diary("ended"))
-    last = {line["number"]: (line["kind"], line["state"]) for line in story.diary("job")}
+    last = {(line["number"], line["created_ns"]): (line["kind"], line["state"]) for line in story.diary("job")}
     jobs = Counter(last.values())
     state = story.read()
     return {
@@ -173,6 +173,7 @@ def _figures(scenario: Scenario, field: Field, story: Story, found: judging.Foun
         "boots ended": dict(ended),
         "recordings": len(found.recordings),
         "frames given": len(judging.given(field)), "frames found": len(found.anywhere),
+        "frames cut off": found.cut_off,
         "jobs": {f"{kind} {state}": count for (kind, state), count in sorted(jobs.items())},
         "visits": len(story.diary("insert")),
         "least battery %": round(100 * state.battery.least_mwh / FULL_MWH, 1),

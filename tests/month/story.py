@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ class Story:
 
     def tell(self, at_ns: int, what: str, **facts: Any) -> None:
         """One line of the diary; durable against a kill, which is all it has to survive."""
-        line = json.dumps({"at_ns": at_ns, "what": what, **facts}) + "\n"
+        line = json.dumps({"at_ns": at_ns, "what": what, "real_s": time.monotonic(), **facts}) + "\n"
         descriptor = os.open(self._diary, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(descriptor, line.encode())

@@ -9,6 +9,7 @@ of a month share.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class TimelapseCamera:
         number = self._next
         self._drawn.render(number, into)
         self._next += 1
-        os.write(self._ledger, f"{self.serial} {number} {due_ns}\n".encode())
+        os.write(self._ledger, f"{self.serial} {number} {due_ns} {time.monotonic():.3f}\n".encode())
         return FrameHeader(number=number, monotonic_ns=due_ns, device_time_ns=due_ns)
 
     def stop(self) -> None:
