@@ -7,6 +7,7 @@ whatever the distance to the next, and the movie's times are put on when segment
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from fractions import Fraction
 
 import av
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from fieldrec.core.errors import EncoderFailed
@@ -23,6 +25,7 @@ from fieldrec.export.pictures import Colours
 from fieldrec.export.presets import Preset
 from fieldrec.export.segment_file import Segment, SegmentWriter, Unreadable
 from fieldrec.export.stopped import ExportStopped
+from fieldrec.export.turns import TakingTurns, turns_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +59,38 @@ def encode_segment(writer: SegmentWriter, pictures: Iterable[av.VideoFrame | Unr
     nothing committed; av.FFmpegError or EncoderFailed when the encoder fails; StoreFull; OSError.
     """
     time_base = frame_time(frames_per_second)
-    context = None
-    for position, item in enumerate(pictures, writer.first):
-        if stop.is_set():
-            raise ExportStopped("export stopped")
-        if isinstance(item, Unreadable):
-            writer.unreadable.append(item)
-        else:
-            context = context or open_encoder(form, frames_per_second, time_base)
-            item.time_base, item.duration = time_base, 1
-            _add(writer, context.encode(item))
-        on_frame(position)
-    if context is None:
-        return writer.commit(b"")
-    _add(writer, context.encode(None))
-    return writer.commit(context.extradata or b"")
+    encoder: VideoCodecContext | TakingTurns | None = None
+    with contextlib.ExitStack() as ending:
+        for position, item in enumerate(pictures, writer.first):
+            if stop.is_set():
+                raise ExportStopped("export stopped")
+            if isinstance(item, Unreadable):
+                writer.unreadable.append(item)
+            else:
+                encoder = encoder or _opened(form, frames_per_second, time_base, ending)
+                item.time_base, item.duration = time_base, 1
+                _add(writer, encoder.encode(item))
+            on_frame(position)
+        if encoder is None:
+            return writer.commit(b"")
+        _add(writer, encoder.encode(None))
+        return writer.commit(encoder.extradata or b"")
+
+
+def _opened(form: MovieFormat, frames_per_second: float, time_base: Fraction,
+            ending: contextlib.ExitStack) -> VideoCodecContext | TakingTurns:
+    """The segment's encoder; several that take turns where no frame needs another."""
+    count = turns_for(form.preset.threads)
+    if not form.preset.lossless or count == 1:
+        return open_encoder(form, frames_per_second, time_base)
+    several = TakingTurns(
+        lambda: open_encoder(form, frames_per_second, time_base, threads=1), count)
+    ending.callback(several.close)
+    return several
 
 
 def _add(writer: SegmentWriter, packets: Iterable[Packet[VideoStream]]) -> None:
     for packet in packets:
         if packet.pts is None:
             raise EncoderFailed("the encoder gave a packet without a time")
-        writer.add(packet.pts, packet.is_keyframe, bytes(packet))
+        writer.add(packet.pts, packet.is_keyframe, memoryview(packet))

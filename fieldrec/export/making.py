@@ -226,9 +226,11 @@ class Making:
 
     def _read_pictures(self, first: int) -> Iterator[av.VideoFrame | Unreadable]:
         """The pictures from a position on; their `pts` is their position."""
+        spec = self._wanted.store.spec
+        place = np.empty(spec.shape, spec.dtype)  # one for all: a picture is a copy
         for position in range(first, self._count):
             try:
-                pixels = self._pixels(position)
+                pixels = self._pixels(position, place)
             except (StoreDamaged, OSError) as error:
                 self._raise_unless_only_this(error)
                 yield Unreadable(position, str(error).replace(f"{self._wanted.store.path}/", ""))
@@ -237,9 +239,10 @@ class Making:
             picture.pts = position
             yield picture
 
-    def _pixels(self, position: int) -> Pixels:
-        """A raw frame, checked against the digest taken when it was recorded, and reduced."""
-        pixels = self._wanted.store.read(self._wanted.first + position)
+    def _pixels(self, position: int, place: Pixels | None = None) -> Pixels:
+        """A raw frame, checked against the digest taken when it was recorded, and reduced; in
+        `place`, where that is given and can be."""
+        pixels = self._wanted.store.read(self._wanted.first + position, place)
         return self._wanted.reduction.apply(pixels)
 
     def _raise_unless_only_this(self, error: StoreDamaged | OSError) -> None:

@@ -53,14 +53,15 @@ _TRIAL_HZ = 25
 _log_level = threading.Lock()
 
 
-def open_encoder(form: MovieFormat, frames_per_second: float, time_base: Fraction
-                 ) -> VideoCodecContext:
+def open_encoder(form: MovieFormat, frames_per_second: float, time_base: Fraction, *,
+                 threads: int | None = None) -> VideoCodecContext:
     """An open encoder of its own, its head (extradata) apart from its packets.
 
-    Who opens it encodes to the end (``encode(None)``). EncoderFailed naming options that it does
-    not know.
+    `threads`: other than the preset's; what comes out is the same. Who opens it encodes to the end
+    (``encode(None)``). EncoderFailed naming options that it does not know.
     """
     context = _created(chosen_encoder(form.preset, form)[0])
+    context.thread_count = form.preset.threads if threads is None else threads
     _set_up(context, form, frames_per_second, time_base)
     return context
 
@@ -73,6 +74,7 @@ def open_stream(movie: OutputContainer, form: MovieFormat, frames_per_second: fl
     """
     stream: VideoStream = movie.add_stream(  # type: ignore[assignment]  # of a video codec
         chosen_encoder(form.preset, form)[0], rate=_rate(frames_per_second))
+    stream.codec_context.thread_count = form.preset.threads
     _set_up(stream.codec_context, form, frames_per_second, time_base)
     return stream
 
@@ -148,7 +150,6 @@ def _set_up(context: VideoCodecContext, form: MovieFormat, frames_per_second: fl
     context.pix_fmt = special.pixel_format if special else form.pixel_format
     context.framerate, context.time_base = _rate(frames_per_second), time_base
     context.flags |= Flags.global_header
-    context.thread_count = row.threads
     # PyAV asks for slices, which x264 takes for "no frame threads": larger files, and slower
     context.thread_type = "SLICE" if codec.is_lossless else "AUTO"
     if codec.tag and form.container.extension == ".mp4":

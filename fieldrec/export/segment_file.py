@@ -103,10 +103,13 @@ class SegmentWriter:
         if self._part.exists():
             discard(self._part)
 
-    def add(self, position: int, is_key: bool, data: bytes) -> None:
-        """The encoder's next packet. StoreFull; OSError."""
+    def add(self, position: int, is_key: bool, data: bytes | memoryview) -> None:
+        """The encoder's next packet, bytes; a large one is copied nowhere. StoreFull; OSError."""
         self._rows.append((position, len(data), is_key))
         self.size_bytes += len(data)
+        if len(data) >= _BLOCK_BYTES:
+            self._write(data)
+            return
         self._waiting += data
         if len(self._waiting) >= _BLOCK_BYTES:
             self._write()
@@ -125,10 +128,13 @@ class SegmentWriter:
         durable.rename(self._part, self._path)
         return Segment(self._path, self.first, self.end, extradata, tuple(self.unreadable), table)
 
-    def _write(self) -> None:
+    def _write(self, more: bytes | memoryview = b"") -> None:
+        """What waits, and then `more`."""
+        size = len(self._waiting) + len(more)
         self._digest.update(self._waiting)
-        durable.write(self._descriptor, [self._waiting], self._part, len(self._waiting))
-        self._behind.wrote(len(self._waiting))
+        self._digest.update(more)
+        durable.write(self._descriptor, [self._waiting, more], self._part, size)
+        self._behind.wrote(size)
         self._waiting = bytearray()
 
 
