@@ -82,6 +82,8 @@ class Control:
         self._say = say
         self._refusal = ""
         self._no_recording = ""
+        self.schedule: object | None = None
+        """The schedule's verbs; given by who runs one."""
 
     def refuse_from_now(self, why: str) -> None:
         """Called first at shutdown: every later verb that changes anything gets this answer."""
@@ -108,6 +110,12 @@ class Control:
     def jobs(self) -> tuple[Job, ...]:
         """Unfinished jobs in order, then finished ones, newest first."""
         return self._queue.jobs()
+
+    def the_schedule(self) -> object:
+        """The schedule's verbs; StateError where none runs."""
+        if self.schedule is None:
+            raise StateError("no schedule runs here: start the daemon with `fieldrec run`")
+        return self.schedule
 
     # -- recording -------------------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ from fieldrec.core import durable, errors
 from fieldrec.core.errors import FieldrecError, UsageError
 from fieldrec.core.model import Job, Recording
 from fieldrec.core.workers import Worker
+from fieldrec.schedule.rows import Row
+from fieldrec.schedule.simulate import Simulated
 from fieldrec.status.board import Board, snapshot_as_dict
 
 if TYPE_CHECKING:  # a command that only asks a daemon does without all that the daemon is made of
@@ -50,6 +52,9 @@ RECORDING = TypeAdapter(Recording)
 JOBS = TypeAdapter(tuple[Job, ...])
 JOB = TypeAdapter(Job)
 PARAMETERS = TypeAdapter(dict[str, tuple[Parameter, ...]])
+ROWS = TypeAdapter(tuple[Row, ...])
+ROW = TypeAdapter(Row)
+SIMULATED = TypeAdapter(Simulated)
 
 
 class _Arguments(BaseModel):
@@ -110,6 +115,23 @@ class _Job(_Arguments):
     job_id: int
 
 
+class _Task(_Arguments):
+    name: str
+
+
+class _AddTask(_Task):
+    told: dict[str, Any]
+
+
+class _SwitchTask(_Task):
+    on: bool
+
+
+class _Span(_Arguments):
+    since_ns: int
+    until_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Verb:
     """How a verb of the control is called, and how its result is written."""
@@ -139,7 +161,15 @@ VERBS: Mapping[str, _Verb] = {
     "pause_job": _Verb(_Job, JOB),
     "resume_job": _Verb(_Job, JOB),
     "retry": _Verb(_Job, JOB),
+    "schedule_list": _Verb(result=ROWS),
+    "schedule_add": _Verb(_AddTask, ROW),
+    "schedule_remove": _Verb(_Task),
+    "schedule_clear": _Verb(),
+    "schedule_switch": _Verb(_SwitchTask, ROW),
+    "schedule_simulate": _Verb(_Span, SIMULATED),
 }
+SCHEDULE = "schedule_"
+"""Verbs that begin so are the schedule's own, without it."""
 
 
 async def dispatch(control: Control, verb: str, arguments: dict[str, Any]) -> Any:
@@ -154,7 +184,7 @@ async def dispatch(control: Control, verb: str, arguments: dict[str, Any]) -> An
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "arguments"
         raise UsageError(f"{verb}: {where}: {first['msg']}") from error
-    result = getattr(control, verb)(**dict(checked))
+    result = _method(control, verb)(**dict(checked))
     if inspect.isawaitable(result):
         result = await result
     if verb == "snapshot":
@@ -163,6 +193,12 @@ async def dispatch(control: Control, verb: str, arguments: dict[str, Any]) -> An
         return result
     return known.result.dump_python(tuple(result) if isinstance(result, list) else result,
                                     mode="json")
+
+
+def _method(control: Control, verb: str) -> Any:
+    if verb.startswith(SCHEDULE):
+        return getattr(control.the_schedule(), verb.removeprefix(SCHEDULE))
+    return getattr(control, verb)
 
 
 @contextlib.asynccontextmanager
