@@ -161,11 +161,15 @@ class Cron:
         """The stretches of [first, last] that count, with two days before for what they showed;
         it ends when no day can suit any more."""
         until_day = reading_of(last, zone) // DAY_S + 2
+        coming = -1
         for part in stretches(first - 2 * DAY_S, last + 1, zone):
             yield part
             nearest = (part.ends + part.offset) // DAY_S - 2
-            if self._moments.days.next(nearest, until_day) is None:
-                return
+            if coming < nearest:
+                found = self._moments.days.next(nearest, until_day)
+                if found is None:
+                    return
+                coming = found
 
 
 def _field(given: list[str], at: int, kind: Kind) -> Values:
