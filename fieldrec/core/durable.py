@@ -28,6 +28,9 @@ from fieldrec.core.errors import StoreFull, SyncFailed
 Hook = Callable[[str, Path], None]
 """Called before a step with its name (as in STEPS) and path; may raise OSError or not return."""
 
+Removed = Callable[[int, int], None]
+"""Told of a tree that is deleted: (folders in it that are gone, of how many)."""
+
 STEPS = ("make_directory", "create", "write", "fsync", "rename", "fsync_directory", "unlink",
          "rmtree", "syncfs", "rmdir")
 
@@ -275,7 +278,7 @@ def remove_empty_directory(path: Path) -> None:
     fsync_directory(path.parent)
 
 
-def rmtree(path: Path) -> None:
+def rmtree(path: Path, on_removed: Removed = lambda _done, _total: None) -> None:
     """Delete a directory tree in a way that a power cut cannot leave half of under its name (I5).
 
     The tree is renamed to ``.trash-<name>`` first; what a cut leaves is swept by
@@ -287,12 +290,17 @@ def rmtree(path: Path) -> None:
         if trash.exists():
             _remove(trash)
         rename(path, trash)
-    _remove(trash)
+    _remove(trash, on_removed)
     fsync_directory(path.parent)
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path, on_removed: Removed = lambda _done, _total: None) -> None:
     _before("rmtree", path)
+    with os.scandir(path) as entries:
+        folders = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    for number, folder in enumerate(folders, 1):
+        shutil.rmtree(folder)
+        on_removed(number, len(folders))
     shutil.rmtree(path)
 
 

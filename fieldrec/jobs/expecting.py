@@ -1,5 +1,5 @@
-"""What the queued exports will come to, shown with them: asked of the history, in a task of its
-own, because the catalogue may take a while. Event loop."""
+"""What the queued jobs will come to, shown with them: by what earlier ones came to, in a task of
+its own, because the catalogue may take a while. Event loop."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import Job, JobKind, Recording
 from fieldrec.export.presets import Preset, preset
+from fieldrec.jobs.byte_pace import seconds_of
 from fieldrec.jobs.history import predicted
 from fieldrec.jobs.job_queue import JobQueue
-
-_KINDS = (JobKind.EXPORT, JobKind.DELETE_RAW)
+from fieldrec.jobs.telling import phases_of
 
 
 class Expecting:
@@ -40,9 +40,9 @@ class Expecting:
             await asyncio.wait([self._task])
 
     def _new(self) -> list[Job]:
-        known = len(self._queue.samples)
-        return [job for job in self._queue.jobs() if job.kind in _KINDS and not job.state.finished
-                and self._seen.get(job.id) != known]
+        known = self._queue.knowledge
+        return [job for job in self._queue.jobs()
+                if not job.state.finished and self._seen.get(job.id) != known]
 
     async def _look(self) -> None:
         new = self._new()
@@ -50,7 +50,7 @@ class Expecting:
             found = {recording.uuid: recording for recording in await self._catalogue()}
         except FieldrecError:  # the job itself will say so
             found = {}
-        known = len(self._queue.samples)
+        known = self._queue.knowledge
         unfinished = {job.id for job in self._queue.jobs() if not job.state.finished}
         self._seen = {number: at for number, at in self._seen.items() if number in unfinished}
         for job in new:
@@ -60,16 +60,20 @@ class Expecting:
                 self._expect(job, recording)
 
     def _expect(self, job: Job, recording: Recording) -> None:
-        frees = job.kind is JobKind.DELETE_RAW or job.delete_source
-        told = None
+        frees = job.kind in (JobKind.DELETE_RAW, JobKind.DELETE) or job.delete_source
+        freed = recording.size_bytes if frees and recording.has_raw else 0
         if job.kind is JobKind.EXPORT:
             try:
                 told = predicted(self._queue.samples, recording,
                                  preset(job.preset or "", self._own_presets))
             except FieldrecError:  # a preset that is gone: the job itself will say so
                 return
-        self._queue.expect(job.id, told,
-                           recording.size_bytes if frees and recording.has_raw else 0)
+            known = told is not None and told.seconds > 0
+            self._queue.expect(job.id, told, freed, told.seconds if told and known else None)
+            return
+        phases = phases_of(job, recording, self._queue)
+        self._queue.expect(job.id, None, freed, seconds_of(phases),
+                           phases[0].size_bytes if phases else 0)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None

@@ -1,5 +1,5 @@
 """What an export job does, and the deletion of the raw it stands for. Event loop; what blocks runs
-in thread ``export-check``, so that it does not wait behind a copy.
+in threads ``export-check``.
 
 Keeps I4 and I5. Each step looks at the evidence first (sidecars here and at the destination), so
 that a job that was interrupted anywhere may simply be performed again. An export straight to a
@@ -14,10 +14,8 @@ import contextlib
 import dataclasses
 import re
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from fieldrec.core import durable
 from fieldrec.core.errors import (
@@ -30,26 +28,25 @@ from fieldrec.core.errors import (
     VerifyMismatch,
 )
 from fieldrec.core.model import Export, ExportProgress, Job, JobKind, JobState, Recording
-from fieldrec.core.workers import Worker
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.export import work_folder
 from fieldrec.export.presets import Preset, export_name, preset
 from fieldrec.jobs import raw, room, transfer
 from fieldrec.jobs.admission import describe_destination
+from fieldrec.jobs.byte_pace import DELETE, READ
 from fieldrec.jobs.held import EncoderLike, Held
 from fieldrec.jobs.history import predicted, time_left_s
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.pace import Pace
 from fieldrec.jobs.places import DestinationFactory, NotYet, check_ready, opened
 from fieldrec.jobs.proofs import exports_with, has_export, why_raw_stays
+from fieldrec.jobs.telling import HERE, PROGRESS_S, Telling, phases_of
+from fieldrec.jobs.threads import in_thread
 
-T = TypeVar("T")
-
-PROGRESS_S = 0.25
-"""Progress is passed on at most this often."""
 GONE_PATIENCE_S = 2.0
 """A pulled drive fails the encoder a moment before anybody is told that it went."""
 
+_THREAD = "export-check"
 _OPENED = re.compile(r"/proc/(self|[0-9]+)/fd/[0-9]+")
 EncoderProgress = Callable[[str, int, int], None]
 MakeEncoder = Callable[[Path, Preset, Path, EncoderProgress], EncoderLike]
@@ -71,7 +68,7 @@ def names_wanted(jobs: Iterable[Job], own_presets: Mapping[str, Preset],
 
 
 class Exporting:
-    """Performs exports and deletions of raw, one of each at a time, for the runner."""
+    """Performs exports and deletions of raw for the runner."""
 
     def __init__(self, queue: JobQueue, *, find: Find,
                  destinations: Callable[[], Mapping[str, DestinationFactory]],
@@ -86,15 +83,8 @@ class Exporting:
         self._own_presets = own_presets
         self._recordings = tuple(recordings)
         self._keep_free_bytes = keep_free_bytes
-        self._worker: Worker | None = None
         self._ran_full: dict[str, int] = {}
         """How often the disk was too small for the export of a recording, by its uuid."""
-
-    def close(self) -> None:
-        """End the thread; a later job starts a new one."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
 
     def preset_of(self, job: Job) -> Preset:
         """JobRefused where the configuration does not have it any more."""
@@ -139,7 +129,7 @@ class Exporting:
         """NoRoom; what an earlier run has written counts as room. One that the disk was too small
         for must have twice as much as before: it would encode in vain again and again."""
         working = work_folder.work_path(folder / export_name(recording.name, row))
-        free = await self._blocking(lambda _: free_bytes() + room.held_bytes(working))
+        free = await in_thread(_THREAD, lambda _: free_bytes() + room.held_bytes(working))
         told = predicted(self._queue.samples, recording, row)
         if told is not None:
             told = dataclasses.replace(told, size_bytes=told.size_bytes
@@ -163,7 +153,7 @@ class Exporting:
                                     "and the export goes on") from error
                 raise
             finally:
-                await self._blocking(lambda _: folder.close())
+                await in_thread(_THREAD, lambda _: folder.close())
 
     async def _make_there(self, job: Job, recording: Recording | None, row: Preset,
                           folder: FolderDestination, held: Held) -> str:
@@ -177,9 +167,9 @@ class Exporting:
         said = f"exported to {folder.name} already" if there else ""
         if not there:
             _check_exportable(recording)
-            place = await self._blocking(lambda _: folder.opened())
+            place = await in_thread(_THREAD, lambda _: folder.opened())
             wanted = names_wanted(self._queue.jobs(), self._own_presets, job.destination)
-            await self._blocking(lambda _: work_folder.sweep(place, wanted))
+            await in_thread(_THREAD, lambda _: work_folder.sweep(place, wanted))
             await self._check_room(recording, row, place, folder.name, folder.free_bytes)
             pace = await self._encode(job, recording, row, place, held)
             there = await self._there(job, row, folder)
@@ -191,12 +181,13 @@ class Exporting:
             raise JobRefused(why)
         if said:  # it may lie there for long; what is wrong with it stays to be looked at
             await self._queue.set_state(job.id, JobState.VERIFYING)
-            await self._blocking(lambda stop: raw.check_there(folder, there, uuid, stop))
-        return "; ".join(filter(None, (said, await self._delete(job, recording))))
+            await in_thread(_THREAD, lambda stop: raw.check_there(folder, there, uuid, stop))
+        telling = Telling(self._queue, job, phases_of(job, recording, self._queue))
+        return "; ".join(filter(None, (said, await self._delete(job, recording, telling))))
 
     async def _there(self, job: Job, row: Preset, folder: FolderDestination
                      ) -> tuple[Export, ...]:
-        return await self._blocking(
+        return await in_thread(_THREAD,
             lambda _: raw.exports_at(folder, job.item, job.item_uuid, row.name))
 
     async def _confirm(self, job: Job, folder: FolderDestination, exports: tuple[Export, ...],
@@ -213,14 +204,15 @@ class Exporting:
                 raw.remove(folder, exports)
                 raise
 
-        await self._blocking(confirm)
+        await in_thread(_THREAD, confirm)
         if not exports:
             raise VerifyMismatch(f"{job.item}: the export cannot be seen at {folder.name} after it "
                                  "was made; the raw is kept; check that medium")
 
     async def _encode(self, job: Job, recording: Recording, row: Preset, folder: Path, held: Held
                       ) -> Pace:
-        pace = Pace()
+        loop = asyncio.get_running_loop()
+        pace = Pace(loop.time)
         told_at = -PROGRESS_S
 
         def on_progress(phase: str, done: int, total: int) -> None:
@@ -228,7 +220,7 @@ class Exporting:
             if phase.startswith("verif"):
                 held.verifies()
             pace.progress(phase, done)
-            now_s = time.monotonic()
+            now_s = loop.time()
             if done >= total or now_s - told_at >= PROGRESS_S:
                 told_at = now_s
                 self._queue.progress(
@@ -266,9 +258,10 @@ class Exporting:
         """Whether a drive has been pulled out just now; a moment is given for the word of it."""
         if not destination.startswith("drive:"):
             return False
-        until_s = time.monotonic() + GONE_PATIENCE_S
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + GONE_PATIENCE_S
         while destination in self._destinations():
-            if time.monotonic() >= until_s:
+            if loop.time() >= until_s:
                 return False
             await asyncio.sleep(0.05)
         return True
@@ -280,17 +273,13 @@ class Exporting:
             name = export_name(job.item, self.preset_of(job))
         except JobRefused:
             return
-        worker = Worker("export-sweep")  # what is being checked may take long
-        try:
-            if job.destination is None:
-                await worker.run(lambda _: _discard(self._recordings, name))
-                return
-            with contextlib.suppress(FieldrecError), \
-                    opened(self._destinations(), job.destination) as destination:
-                if isinstance(destination, FolderDestination):
-                    await worker.run(lambda _: _discard_at(destination, name))
-        finally:
-            worker.close()
+        if job.destination is None:
+            await in_thread("export-sweep", lambda _: _discard(self._recordings, name))
+            return
+        with contextlib.suppress(FieldrecError), \
+                opened(self._destinations(), job.destination) as destination:
+            if isinstance(destination, FolderDestination):
+                await in_thread("export-sweep", lambda _: _discard_at(destination, name))
 
     # -- raw -------------------------------------------------------------------------------------
 
@@ -318,7 +307,7 @@ class Exporting:
 
             await self._queue.set_state(job.id, JobState.VERIFYING)
             try:
-                await self._blocking(look)
+                await in_thread(_THREAD, look)
             except raw.NotThere as error:
                 raise NotYet(f"{error} yet; the raw goes when it is") from error
         return await self._delete_for(job, recording, name)
@@ -328,20 +317,33 @@ class Exporting:
         _check_raw(recording, name)
         exports = exports_with(recording, name)
         await self._queue.set_state(job.id, JobState.VERIFYING)
-        await self._blocking(lambda stop: raw.check_here(exports, recording.uuid, stop))
-        return await self._delete(job, recording)
+        telling = Telling(self._queue, job, phases_of(job, recording, self._queue))
+        total, done = sum(export.size_bytes for export in exports), 0
 
-    async def _delete(self, job: Job, recording: Recording) -> str:
+        def on_bytes(count_bytes: int) -> None:
+            nonlocal done
+            done += count_bytes
+            telling.progress(READ, done, total)
+
+        await in_thread(_THREAD, lambda stop: raw.check_here(exports, recording.uuid, stop,
+                                                             on_bytes))
+        return await self._delete(job, recording, telling)
+
+    async def _delete(self, job: Job, recording: Recording, telling: Telling) -> str:
         await self._queue.set_state(job.id, JobState.COMMITTING)
         await self._queue.set_state(job.id, JobState.DELETING_SOURCE)
-        path = recording.path
-        await self._blocking(lambda _stop: transfer.delete_raw(path))
-        return f"raw deleted, {room.size(recording.size_bytes)} freed"
+        path, size = recording.path, recording.size_bytes
 
-    async def _blocking(self, work: Callable[[threading.Event], T]) -> T:
-        if self._worker is None:
-            self._worker = Worker("export-check")
-        return await self._worker.run(work)
+        def on_removed(folders: int, of: int) -> None:
+            telling.progress(DELETE, size * folders // of, size)
+
+        def delete(_stop: threading.Event) -> None:
+            telling.progress(DELETE, 0, size)
+            transfer.delete_raw(path, on_removed)
+
+        await in_thread(_THREAD, delete)
+        await telling.remember(HERE)
+        return f"raw deleted, {room.size(recording.size_bytes)} freed"
 
 
 def _discard(folders: Iterable[Path], name: str) -> None:

@@ -56,6 +56,11 @@ class Held:
         self._share = 1.0
         self._on_change = on_change
 
+    @property
+    def is_held(self) -> bool:
+        """Whether there is a process, told to pause."""
+        return self._is_held
+
     def take(self, encoder: EncoderLike, on_hold: Callable[[bool], None]) -> None:
         """There is a process from now on. `on_hold` is told when it is held (True) and let go, for
         whoever takes the time."""

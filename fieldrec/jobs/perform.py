@@ -1,4 +1,5 @@
-"""What each kind of job does, step by step. Event loop; copies and deletions in thread ``copy``.
+"""What each kind of job does, step by step. Event loop; copies run in threads ``copy PLACE``, one
+for each destination, deletions in thread ``delete``.
 
 Keeps I5. Each step looks at the evidence first (the sidecar, the manifest at the destination, the
 recording itself), so that a job that was interrupted anywhere may simply be performed again.
@@ -9,27 +10,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from fieldrec.core.errors import NotFoundError, StateError
 from fieldrec.core.model import Job, JobKind, JobState, Recording
-from fieldrec.core.workers import Worker
 from fieldrec.destinations import Destination
 from fieldrec.export.presets import Preset
 from fieldrec.jobs import transfer
-from fieldrec.jobs.exporting import PROGRESS_S, Exporting, MakeEncoder
+from fieldrec.jobs.byte_pace import DELETE, READ, WRITE
+from fieldrec.jobs.exporting import Exporting, MakeEncoder
 from fieldrec.jobs.held import Held
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.places import DestinationFactory, check_ready, opened
 from fieldrec.jobs.source import Stopped
+from fieldrec.jobs.telling import HERE, Telling, phases_of
+from fieldrec.jobs.threads import in_thread
 
-T = TypeVar("T")
+_PHASES = {JobState.RUNNING: WRITE, JobState.VERIFYING: READ, JobState.COMMITTING: READ,
+           JobState.DELETING_SOURCE: DELETE}
+
 
 class Performer:
-    """Performs one job of each lane at a time, for the runner."""
+    """Performs jobs for the runner, several at a time: one on each resource (order.py)."""
 
     def __init__(self, queue: JobQueue, *,
                  catalogue: Callable[[], Awaitable[Sequence[Recording]]],
@@ -48,7 +51,6 @@ class Performer:
             queue, find=self._find, destinations=destinations, make_encoder=make_encoder,
             own_presets=own_presets or {}, recordings=self._recordings,
             keep_free_bytes=keep_free_bytes)
-        self._worker: Worker | None = None
 
     async def perform(self, job: Job, held: Held) -> str:
         """Do what the job asks for; what came of it in words, where that is worth saying. On
@@ -68,22 +70,25 @@ class Performer:
                 await self._offload(job, recording)
         return ""
 
-    def close(self) -> None:
-        """End the threads; a later job starts new ones."""
-        self.exporting.close()
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
-
     async def _delete(self, job: Job, recording: Recording | None) -> None:
         """Delete what is there; of a recording that is gone a cut may have left a sidecar."""
+        telling = None if recording is None else \
+            Telling(self._queue, job, phases_of(job, recording, self._queue))
+        size = 0 if recording is None else recording.size_bytes
+
+        def on_removed(done: int, folders: int) -> None:
+            if telling is not None:
+                telling.progress(DELETE, size * done // folders, size)
 
         def delete(_stop: threading.Event) -> None:
             if recording is not None:
-                transfer.delete_recording(recording)
+                on_removed(0, 1)
+                transfer.delete_recording(recording, on_removed)
             self._sweep_sidecars(job.item)
 
-        await self._blocking(delete)
+        await in_thread("delete", delete)
+        if telling is not None:
+            await telling.remember(HERE)
 
     async def _offload(self, job: Job, recording: Recording | None) -> None:
         """Copy or move to the job's destination; a moved recording that is gone is done."""
@@ -104,42 +109,46 @@ class Performer:
                     self._sweep_sidecars(job.item)
                 return there
 
-        if not await self._blocking(look):
+        if not await in_thread(f"copy {destination.name}", look):
             raise NotFoundError(f"{job.item} is gone; there is nothing to {job.kind.value}")
 
     async def _transfer(self, job: Job, recording: Recording, destination: Destination) -> None:
         loop = asyncio.get_running_loop()
-        work = transfer.move if job.kind is JobKind.MOVE else transfer.transfer
+        telling = Telling(self._queue, job, phases_of(job, recording, self._queue))
+        phase, kept = WRITE, 0
 
         def report(done: int, total: int) -> None:
-            loop.call_soon_threadsafe(self._queue.progress, job.id, done, total)
+            telling.progress(phase, done, total, kept if phase == WRITE else 0)
+
+        def on_kept(count_bytes: int) -> None:
+            nonlocal kept
+            kept += count_bytes
 
         def on_phase(state: JobState) -> None:
+            nonlocal phase
             # waits for the loop: a job that was cancelled just now must not commit any more
             step = self._queue.set_state(job.id, state)
             asyncio.run_coroutine_threadsafe(step, loop).result()
+            phase = _PHASES[state]
 
-        def call(stop: threading.Event) -> transfer.TransferResult:
+        def call(stop: threading.Event) -> None:
+            work = transfer.move if job.kind is JobKind.MOVE else transfer.transfer
             with contextlib.closing(destination):
                 try:
-                    return work(recording, destination, stop=stop, on_progress=_throttled(report),
-                                on_phase=on_phase)
+                    work(recording, destination, stop=stop, on_progress=report,
+                         on_phase=on_phase, on_kept=on_kept)
                 except (Stopped, StateError):
                     if self._queue.job(job.id).state is JobState.CANCELLED:
                         transfer.discard_unfinished(recording, destination)
                     raise
 
-        await self._blocking(call)
+        await in_thread(f"copy {destination.name}", call)
+        await telling.remember(job.destination or "", here=(DELETE,))
 
     def _sweep_sidecars(self, name: str) -> None:
         for folder in self._recordings:
             with contextlib.suppress(OSError):  # a dead disk must not fail the others' jobs
                 transfer.sweep_sidecars(folder, name)
-
-    async def _blocking(self, work: Callable[[threading.Event], T]) -> T:
-        if self._worker is None:
-            self._worker = Worker("copy")
-        return await self._worker.run(work)
 
     async def _find(self, job: Job) -> Recording | None:
         """The job's recording, by uuid; None when it is gone."""
@@ -147,17 +156,3 @@ class Performer:
             if recording.uuid == job.item_uuid and recording.name == job.item:
                 return recording
         return None
-
-
-def _throttled(report: transfer.Progress) -> transfer.Progress:
-    """Progress as often as people can read it, and at the end of each phase. Any one thread."""
-    told_at = -PROGRESS_S
-
-    def progress(done: int, total: int) -> None:
-        nonlocal told_at
-        now = time.monotonic()
-        if done >= total or now - told_at >= PROGRESS_S:
-            told_at = now
-            report(done, total)
-
-    return progress

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import xxhash
 
@@ -28,12 +28,13 @@ class NotThere(NotFoundError):
     """The export has not come to that destination (yet)."""
 
 
-def check_here(exports: Iterable[Export], uuid: str, stop: threading.Event) -> None:
+def check_here(exports: Iterable[Export], uuid: str, stop: threading.Event,
+               on_bytes: Callable[[int], None] = lambda _bytes: None) -> None:
     """StoreDamaged unless each export beside the raw is, on the medium, what was verified."""
     for export in exports:
         with contextlib.closing(FolderDestination("recordings", export.path.parent)) as folder:
             try:
-                _check(folder, export, uuid, stop)
+                _check(folder, export, uuid, stop, on_bytes)
             except (VerifyMismatch, NotThere) as error:
                 raise StoreDamaged(
                     f"{export.path} is not the file that was verified ({error}); the raw is kept; "
@@ -41,10 +42,11 @@ def check_here(exports: Iterable[Export], uuid: str, stop: threading.Event) -> N
 
 
 def check_there(destination: Destination, exports: Iterable[Export], uuid: str,
-                stop: threading.Event) -> None:
+                stop: threading.Event,
+                on_bytes: Callable[[int], None] = lambda _bytes: None) -> None:
     """NotThere or VerifyMismatch unless each export is at the destination too, whole."""
     for export in exports:
-        _check(destination, export, uuid, stop)
+        _check(destination, export, uuid, stop, on_bytes)
 
 
 def exports_at(folder: FolderDestination, name: str, uuid: str, preset: str
@@ -75,7 +77,8 @@ def remove(folder: FolderDestination, exports: Iterable[Export]) -> None:
         durable.unlink(place / export.path.name, missing_ok=True)
 
 
-def _check(place: Destination, export: Export, uuid: str, stop: threading.Event) -> None:
+def _check(place: Destination, export: Export, uuid: str, stop: threading.Event,
+           on_bytes: Callable[[int], None]) -> None:
     name = export.path.name
     told = place.committed(name)
     if told is None:
@@ -91,6 +94,7 @@ def _check(place: Destination, export: Export, uuid: str, stop: threading.Event)
     for data in place.read_slices(name, "", SLICE_BYTES):
         check(stop)
         digest.update(data)
+        on_bytes(len(data))
     if digest.hexdigest() != export.digest:
         raise VerifyMismatch(f"{name} at {place.name} has other bytes than were verified; the raw "
                              "is kept; remove that file and its .json, and check the medium")

@@ -1,9 +1,11 @@
-"""Runs the jobs: decides, starts, holds, stops and retries. Event loop; copies in thread ``copy``.
+"""Runs the jobs: decides, starts, holds, stops and retries. Event loop; what blocks runs in threads
+of the jobs' own.
 
-Two lanes: one offload (copy, move, delete) and one export at a time, each in order of age, deletes
-first. One loop decides everything anew whenever something changed and sleeps otherwise (no polling,
-idle costs nothing). An export that may not go on is held by a signal, an offload stops at a slice
-and is queued again. Whatever ends this part, jobs are left QUEUED with their evidence on disk (I5).
+Admission says whether a job may run, order which go first: one at a time on each resource. One loop
+decides everything anew whenever something changed, or when a moment comes at which time alone
+changes something, and sleeps otherwise (no polling, idle costs nothing). An export that may not go
+on is held by a signal, everything else stops at a slice and is queued again, with its drive given
+back. Whatever ends this part, jobs are left QUEUED with their evidence on disk (I5).
 """
 
 from __future__ import annotations
@@ -16,14 +18,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fieldrec.core.errors import DriveGone, FieldrecError, NotFoundError
-from fieldrec.core.model import Conditions, Job, JobKind, JobState, Recording
+from fieldrec.core.model import Conditions, Job, JobKind, JobState, Recording, SpaceTier
 from fieldrec.export.presets import Preset
-from fieldrec.jobs import order
-from fieldrec.jobs.admission import Refuse, Run, Verdict, Wait, decide, describe_destination
+from fieldrec.jobs import again, order
+from fieldrec.jobs.admission import (
+    Refuse,
+    Run,
+    Verdict,
+    Wait,
+    decide,
+    describe_place,
+    next_look_ns,
+)
 from fieldrec.jobs.expecting import Expecting
 from fieldrec.jobs.exporting import MakeEncoder
 from fieldrec.jobs.held import Held
 from fieldrec.jobs.job_queue import JobQueue
+from fieldrec.jobs.moments import clock_time, span
 from fieldrec.jobs.perform import Performer
 from fieldrec.jobs.places import DestinationFactory, NotYet
 from fieldrec.jobs.room import NoRoom
@@ -31,15 +42,17 @@ from fieldrec.jobs.source import Stopped
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 5
-"""Tries of a job before a transient error becomes final."""
-FIRST_RETRY_S = 2.0
 ROOM_AGAIN_S = 60.0
 """Before a job that would not fit looks for room again: somebody else may have made some."""
 HOLD_S = 0.1
 """A start of a recording waits this long for an encoder to have stopped. It takes 1 ms, and longer
 only where the processor is too busy to run its idle threads, which then do no harm either."""
+SHORTEST_LOOK_S, LONGEST_LOOK_S = 0.05, 900.0
+"""Before a moment is looked for again: the wall clock may be set meanwhile, and moments are told by
+it."""
 _HOLD_LOOK_S = 0.001
+_SHORT = (SpaceTier.ACT, SpaceTier.STOP)
+_HELD_IN = (JobState.RUNNING, JobState.VERIFYING, JobState.WAITING)
 
 
 @dataclass
@@ -47,6 +60,7 @@ class _Running:
     """One job under way."""
 
     job_id: int
+    kind: JobKind
     task: asyncio.Task[None]
     held: Held
     stopping: bool = False
@@ -62,7 +76,7 @@ class JobRunner:
                  make_encoder: MakeEncoder, conditions: Callable[[], Conditions],
                  own_presets: Mapping[str, Preset] | None = None, keep_free_bytes: int = 0,
                  on_event: Callable[[str, str], None] = lambda _text, _severity: None,
-                 first_retry_s: float = FIRST_RETRY_S) -> None:
+                 first_retry_s: float = again.FIRST_S) -> None:
         """`recordings`: every folder they may lie in; `own_presets` are the configuration's;
         `keep_free_bytes` of the recordings' disks are not for exports. `conditions` and
         `destinations` are asked on the loop and must not block; `on_event` gets (text,
@@ -80,12 +94,11 @@ class JobRunner:
         """…and is being removed."""
         self._conditions = conditions
         self._on_event = on_event
-        self._first_retry_s = first_retry_s
         self._changed = asyncio.Event()
-        self._lanes: dict[str, _Running] = {}
-        self._later: dict[int, tuple[asyncio.TimerHandle, str]] = {}
-        """Jobs that are tried again after a while: when, and what is said meanwhile."""
+        self._running: dict[int, _Running] = {}
+        self._again = again.Again(self._changed.set, first_retry_s)
         self._room_timers: dict[int, asyncio.TimerHandle] = {}
+        self._look_timer: asyncio.TimerHandle | None = None
         self._not_yet: dict[int, str] = {}
         """Jobs whose recording was not ready at the last look, until the next :meth:`wake`."""
         queue.subscribe(self._on_job)
@@ -101,8 +114,8 @@ class JobRunner:
         until the kernel says so, HOLD_S at most."""
         self._holding += 1
         try:
-            running = self._lanes.get(order.EXPORT)
-            if running is not None and not await self._has_stopped(running):
+            exports = [one for one in self._running.values() if one.kind is JobKind.EXPORT]
+            if not await self._have_stopped(exports):
                 self._on_event(f"the export did not stop within {HOLD_S * 1000:.0f} ms, the "
                                "processor is busy; recording begins all the same", "info")
             yield
@@ -110,11 +123,12 @@ class JobRunner:
             self._holding -= 1
             self.wake()
 
-    async def _has_stopped(self, running: _Running) -> bool:
-        if not running.held.hold():
-            _stop(running)  # it checks or deletes: soon at a slice
+    async def _have_stopped(self, exports: Sequence[_Running]) -> bool:
+        for running in exports:
+            if not running.held.hold():
+                _stop(running)  # it checks or deletes: soon at a slice
         until_s = asyncio.get_running_loop().time() + HOLD_S
-        while not running.held.is_stopped():
+        while not all(running.held.is_stopped() for running in exports):
             if asyncio.get_running_loop().time() >= until_s:
                 return False
             await asyncio.sleep(_HOLD_LOOK_S)
@@ -131,34 +145,39 @@ class JobRunner:
         finally:
             await self._expecting.close()
             await self._stop_all()
-            self._performer.close()
 
     # -- deciding --------------------------------------------------------------------------------
 
     async def _review(self) -> None:
         """Decide about every unfinished job; hold, stop and start accordingly."""
-        for lane in list(self._lanes.values()):
-            await self._review_running(lane)
+        for running in list(self._running.values()):
+            await self._review_running(running)
         self._remove_left_over()
         self._expecting.look()
         conditions = self._now()
-        runnable: list[Job] = []
-        busy = {running.job_id for running in self._lanes.values()}
+        verdicts = self._arrange(conditions)
+        for job_id, verdict in verdicts.items():
+            await self._tell(job_id, verdict)
+        self._look_in_time(conditions)
+
+    def _arrange(self, conditions: Conditions) -> dict[int, Verdict]:
+        """Start what may run and has its place, let others make way; the verdicts on the rest. All
+        at one moment: nothing changes meanwhile."""
+        self._again.look(conditions.present_destinations)
         unfinished = [job for job in self._queue.jobs() if not job.state.finished]
-        idle = [job for job in unfinished if job.id not in busy]
-        for job in order.judging_order(idle):
-            verdict = self._verdict(job, conditions, runnable, unfinished)
-            if isinstance(verdict, Run):
-                runnable.append(job)
-            await self._tell(job.id, verdict)
-        for lane_name in order.LANES:
-            first = order.first(runnable, lane_name)
-            if lane_name == order.EXPORT and self._removing is not None:
-                continue  # it might be the same export again
-            if lane_name not in self._lanes and first is not None:
-                job = self._queue.job(first.id)
-                if not job.state.finished and isinstance(decide(job, self._now()), Run):
-                    self._start(lane_name, job)
+        verdicts = {job.id: self._verdict(job, conditions) for job in unfinished
+                    if job.id not in self._running}
+        admitted = [job for job in unfinished if isinstance(verdicts.get(job.id), Run)
+                    and not (job.kind is JobKind.EXPORT and self._removing is not None)]
+        arranged = order.arrange(admitted, self._jobs_running(), unfinished,
+                                 space_short=conditions.space.tier in _SHORT)
+        for job in arranged.make_way:
+            _stop(self._running[job.id])
+        for job in arranged.start:
+            del verdicts[job.id]
+            self._start(job)
+        verdicts.update(arranged.waits)
+        return verdicts
 
     def _now(self) -> Conditions:
         """The conditions; a recording that begins just now counts."""
@@ -166,23 +185,27 @@ class JobRunner:
         return replace(conditions, recording=True, export_share=0.0) if self._holding \
             else conditions
 
-    def _verdict(self, job: Job, conditions: Conditions, runnable: Sequence[Job],
-                 unfinished: Sequence[Job]) -> Verdict:
-        """Admission's word, then the order among jobs."""
+    def _jobs_running(self) -> list[Job]:
+        """What is under way, WAITING only if it is held: one that was started just now has not said
+        yet that it runs."""
+        return [job if running.held.is_held or job.state is not JobState.WAITING
+                else replace(job, state=JobState.QUEUED) for running in self._running.values()
+                for job in (self._queue.job(running.job_id),)]
+
+    def _verdict(self, job: Job, conditions: Conditions) -> Verdict:
+        """Admission's word, then whether the job waits to be tried again."""
         verdict = decide(job, conditions)
         if not isinstance(verdict, Run):
             return verdict
-        if job.id in self._later:
-            return Wait(self._later[job.id][1])
-        if job.id in self._not_yet:
-            return Wait(self._not_yet[job.id])
-        running = [self._queue.job(lane.job_id) for lane in self._lanes.values()]
-        return order.behind(job, running, runnable, unfinished) or verdict
+        for reason in (self._again.reason(job.id), self._not_yet.get(job.id)):
+            if reason is not None:
+                return Wait(reason)
+        return verdict
 
     async def _tell(self, job_id: int, verdict: Verdict) -> None:
         """Put the verdict on a job that does not run into its row."""
         job = self._queue.job(job_id)
-        if job.state.finished:
+        if job.state.finished or job_id in self._running:
             return  # cancelled since it was judged
         match verdict:
             case Wait(reason):
@@ -202,6 +225,9 @@ class JobRunner:
             return  # done or failed: it only has that to say yet
         conditions = self._now()
         verdict = decide(job, conditions)
+        if isinstance(verdict, Run) and running.held.is_held:
+            others = [other for other in self._jobs_running() if other.id != job.id]
+            verdict = order.may_go_on(job, others) or verdict
         if isinstance(verdict, Run):
             if running.held.let_go(verdict.share):
                 await self._queue.set_state(job.id, JobState.RUNNING)
@@ -209,13 +235,26 @@ class JobRunner:
                 await self._queue.set_state(job.id, JobState.VERIFYING)
         elif conditions.shutting_down or _place_gone(job, conditions) or not running.held.hold():
             _stop(running)  # whoever ejects the drive waits for its lease
-        elif job.state in (JobState.RUNNING, JobState.VERIFYING, JobState.WAITING):
+        elif job.state in _HELD_IN:
             await self._queue.set_state(job.id, JobState.WAITING, verdict.reason)
+
+    def _look_in_time(self, conditions: Conditions) -> None:
+        """Decide again at the next moment at which time alone changes what is said of a job."""
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+            self._look_timer = None
+        moments = {next_look_ns(job, conditions) for job in self._queue.jobs()
+                   if not job.state.finished and not job.paused}
+        soonest_ns = min((at_ns for at_ns in moments if at_ns is not None), default=None)
+        if soonest_ns is not None:
+            left_s = (soonest_ns - conditions.now_ns) / 1e9
+            self._look_timer = asyncio.get_running_loop().call_later(
+                min(max(left_s, SHORTEST_LOOK_S), LONGEST_LOOK_S), self._changed.set)
 
     def _remove_left_over(self) -> None:
         """Exports that were cancelled or failed leave nothing, wherever their recording lies. In a
         task of its own: a dead disk must not hold up what is decided here."""
-        ready = self._left_over - {lane.job_id for lane in self._lanes.values()}
+        ready = self._left_over - self._running.keys()
         if not ready or self._removing is not None:
             return
         self._left_over -= ready
@@ -237,13 +276,13 @@ class JobRunner:
 
     # -- one job ---------------------------------------------------------------------------------
 
-    def _start(self, lane: str, job: Job) -> None:
+    def _start(self, job: Job) -> None:
         held = Held(self._changed.set)
         task = asyncio.create_task(self._perform(job, held), name=f"job {job.id}")
-        self._lanes[lane] = _Running(job.id, task, held)
+        self._running[job.id] = _Running(job.id, job.kind, task, held)
 
         def ended(_task: asyncio.Task[None]) -> None:
-            del self._lanes[lane]
+            del self._running[job.id]
             self._changed.set()
 
         task.add_done_callback(ended)
@@ -253,6 +292,7 @@ class JobRunner:
         try:
             await self._queue.set_state(job.id, JobState.RUNNING)
             said = await self._performer.perform(job, held)
+            self._again.went_well(job.destination or "")
             await self._queue.set_state(job.id, JobState.DONE, said)
         except asyncio.CancelledError:
             await self._interrupted(job)
@@ -272,6 +312,8 @@ class JobRunner:
     def _on_job(self, job: Job) -> None:
         """A job has changed. Its end is said here, before anybody can see it without that."""
         self._changed.set()
+        if job.state.finished:
+            self._again.forget(job.id)
         if job.kind is JobKind.EXPORT and job.state in (JobState.CANCELLED, JobState.FAILED):
             self._left_over.add(job.id)
         if job.state is JobState.DONE:
@@ -303,25 +345,33 @@ class JobRunner:
         if now.state.finished:
             return
         if isinstance(error, DriveGone):
-            await self._again(job, self._first_retry_s, now.attempt,
-                              f"{describe_destination(job.destination or '')} not present")
-        elif error.transient and now.attempt + 1 < ATTEMPTS:
-            delay_s = self._first_retry_s * 2 ** now.attempt
-            await self._again(job, delay_s, now.attempt + 1, f"{error}; again in {delay_s:.0f} s "
-                              f"(attempt {now.attempt + 1} of {ATTEMPTS} failed)")
+            times = self._again.was_gone(job.destination or "")
+            pause_s = self._again.pause_s(times)
+            away = f"{describe_place(now)} not present" if times < again.GONE_TOLD else \
+                (f"{describe_place(now)} is there, but not mounted any more: take it out and put "
+                 f"it in again; looked {times} times, next {self._when(pause_s)}")
+            await self._try_later(now, pause_s, now.attempt, away, job.destination)
+        elif error.transient and now.attempt + 1 < again.ATTEMPTS:
+            pause_s = self._again.pause_s(now.attempt + 1)
+            await self._try_later(now, pause_s, now.attempt + 1,
+                                  f"{error}; again {self._when(pause_s)} (attempt "
+                                  f"{now.attempt + 1} of {again.ATTEMPTS} failed)")
         else:
             await self._fail(job, str(error))
 
-    async def _again(self, job: Job, delay_s: float, attempt: int, reason: str) -> None:
-        """Let a job wait before it is tried again."""
+    def _when(self, pause_s: float) -> str:
+        """"in 8 s", or the time on the clock: what is said must be true for as long as it
+        stands."""
+        if pause_s < 60:
+            return f"in {span(pause_s)}"
+        now = self._conditions()
+        return f"at {clock_time(now.now_ns + round(pause_s * 1e9), now.now_ns, now.timezone)}"
 
-        def due() -> None:
-            self._later.pop(job.id, None)
-            self._changed.set()
-
-        self._later[job.id] = (asyncio.get_running_loop().call_later(delay_s, due), reason)
+    async def _try_later(self, job: Job, pause_s: float, attempt: int, reason: str,
+                         destination: str | None = None) -> None:
+        self._again.later(job.id, pause_s, reason, destination)
         await self._queue.set_state(job.id, JobState.QUEUED, attempt=attempt)
-        await self._tell(job.id, Wait(reason))
+        await self._queue.set_state(job.id, JobState.WAITING, reason)
         self._on_event(f"{_title(job)}: {reason}", "warning")
 
     async def _fail(self, job: Job, reason: str) -> None:
@@ -330,13 +380,15 @@ class JobRunner:
 
     async def _stop_all(self) -> None:
         """Stop what runs, at a slice; the rows say QUEUED afterwards."""
-        for timer in (*(timer for timer, _ in self._later.values()), *self._room_timers.values()):
-            timer.cancel()
-        self._later.clear()
+        self._again.close()
+        timers = [*self._room_timers.values(), self._look_timer]
+        for timer in timers:
+            if timer is not None:
+                timer.cancel()
         self._room_timers.clear()
-        for running in self._lanes.values():
+        for running in self._running.values():
             _stop(running)
-        tasks = [running.task for running in self._lanes.values()]
+        tasks = [running.task for running in self._running.values()]
         if self._removing is not None:
             tasks.append(self._removing)  # it is soon done, and the next start would sweep it
         if tasks:
@@ -356,7 +408,5 @@ def _place_gone(job: Job, conditions: Conditions) -> bool:
 
 
 def _title(job: Job) -> str:
-    where = f" to {job.destination}" if job.destination else ""
+    where = f" to {job.destination_label or job.destination}" if job.destination else ""
     return f"job {job.id}: {job.kind.value} {job.item}{where}"
-
-

@@ -45,6 +45,8 @@ _BUSY = frozenset({RecordingState.OPENING, RecordingState.RECORDING, RecordingSt
 
 Progress = Callable[[int, int], None]
 """(done, total) bytes of the present phase."""
+Kept = Callable[[int], None]
+"""Told the bytes of each file that an earlier try left whole: progress that took no time."""
 Phase = Callable[[JobState], None]
 """Told VERIFYING, COMMITTING, DELETING_SOURCE before each begins; an exception stops there."""
 
@@ -67,7 +69,7 @@ class TransferResult:
 
 def transfer(recording: Recording, destination: Destination, *, stop: threading.Event,
              on_progress: Progress = lambda _done, _total: None,
-             on_phase: Phase = lambda _phase: None,
+             on_phase: Phase = lambda _phase: None, on_kept: Kept = lambda _bytes: None,
              recheck_present: bool = False, clock: Clock | None = None) -> TransferResult:
     """Copy what is missing of a recording: its raw store and each export.
 
@@ -77,7 +79,8 @@ def transfer(recording: Recording, destination: Destination, *, stop: threading.
     recorded, DestinationError with the numbers when there is not enough room, DriveGone.
     """
     now = (clock or SystemClock()).epoch_ns
-    works = [_Work(item, recording.uuid, destination, stop) for item in items_of(recording)]
+    works = [_Work(item, recording.uuid, destination, stop, on_kept)
+             for item in items_of(recording)]
     missing = [work for work in works if not work.present]
     _check_room(destination, missing)
     _run(missing, on_progress, _Work.write)
@@ -92,14 +95,15 @@ def transfer(recording: Recording, destination: Destination, *, stop: threading.
 
 def move(recording: Recording, destination: Destination, *, stop: threading.Event,
          on_progress: Progress = lambda _done, _total: None,
-         on_phase: Phase = lambda _phase: None, clock: Clock | None = None) -> TransferResult:
+         on_phase: Phase = lambda _phase: None, on_kept: Kept = lambda _bytes: None,
+         clock: Clock | None = None) -> TransferResult:
     """Transfer, then delete the source (I5).
 
     A copy from an earlier visit is not trusted: it is read back and compared with the source first.
     JobRefused, and nothing deleted, when the source changed since it was read.
     """
     result = transfer(recording, destination, stop=stop, on_progress=on_progress,
-                      on_phase=on_phase, recheck_present=True, clock=clock)
+                      on_phase=on_phase, on_kept=on_kept, recheck_present=True, clock=clock)
     for item in result.items:
         if (changed := changed_since(item)) is not None:
             raise JobRefused(f"{changed} changed after it was copied; the source is kept; "
@@ -114,7 +118,7 @@ def verify_present(recording: Recording, destination: Destination, *, stop: thre
     """Read a whole copy back and compare it with the source, writing nothing; the name of an item
     that is not there, "" when all are. Raises as :func:`transfer` does, JobRefused when the source
     changed meanwhile."""
-    works = [_Work(item, recording.uuid, destination, stop)
+    works = [_Work(item, recording.uuid, destination, stop, lambda _bytes: None)
              for item in items_of(recording)]
     missing = next((work.name for work in works if not work.present), "")
     if missing:
@@ -126,20 +130,22 @@ def verify_present(recording: Recording, destination: Destination, *, stop: thre
     return ""
 
 
-def delete_recording(recording: Recording) -> None:
+def delete_recording(recording: Recording,
+                     on_removed: durable.Removed = lambda _done, _total: None) -> None:
     """Delete a recording's raw, then its exports: cut off between the two, the sidecars still say
-    what it was, and nothing can be exported a second time. StateError while it is written."""
+    what it was, and nothing can be exported a second time. StateError while it is written.
+    `on_removed` hears how far the raw is."""
     if recording.state in _BUSY:
         raise StateError(f"{recording.name} is {recording.state.value}; stop it first")
     if recording.has_raw:
-        delete_raw(recording.path)
+        delete_raw(recording.path, on_removed)
     delete_exports(recording)
 
 
-def delete_raw(path: Path) -> None:
+def delete_raw(path: Path, on_removed: durable.Removed = lambda _done, _total: None) -> None:
     """Delete a store; it is renamed first (I5). No error when it is gone already."""
     if path.exists():
-        durable.rmtree(path)
+        durable.rmtree(path, on_removed)
 
 
 def delete_exports(recording: Recording) -> None:
@@ -190,9 +196,10 @@ def discard_unfinished(recording: Recording, destination: Destination) -> None:
 class _Work:
     """One item on its way: where it goes, and how far it is."""
 
-    def __init__(self, item: Item, uuid: str, destination: Destination, stop: threading.Event
-                 ) -> None:
+    def __init__(self, item: Item, uuid: str, destination: Destination, stop: threading.Event,
+                 on_kept: Kept) -> None:
         self.item = item
+        self._on_kept = on_kept
         self._uuid = uuid
         self._destination = destination
         self._stop = stop
@@ -210,6 +217,7 @@ class _Work:
             check(self._stop)
             if self.left.get(file.relative) == file.size_bytes:
                 self._kept.add(file.relative)
+                self._on_kept(file.size_bytes)
                 on_bytes(file.size_bytes)
                 continue
             self._put(file)

@@ -14,9 +14,9 @@ import pytest
 from fieldrec.app import DAEMON, App, beside
 from fieldrec.catalogue.scan import scan
 from fieldrec.core.errors import NotFoundError
-from fieldrec.core.model import JobState
+from fieldrec.core.model import JobKind, JobState
 from fieldrec.export.encoder import Encoder
-from fieldrec.jobs import order, runner
+from fieldrec.jobs import runner
 from fieldrec.record.asked import AS_CONFIGURED, Asked
 from tests.fakes.export_content import moving, write_store
 from tests.unit.test_app_folders import config_of
@@ -64,8 +64,8 @@ async def encoding(tmp_path: Path, **export: Any) -> AsyncIterator[tuple[App, En
 
 
 def encoder_of(app: App) -> Encoder | None:
-    running = app._runner._lanes.get(order.EXPORT)
-    found = None if running is None else running.held._encoder
+    exports = [one for one in app._runner._running.values() if one.kind is JobKind.EXPORT]
+    found = exports[0].held._encoder if exports else None
     return found if isinstance(found, Encoder) else None
 
 

@@ -139,7 +139,6 @@ async def test_cut_off_while_the_raw_goes_it_is_gone_after_the_next_start(
                 await performer.perform(job, Held(lambda: None))
         finally:
             durable.set_hook(None)
-            performer.close()
         assert box.queue.job(job.id).state is J.DELETING_SOURCE
     async with export_box(box_folder) as box:
         durable.sweep_unfinished(box.recordings)
@@ -331,7 +330,6 @@ async def test_an_export_that_the_disk_was_too_small_for_needs_more_the_next_tim
             exporting._keep_free_bytes = room.free_bytes(box.recordings, 0) - 3 * told.size_bytes
         assert said[0] == "no room; goes on when there is room"
         assert said[1].startswith(f"needs about {room.size(4 * told.size_bytes)} while")
-        exporting.close()
 
 
 # -- stopped and cancelled -------------------------------------------------------------------------
