@@ -162,7 +162,8 @@ def test_whole_years_minute_by_minute(name: str) -> None:
                  for line in random_lines(random, MANY // 2, fields=fields, seconds=False)]
         more, fires = compare(lines, zone, looks)
         looked, fired = looked + more, fired + fires
-    spans = [(begins + 40_000, begins + 100_000) for begins, _ends in random.sample(odd_days(zone), 6)]
+    spans = [(begins + 40_000, begins + 100_000)
+             for begins, _ends in random.sample(odd_days(zone), 6)]
     more, fires = compare(random_lines(random, MANY, fields=6, free=0.7), zone,
                           looks_of(zone, spans, 1))
     print(f"{name}: {looked + more} comparisons, {fired + fires} fires")
