@@ -30,7 +30,13 @@ from fieldrec.record.session import Session
 from fieldrec.schedule.calendar import SECOND_NS, Calendar, Planned
 from fieldrec.schedule.clock_sense import ClockSense
 from fieldrec.schedule.deciding import Deciding, Enter, Fire, Leave, Missed, Prolong, Step
-from fieldrec.schedule.keeping import MEMORY_NAME, TASKS_NAME, Kept
+from fieldrec.schedule.keeping import (
+    MEMORY_NAME,
+    TASKS_NAME,
+    Kept,
+    configured_place,
+    remembered_place,
+)
 from fieldrec.schedule.memory import Memory
 from fieldrec.schedule.place import Place
 from fieldrec.schedule.relative import Relative
@@ -59,7 +65,7 @@ class Scheduling:
         ConfigError for a task that cannot be."""
         self.table = Table(config)
         self.zone = ZoneInfo(config.system.timezone)
-        self.place = _place_of(config)
+        self.place = configured_place(config)
         self._config = config.schedule
         self._control = control
         self._session = session
@@ -169,10 +175,8 @@ class Scheduling:
         def remember(values: dict[str, object]) -> None:
             nonlocal memory
             memory = Memory.from_json(values)
-            place = values.get("place")
-            if self.place is None and self._config.location is not None \
-                    and isinstance(place, list) and len(place) == 2:
-                self.place = Place(*place)
+            if self.place is None and self._config.location is not None:
+                self.place = remembered_place(values)
 
         await self._take(self._memory_file, remember, "what was missed meanwhile is not known")
         active = {task.name for task in self.table.active}
@@ -365,13 +369,6 @@ class Scheduling:
     def _calendar(self) -> Calendar:
         tasks: list[Task] = self.table.active
         return Calendar(tasks, self.zone, self.place)
-
-
-def _place_of(config: Config) -> Place | None:
-    location = config.schedule.location
-    if location is None or location == "gpsd":
-        return None
-    return Place(location.latitude, location.longitude)
 
 
 def _kernel_says_so() -> bool:

@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "resume-job": ("verbs", "Let a paused job go on."),
     "retry": ("verbs", "Queue a failed job again."),
     "eject": ("verbs", "Make a drive safe to remove."),
+    "schedule": ("schedule", "Tasks by the clock and the sun: list, add, simulate…"),
     "cameras": ("cameras", "List the cameras that are there, and those that are missing."),
     "power": ("power", "Read every power source once: what each says, and all together."),
     "view": ("view", "Look at a store or a camera: window, terminal or contact sheet."),

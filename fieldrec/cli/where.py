@@ -145,12 +145,14 @@ def checked_with_files(path: Path) -> tuple[Any, dict[str, str], list[Path]]:
     from fieldrec.export.own_presets import check_own_presets, own_presets
     from fieldrec.export.presets import preset
     from fieldrec.power.configured import check_sources
+    from fieldrec.schedule.tasks import check_schedule
 
     document, config = load_document(path)
     config, files = with_serial_files(document, config)
     check_cameras(document, config, files)
     check_sources(document, config)
     check_own_presets(document, config)
+    check_schedule(document, config)
     try:
         preset(config.export.preset, own_presets(config.export.presets))
     except UsageError as error:

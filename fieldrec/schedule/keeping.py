@@ -13,7 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fieldrec.config.models import Config
 from fieldrec.core import durable
+from fieldrec.core.errors import FieldrecError
+from fieldrec.schedule.place import Place
+from fieldrec.schedule.table import Say, Table
 
 TASKS_NAME = "schedule.json"
 MEMORY_NAME = "schedule-memory.json"
@@ -51,3 +55,32 @@ class Kept:
     def write(self, values: Mapping[str, Any]) -> None:
         """Replace it. OSError, StoreFull."""
         durable.write_atomic(self.path, json.dumps(values, ensure_ascii=False).encode() + b"\n")
+
+
+def take_added(table: Table, private: Path, say: Say) -> None:
+    """Have the table take what commands added to it; for who only looks."""
+    values, problem = Kept(private / TASKS_NAME).read()
+    try:
+        if values:
+            table.take(values, say)
+    except ValueError as error:
+        problem = f"{TASKS_NAME} cannot be used: {error}"
+    if problem:
+        say(problem, "warning")
+
+
+def configured_place(config: Config) -> Place | None:
+    """The place that the configuration says; None where it says none, or gpsd."""
+    location = config.schedule.location
+    return None if location is None or location == "gpsd" else Place(location.latitude,
+                                                                     location.longitude)
+
+
+def remembered_place(values: Mapping[str, Any]) -> Place | None:
+    """Where the box was known to be last, by what is remembered; None: nowhere."""
+    place = values.get("place")
+    if not isinstance(place, list) or len(place) != 2:
+        return None
+    with contextlib.suppress(FieldrecError):
+        return Place(*place)
+    return None

@@ -18,12 +18,15 @@ from fieldrec.core import errors
 from fieldrec.core.errors import FieldrecError, StateError, StoreFull, UsageError
 from fieldrec.core.model import Job, JobKind, JobState, Recording, RecordingState
 from fieldrec.core.snapshot import Snapshot
+from fieldrec.schedule.rows import Row
+from fieldrec.schedule.simulate import Simulated
 from fieldrec.status import control_socket
 from fieldrec.status.board import Board, snapshot_from_dict
 from fieldrec.status.control_socket import (
     JOBS,
     PARAMETERS,
     RECORDING,
+    ROWS,
     SOCKET_NAME,
     VERBS,
     dispatch,
@@ -31,6 +34,7 @@ from fieldrec.status.control_socket import (
     serve,
     short_path,
 )
+from fieldrec.status.control_socket import SIMULATED as SIMULATION
 
 pytestmark = pytest.mark.asyncio
 
@@ -39,6 +43,10 @@ JOB = Job(1, JobKind.COPY, "bees", "u", "usb", None, False, False, JobState.WAIT
 GAIN = Parameter("Gain", 1.5, 0.0, 24.0, unit="dB")
 BEES = Recording("bees", "u", "C1", Path("/r/bees"), RecordingState.COMPLETE, None, 3, 1, 2, 0, 0,
                  9, "", "UTC", user_metadata={"a": [1, None]})
+
+
+ROW = Row("night", "record as night", "from dusk to dawn", True, True, False, 5, 9, None)
+SIMULATED = Simulated(1, 9, (), ((5, 9),), ("a",), ("b",))
 
 
 class StandInControl:
@@ -54,12 +62,18 @@ class StandInControl:
     def jobs(self) -> tuple[Job, ...]:
         return (JOB,)
 
+    def the_schedule(self) -> Any:
+        return StandInSchedule(self)
+
     def __getattr__(self, verb: str) -> Any:
         results = {"recordings": (BEES,), "recording": BEES, "start": ["bees"], "stop": ["bees"],
                    "eject": "SAFE", "cancel": JOB, "retry": JOB, "pause_job": JOB,
                    "resume_job": JOB, "pause": ["left"],
                    "resume": ["left"], "step": ["left"], "split": ["left"],
-                   "configure": {"left": (GAIN,)}}
+                   "configure": {"left": (GAIN,)},
+                   "schedule_list": [ROW], "schedule_add": ROW, "schedule_switch": ROW,
+                   "schedule_remove": "removed", "schedule_clear": "removed",
+                   "schedule_simulate": SIMULATED}
 
         async def call(**arguments: Any) -> Any:
             self.calls.append((verb, arguments))
@@ -67,6 +81,16 @@ class StandInControl:
                 raise self.fails
             return results.get(verb, [JOB])
         return call
+
+
+class StandInSchedule:
+    """The schedule's verbs are noted with the others."""
+
+    def __init__(self, control: StandInControl) -> None:
+        self._control = control
+
+    def __getattr__(self, verb: str) -> Any:
+        return getattr(self._control, f"schedule_{verb}")
 
 
 def picture(version: int) -> Snapshot:
@@ -132,7 +156,10 @@ async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> Non
         "copy": {"names": ["bees"], "destination": "usb"},
         "move": {"names": None, "destination": "usb"}, "delete": {"names": ["bees"]},
         "cancel": {"job_id": 1}, "retry": {"job_id": 1}, "pause_job": {"job_id": 1},
-        "resume_job": {"job_id": 1}}
+        "resume_job": {"job_id": 1},
+        "schedule_add": {"name": "night", "told": {"do": "start", "when": "always"}},
+        "schedule_remove": {"name": "night"}, "schedule_switch": {"name": "night", "on": False},
+        "schedule_simulate": {"since_ns": 1, "until_ns": 9}}
     async with served(tmp_path) as rig:
         replies = await rig.ask(*(
             json.dumps({"verb": verb, "arguments": arguments.get(verb, {})}).encode()
@@ -146,6 +173,8 @@ async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> Non
     assert (results["start"]["result"], results["eject"]["result"]) == (["bees"], "SAFE")
     assert PARAMETERS.validate_python(results["configure"]["result"]) == {"left": (GAIN,)}
     assert results["pause"]["result"] == ["left"]
+    assert ROWS.validate_python(results["schedule_list"]["result"]) == (ROW,)
+    assert SIMULATION.validate_python(results["schedule_simulate"]["result"]) == SIMULATED
     called = dict(rig.control.calls)
     for verb, given in arguments.items():
         assert called[verb].items() >= given.items()
