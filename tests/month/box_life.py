@@ -41,6 +41,7 @@ WRONG_CLOCK_NS = int(dt.datetime(2000, 1, 1, tzinfo=dt.UTC).timestamp() * 1e9)
 PERSON_NS = 180 * 10**9
 """Nobody is at the box sooner after its start."""
 LEAST_VISIT_NS = 45 * 60 * 10**9
+DURABLE_S = 1.5
 SLOWER = 10.0
 """Looks that only measure (disk, lag, a picture while nothing changes) come so many times less
 often than in the field: a month has 2.6 million seconds. What decides keeps its own pace."""
@@ -115,7 +116,7 @@ class _Boot:
                 await asyncio.wait([asyncio.create_task(app.stop_requested.wait(), name="asked"),
                                     world, asyncio.create_task(self._over.wait(), name="over")],
                                    return_when=asyncio.FIRST_COMPLETED)
-                self._work.hurry = False
+                self._work.in_real_time = True
                 self._watching.stop()
         finally:
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -250,15 +251,22 @@ class _Boot:
         self._pass_time()
 
     async def _do_cut(self, one: Happening) -> None:
+        await self._let_be_durable()
         self._cut("cut", one.minutes)
 
     async def _do_flat_rtc(self, one: Happening) -> None:
         """Its clock is wrong at the next start; `gps_ns` is then counted from there."""
+        await self._let_be_durable()
         state, now_ns = self._state, self._clock.monotonic_ns()
         off_ns = 10 * 60 * 10**9
         state.ahead_ns = WRONG_CLOCK_NS - (now_ns + off_ns)
         state.gps_ns = now_ns + off_ns + int(one.minutes * 60e9)
         self._cut("cut", 10)
+
+    async def _let_be_durable(self) -> None:
+        """A second of the sync thread's is many frames here: it gets it before power is cut."""
+        self._work.in_real_time = True
+        await asyncio.sleep(DURABLE_S)
 
     def _cut(self, why: str, minutes: float) -> None:
         """Power is gone, here and now."""

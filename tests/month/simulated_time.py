@@ -123,18 +123,20 @@ class RealWork:
         self._calls: Counter[str] = Counter()
         self._rings: weakref.WeakSet[Ring] = weakref.WeakSet()
         self._processes: dict[Any, str] = {}
-        self.hurry = True
-        """Whether long work may be passed over faster; not during an orderly stop."""
+        self.in_real_time = False
+        """Time passes as it does outside: the box is being stopped, within a budget."""
 
     def pace(self) -> float | None:
         """Simulated seconds for one real second; None when nothing is under way."""
+        if self.in_real_time:
+            return 1.0
         names = set(self._calls) | {name for transport, name in list(self._processes.items())
                                     if self._runs(transport)}
         if self._clock.threads_at_work or any(_full(ring) for ring in list(self._rings)):
             return 1.0
         if not names:
             return None
-        return LONG_WORK_FASTER if self.hurry and names <= LONG_WORK else 1.0
+        return LONG_WORK_FASTER if names <= LONG_WORK else 1.0
 
     def _runs(self, transport: Any) -> bool:
         if transport.get_returncode() is not None:
