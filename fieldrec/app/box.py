@@ -19,10 +19,11 @@ from fieldrec.app.beside import BesideRecording
 from fieldrec.app.closing import Closing
 from fieldrec.app.conditions import conditions_of, destinations_of
 from fieldrec.app.console_verbs import ConsoleVerbs
+from fieldrec.app.deployment_log import DeploymentLog
 from fieldrec.app.events import Events
 from fieldrec.app.held_back import HeldBackFile
 from fieldrec.app.machine import Machine, ThisMachine
-from fieldrec.app.offload import Offload
+from fieldrec.app.offload import Offload, drive_destination
 from fieldrec.app.orderly_stop import through
 from fieldrec.app.own_folders import OwnFolders
 from fieldrec.app.parts import Parts
@@ -46,6 +47,7 @@ from fieldrec.core.model import (
     PowerState,
     Recording,
 )
+from fieldrec.core.notes import JsonValue
 from fieldrec.core.snapshot import Snapshot, StorageStatus
 from fieldrec.core.workers import Worker
 from fieldrec.drives.watcher import DriveWatcher
@@ -113,6 +115,8 @@ class App:
         self._folders = Folders((config.storage.directory, *config.storage.directories),
                                 config.storage, on_event=self._say_from_anywhere,
                                 claim=self._own.claim)
+        self._log = DeploymentLog(config, self.clock, kept=parts.deployment_log,
+                                  say_from_anywhere=self._say_from_anywhere)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._recovered = asyncio.Event()
         self._catalogue = Catalogues(self._folders.paths)
@@ -136,9 +140,12 @@ class App:
     async def _start(self) -> None:
         self._loop = asyncio.get_running_loop()
         private = await self._take_folders()
+        self._exit.push_async_callback(self._log.close)
+        await self._log.open(private)
         self._queue = JobQueue(private / "jobs.sqlite", on_change=lambda _job: self.changed(),
                                on_event=self.say, clock=self.clock)
         self._queue.subscribe(self._job_changed)
+        self._queue.subscribe(self._log.job)
         await self._queue.open()
         self._build(private)
         if self._session is not None and self.parts.power:
@@ -228,6 +235,9 @@ class App:
         self._tasks.spawn("beat", lambda: self._beat.run(self._look_at_disk))
         self._tasks.spawn("status", lambda: publish_on_change(
             self._changed, self.publish, lambda: self.board.latest.recording))
+        self._tasks.spawn("deployment record", lambda: self._log.run(self.board))
+        self._tasks.spawn("record at destinations", lambda: self._log.travel_on_change(
+            self._destinations, self._queue.jobs))
         self._tasks.spawn("jobs", self._runner.run)
         if self._session is not None:
             self._tasks.spawn("recording", self._session.run)
@@ -279,6 +289,7 @@ class App:
 
     def _publish_last(self) -> None:
         self.publish()
+        self._log.end(self.board.latest, self._closing.why if self._closing else "fieldrec stopped")
         systemd.status(words.describe_briefly(self.board.latest))
 
     # -- what other parts ask --------------------------------------------------------------------
@@ -293,13 +304,19 @@ class App:
         self.events.add(text, severity)
         self.changed()
 
+    def note(self, kind: str, text: str, **facts: JsonValue) -> None:
+        """Put an entry into the deployment's record (:class:`~fieldrec.core.notes.Note`)."""
+        self._log.note(kind, text, **facts)
+
     def changed(self) -> None:
         """Something that is shown has changed."""
         self._changed.set()
 
     async def recordings(self) -> tuple[Recording, ...]:
         """The catalogue, as the disk has it now."""
-        return await self._catalogue_worker.run(lambda _stop: self._catalogue.refresh())
+        found = await self._catalogue_worker.run(lambda _stop: self._catalogue.refresh())
+        self._log.recordings(found)
+        return found
 
     def conditions(self) -> Conditions:
         """What admission may look at, now."""
@@ -358,6 +375,9 @@ class App:
 
     async def _eject(self, device: str, note: str) -> None:
         if self._drives is not None:
+            for drive in self.drives():
+                if drive.device == device:
+                    await self._log.travel(drive_destination(drive), self._destinations())
             await self._drives.eject(device, note=note)
 
     def _keep_trace(self) -> None:
