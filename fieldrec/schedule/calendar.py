@@ -21,8 +21,10 @@ from fieldrec.schedule.tasks import Task
 SECOND_NS = 1_000_000_000
 DAY_NS = 86_400 * SECOND_NS
 HORIZON_NS = 400 * DAY_NS
-"""How far ahead is looked for what comes next: a date without a year comes within a year."""
-_LOOKS_NS = (3600 * SECOND_NS, DAY_NS, 8 * DAY_NS, 32 * DAY_NS, HORIZON_NS)
+"""How far ahead is looked for what comes next: a date without a year comes within a year…"""
+CRON_HORIZON_NS = 9 * 366 * DAY_NS
+"""…but for the 29th of February; cron lines are quick to ask."""
+_LOOKS_NS = (3600 * SECOND_NS, DAY_NS, 8 * DAY_NS, 32 * DAY_NS, HORIZON_NS, CRON_HORIZON_NS)
 """Looking for the next moment, so far at first: a line that fires each second has many."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_NS, LAST_NS = 0, 250_000_000_000 * SECOND_NS
@@ -52,6 +54,10 @@ def moment(epoch_ns: int) -> datetime:
 def nanoseconds(when: datetime) -> int:
     """The reverse."""
     return (when - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def _looks_ns(task: Task) -> tuple[int, ...]:
+    return _LOOKS_NS if isinstance(task.when, Cron) else _LOOKS_NS[:-1]
 
 
 class Calendar:
@@ -109,7 +115,7 @@ class Calendar:
 
     def next_fire(self, task: Task, now_ns: int) -> int | None:
         """The first moment after now of a task that is not relative."""
-        for look_ns in _LOOKS_NS:
+        for look_ns in _looks_ns(task):
             for fire_ns in self.fires(task, now_ns, now_ns + look_ns):
                 return fire_ns
         return None
@@ -131,7 +137,7 @@ class Calendar:
         return min(found, default=None)
 
     def _first(self, task: Task, now_ns: int) -> Planned | None:
-        for look_ns in _LOOKS_NS:
+        for look_ns in _looks_ns(task):
             for one in self._windows_of(task, now_ns, now_ns + look_ns):
                 if one.begins_ns > now_ns:
                     return one
