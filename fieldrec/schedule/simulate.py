@@ -49,7 +49,8 @@ class Simulated:
 def simulate(calendar: Calendar, since_ns: int, until_ns: int) -> Simulated:
     """All that would happen in (since, until]; a window that runs at its beginning is entered."""
     course = _Course(calendar, since_ns, until_ns)
-    happenings = sorted(islice(course.run(), MOST_HAPPENINGS + 1), key=lambda one: one.at_ns // SECOND_NS)
+    happenings = sorted(islice(course.run(), MOST_HAPPENINGS + 1),
+                        key=lambda one: one.at_ns // SECOND_NS)
     remarks = [*course.remarks(), *course.overlaps]
     if len(happenings) > MOST_HAPPENINGS or course.cut_short:
         remarks.append(f"only the first {MOST_HAPPENINGS} events are shown, {MOST_PER_TASK} of a "
