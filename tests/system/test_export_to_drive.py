@@ -76,7 +76,7 @@ def test_straight_to_a_drive_that_is_ejected_and_pulled_out(udevd: Udevd, tmp_pa
     device = udevd.insert(image)
     subprocess.run(["mount", "-o", "ro", device, str(point)], check=True)
     try:
-        movie, sidecar = sorted((point / "fieldrec").iterdir())
+        movie, sidecar = sorted((point / "fieldrec").glob(f"{NAME}.*"))
         assert movie.name == f"{NAME}.slow.mp4"
         told = json.loads(sidecar.read_text())
         assert told["frame_count"] == 240
