@@ -112,7 +112,8 @@ class PowerJudge:
         self._readable_ns = now_ns
         percent = reading.charge_percent
         believed = None if percent is None else self._believe(percent, now_ns)
-        counts = None if percent is None or believed is None else min(percent, believed)
+        counts = min(percent, believed) if percent is not None and believed is not None \
+            else self._percent  # a figure that is left out makes nothing better
         candidate = self._candidate(counts, reading.says)
         for level in _WORSE:
             if _RANK[candidate] >= _RANK[level]:
