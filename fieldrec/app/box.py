@@ -17,7 +17,7 @@ from pathlib import Path
 from fieldrec.app.beat import Beat
 from fieldrec.app.beside import BesideRecording
 from fieldrec.app.closing import Closing
-from fieldrec.app.conditions import conditions_of, destinations_of
+from fieldrec.app.conditions import conditions_of, destinations_of, labels_of
 from fieldrec.app.console_verbs import ConsoleVerbs
 from fieldrec.app.deployment_log import DeploymentLog
 from fieldrec.app.events import Events
@@ -32,6 +32,7 @@ from fieldrec.app.power_following import PowerFollowing
 from fieldrec.app.publishing import publish_on_change
 from fieldrec.app.recorders import recorders_of
 from fieldrec.app.recovery import Recovery
+from fieldrec.app.surroundings import Surroundings
 from fieldrec.app.switching_off import Ending, command_of, fed_again
 from fieldrec.app.tasks import Tasks
 from fieldrec.catalogue.scan import Catalogues
@@ -99,6 +100,7 @@ class App:
         self._replan = asyncio.Event()
         self._tasks = Tasks(self._part_changed)
         self._beside = BesideRecording(config.export)
+        self._surroundings = Surroundings(config, self.clock)
         self._exit = contextlib.AsyncExitStack()
         self._storage = StorageStatus()
         self._version = 0
@@ -143,7 +145,9 @@ class App:
         self._exit.push_async_callback(self._log.close)
         await self._log.open(private)
         self._queue = JobQueue(private / "jobs.sqlite", on_change=lambda _job: self.changed(),
-                               on_event=self.say, clock=self.clock)
+                               on_event=self.say, clock=self.clock,
+                               history_count=self.config.jobs.history_count,
+                               history_days=self.config.jobs.history_days)
         self._queue.subscribe(self._job_changed)
         self._queue.subscribe(self._log.job)
         await self._queue.open()
@@ -320,10 +324,10 @@ class App:
 
     def conditions(self) -> Conditions:
         """What admission may look at, now."""
-        return conditions_of(self.config, self._session, self._power.state, self.drives(),
-                             self._queue.jobs(), self._storage, stopping=self._stopping,
-                             recovering=not self._recovered.is_set(),
-                             export_share=self._beside.share)
+        return self._surroundings.put_into(conditions_of(
+            self.config, self._session, self._power.state, self.drives(), self._queue.jobs(),
+            self._storage, stopping=self._stopping, recovering=not self._recovered.is_set(),
+            export_share=self._beside.share))
 
     def drives(self) -> tuple[Drive, ...]:
         """All drives known now."""
@@ -369,6 +373,7 @@ class App:
             self._replan.set()
 
     def _drives_changed(self) -> None:
+        self._queue.name_places(labels_of(self.drives()))
         self._replan.set()
         self._runner.wake()
         self.changed()
@@ -420,11 +425,12 @@ class App:
         # the session ends a moment after the last of its cameras has
         under_way = (recording, *((r.recording, r.state) for r in recorders))
         other_share = self._beside.look(recorders, recording, time.monotonic())
+        otherwise = self._surroundings.look()
         if under_way != self._under_way:  # a recording began or ended: other jobs may run now
             self._under_way = under_way
             self._replan.set()
             self._runner.wake()
-        elif other_share:
+        elif other_share or otherwise:
             self._runner.wake()
         self._version += 1
         self.board.publish(Snapshot(

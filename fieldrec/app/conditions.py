@@ -36,6 +36,11 @@ def conditions_of(config: Config, session: Session | None, power: PowerState,
         recovering=recovering, export_share=export_share)
 
 
+def labels_of(drives: Sequence[Drive]) -> dict[str, str]:
+    """What people call the drives that have been seen, by the names of destinations."""
+    return {drive_destination(drive): drive.label for drive in drives if drive.label}
+
+
 def destinations_of(config: Config, drives: DriveWatcher | None, jobs: Sequence[Job]
                     ) -> Mapping[str, DestinationFactory]:
     """Every destination that can be opened now: configured folders, drives that are READY, and

@@ -14,6 +14,8 @@ from pydantic import Field, field_validator, model_validator
 
 from fieldrec.config.energy import EnergyConfig
 from fieldrec.config.exporting import ExportConfig
+from fieldrec.config.idle import IdleConfig
+from fieldrec.config.jobs import JobsConfig
 from fieldrec.config.logbook import LogbookConfig
 from fieldrec.config.places import DestinationConfig, DrivesConfig
 from fieldrec.config.power import PowerConfig
@@ -117,6 +119,8 @@ class Config(Section):
     power: PowerConfig = Field(default_factory=PowerConfig)
     space: SpaceConfig = Field(default_factory=SpaceConfig)
     energy: EnergyConfig = Field(default_factory=EnergyConfig)
+    idle: IdleConfig = Field(default_factory=IdleConfig)
+    jobs: JobsConfig = Field(default_factory=JobsConfig)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     logbook: LogbookConfig = Field(default_factory=LogbookConfig)
     console: tuple[ConsoleConfig, ...] = ()
