@@ -17,12 +17,16 @@ from typing import Any
 
 import fieldrec.camera
 from fieldrec.app import DAEMON, App, beat, publishing
+from fieldrec.app.switching_off import switch_off
 from fieldrec.config import Config
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import DriveState, JobKind, JobState
 from fieldrec.core.workers import Worker
+from fieldrec.logbook import book
 from fieldrec.record import session
+from fieldrec.sensors import temperature
 from tests.month.field import Field
+from tests.month.machine import SimulatedMachine
 from tests.month.scenario import LATITUDE, LONGITUDE, Happening, Scenario
 from tests.month.simulated_time import RealWork, SimulatedClock, simulated_loop
 from tests.month.story import State, Story
@@ -33,6 +37,7 @@ from tests.month.world import (
     PowerSupply,
     Sky,
     sun_elevation_deg,
+    temperature_c,
 )
 
 TICK_S = 60.0
@@ -68,6 +73,13 @@ def add_cameras() -> Any:
     return timelapse
 
 
+def of_this_boot(state: State, celsius: Callable[[], float]) -> None:
+    """For this process: what the kernel says of the boot and of its sensors."""
+    boot_id = f"boot-{state.boots}"
+    book.read_boot_id = lambda: boot_id  # type: ignore[assignment,misc]
+    temperature.read = lambda _root=None: celsius()  # type: ignore[assignment]
+
+
 def live(config: Config, scenario: Scenario, field: Field, story: Story) -> None:
     """From switching on to whatever ends it; the state says what it was. A cut does not return."""
     os.setpgid(0, 0)
@@ -99,12 +111,15 @@ class _Boot:
         self._worker = Worker("world")
         self._over = asyncio.Event()
         self._booted_ns = clock.monotonic_ns()
-        self._app = App(config, DAEMON, clock)
+        self._machine = SimulatedMachine(clock, self._state, story, self._suspended)
+        self._app = App(config, DAEMON, clock, self._machine)
         self._watching = Watching(self._app, story, clock, self._state, scenario, config)
 
     async def run(self) -> None:
         state, app = self._state, self._app
+        self._loop = asyncio.get_running_loop()
         state.boots += 1
+        of_this_boot(state, self._temperature)
         state.why_ended = ""
         self._story.tell(state.now_ns, "boot", number=state.boots,
                          wall_ns=self._clock.epoch_ns())
@@ -125,10 +140,36 @@ class _Boot:
         if world.done() and not world.cancelled():
             world.result()
         if not state.why_ended:
-            state.why_ended = "power off" if app.poweroff_wanted else "stopped"
+            state.why_ended = await self._why_stopped()
         state.now_ns = self._clock.monotonic_ns()
         self._story.tell(state.now_ns, "ended", why=state.why_ended)
         self._story.write(state)
+
+    async def _why_stopped(self) -> str:
+        """As `fieldrec run` ends (cli/run.py)."""
+        ending = self._app.ending
+        if ending is None:
+            return "stopped"
+        if not await switch_off(ending, self._machine):
+            return "stays on"
+        return "power off"
+
+    def _suspended(self) -> None:
+        """In the worker that runs the command: returns when the machine is awake again."""
+        asyncio.run_coroutine_threadsafe(self._sleep(), self._loop).result()
+
+    async def _sleep(self) -> None:
+        """Until the alarm; nobody presses a key."""
+        state, clock = self._state, self._clock
+        self._pass_time()
+        began_ns = clock.monotonic_ns()
+        self._watching.falls_asleep(began_ns)
+        until_ns = min(state.wake_ns or self._scenario.ends_ns, self._scenario.ends_ns)
+        self._story.tell(began_ns, "asleep", until_ns=until_ns)
+        clock.suspend_until(until_ns)
+        state.wake_ns = None
+        state.asleep_s += (until_ns - began_ns) / 1e9
+        self._pass_time(Load(asleep=True))
 
     async def _turn(self) -> None:
         """The world goes on: a tick a minute, and what happens at its moment."""
@@ -166,10 +207,10 @@ class _Boot:
 
     # -- energy ------------------------------------------------------------------------------------
 
-    def _pass_time(self) -> None:
+    def _pass_time(self, load: Load | None = None) -> None:
         """Energy since the last time, and what the gauges say now."""
         state, now_ns = self._state, self._clock.monotonic_ns()
-        load = self._load()
+        load = load or self._load()
         has_power = pass_time(state, self._sky, now_ns, load)
         nonsense = "" if state.gauge is None or now_ns >= state.gauge_until_ns else state.gauge
         self._supply.show(state.battery, nonsense=nonsense)
@@ -177,6 +218,10 @@ class _Boot:
         if not has_power:
             self._story.tell(now_ns, "empty")
             self._cut("empty", 0)
+
+    def _temperature(self) -> float:
+        moment = dt.datetime.fromtimestamp(self._clock.monotonic_ns() / 1e9, dt.UTC)
+        return temperature_c(sun_elevation_deg(moment, LATITUDE, LONGITUDE), self._load())
 
     def _load(self) -> Load:
         now = self._app.board.latest

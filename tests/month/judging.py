@@ -23,7 +23,7 @@ from tests.fakes.sidecar_content import told_by
 from tests.month.field import Field
 from tests.month.story import Story
 
-IN_ORDER = ("power off", "reboot", "over", "stopped")
+IN_ORDER = ("power off", "stays on", "reboot", "over", "stopped")
 CUTS = ("cut", "empty")
 DURABLE_S = 1.0
 """store.durability_s: real seconds, as the sync thread is real…"""

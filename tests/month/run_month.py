@@ -29,6 +29,7 @@ from tests.crash.running import MEMORY
 from tests.month import judging
 from tests.month.box_life import live, pass_time, slow_looks
 from tests.month.field import Field, field_in, missing
+from tests.month.machine import POWER_OFF, SUSPEND
 from tests.month.scenario import LATITUDE, LONGITUDE, ZONE, Scenario, month, short
 from tests.month.story import State, Story
 from tests.month.world import FULL_MWH, Battery, Load, Sky
@@ -61,8 +62,8 @@ def configured(scenario: Scenario, field: Field, **more: Any) -> Config:
         "export": {"automatic": True, "raw": "delete_when_offloaded"},
         "drives": {"match": field.drives.match, "mount_root": str(field.mounts),
                    "keep_free_bytes": "1 MB"},
-        "power": {"path": str(field.power), "poweroff_command": ["true"]},
-        "sleep": {"mode": scenario.sleep, "command": ["false"], "rtc": str(field.root / "rtc")},
+        "power": {"path": str(field.power), "poweroff_command": [POWER_OFF]},
+        "sleep": {"mode": scenario.sleep, "command": [SUSPEND], "rtc": str(field.root / "rtc")},
         "space": {"act": ["delete_verified"]},
         "schedule": {
             "location": {"latitude": LATITUDE, "longitude": LONGITUDE},
@@ -113,7 +114,7 @@ def _one_boot(config: Config, scenario: Scenario, field: Field, story: Story, ou
         field.power_is_back()
     outcome.wrong += [f"after boot {state.boots} ({state.why_ended}): {wrong}"
                       for wrong in judging.after_boot(field, state.why_ended)]
-    if state.why_ended != "over":
+    if state.why_ended not in ("over", "stays on"):
         _off(state, scenario)
     story.write(state)
 
@@ -126,7 +127,9 @@ def _off(state: State, scenario: Scenario) -> None:
     while state.now_ns < scenario.ends_ns:
         powered = state.battery.percent >= WAKE_PERCENT
         if state.why_ended in ("power off", "empty"):
-            if powered and state.battery.on_mains:
+            woken = state.wake_ns is not None and state.now_ns >= state.wake_ns
+            if (powered and state.battery.on_mains) or (woken and state.battery.percent > 2):
+                state.wake_ns = None
                 return
         elif state.now_ns >= state.off_until_ns:
             return
@@ -176,6 +179,7 @@ def _figures(scenario: Scenario, field: Field, story: Story, found: judging.Foun
         "frames cut off": found.cut_off,
         "jobs": {f"{kind} {state}": count for (kind, state), count in sorted(jobs.items())},
         "visits": len(story.diary("insert")),
+        "hours asleep": round(state.asleep_s / 3600, 1),
         "least battery %": round(100 * state.battery.least_mwh / FULL_MWH, 1),
         "wrong": Counter(line["text"] for line in story.diary("wrong")),
     }

@@ -42,6 +42,8 @@ class SimulatedClock:
         self._now_ns = monotonic_ns
         self._ahead_ns = epoch_ns - monotonic_ns
         """Of the wall clock."""
+        self.asleep_ns = 0
+        """Of the monotonic clock: the machine was suspended meanwhile, and no timer ran."""
         self._changed = threading.Condition()
         self._waiting: dict[int, int] = {}
         """What each waiting thread waits for, by thread."""
@@ -69,6 +71,13 @@ class SimulatedClock:
             if due:
                 self._at_work.update(due)
                 self._changed.notify_all()
+
+    def suspend_until(self, monotonic_ns: int) -> None:
+        """The machine sleeps until then; the loop's timers stand still meanwhile."""
+        with self._changed:
+            slept_ns = max(0, monotonic_ns - self._now_ns)
+            self._now_ns += slept_ns
+            self.asleep_ns += slept_ns
 
     def earliest_ns(self) -> int | None:
         """The next moment that a thread waits for."""
@@ -200,7 +209,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._clock_resolution = 1e-9
 
     def time(self) -> float:
-        return (self._simulated.monotonic_ns() - self._booted_ns) / 1e9
+        """As CLOCK_MONOTONIC: without the time that the machine was suspended."""
+        clock = self._simulated
+        return (clock.monotonic_ns() - clock.asleep_ns - self._booted_ns) / 1e9
 
     async def subprocess_exec(self, protocol_factory: Any, program: Any, *arguments: Any,
                               **more: Any) -> Any:

@@ -58,6 +58,17 @@ class Watching:
     def _wrong(self, text: str, **facts: Any) -> None:
         self._story.tell(self._clock.monotonic_ns(), "wrong", text=text, **facts)
 
+    def falls_asleep(self, now_ns: int) -> None:
+        """What must not be when it does: a drive that is mounted, a recording, work."""
+        now = self._app.board.latest
+        mounted = [drive.label for drive in self._app.drives()
+                   if drive.state in (DriveState.READY, DriveState.EJECTING)]
+        busy = [job.item for job in now.jobs if job.state in AT_WORK]
+        if mounted or now.recording or busy:
+            self._wrong("asleep although it should not be", mounted=mounted, busy=busy,
+                        recording=now.recording)
+        self._last_ns = now_ns
+
     # -- the diary of what the box did -------------------------------------------------------------
 
     def _follow(self, now: Snapshot) -> None:
