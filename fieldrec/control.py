@@ -23,6 +23,7 @@ from fieldrec.export.presets import preset as find_preset
 from fieldrec.jobs.automation import exportable
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.proofs import has_export
+from fieldrec.logbook.deployments import check_deployment
 from fieldrec.record.asked import Asked
 from fieldrec.record.naming import check_name
 from fieldrec.record.session import Session
@@ -84,6 +85,8 @@ class Control:
         self._no_recording = ""
         self.schedule: object | None = None
         """The schedule's verbs; given by who runs one."""
+        self.new_deployment: Callable[[str], Awaitable[None]] | None = None
+        """Begins another deployment's record; given by who keeps one."""
 
     def refuse_from_now(self, why: str) -> None:
         """Called first at shutdown: every later verb that changes anything gets this answer."""
@@ -116,6 +119,17 @@ class Control:
         if self.schedule is None:
             raise StateError("no schedule runs here: start the daemon with `fieldrec run`")
         return self.schedule
+
+    async def begin_deployment(self, name: str) -> None:
+        """From now on the record is another deployment's. StateError where none is kept, or while
+        recording; UsageError for a name that cannot be one."""
+        check_deployment(name)
+        if self.new_deployment is None:
+            raise StateError("no deployment record is kept here: start the daemon with "
+                             "`fieldrec run`")
+        if self._session is not None and self._session.recording:
+            raise StateError("a recording is under way; stop it before another deployment begins")
+        await self.new_deployment(name)
 
     # -- recording -------------------------------------------------------------------------------
 
@@ -242,6 +256,11 @@ class Control:
         """Let a paused job go on, when it may run."""
         self._check_open()
         return await self._changing(self._queue.set_paused(job_id, False))
+
+    async def job_first(self, job_id: int) -> Job:
+        """Let an unfinished job go before the others that wait for the same place."""
+        self._check_open()
+        return await self._changing(self._queue.put_first(job_id))
 
     async def retry(self, job_id: int) -> Job:
         """Queue a failed or cancelled job again."""

@@ -32,6 +32,7 @@ from fieldrec.app.power_following import PowerFollowing
 from fieldrec.app.publishing import publish_on_change
 from fieldrec.app.recorders import recorders_of
 from fieldrec.app.recovery import Recovery
+from fieldrec.app.schedule_part import SchedulePart
 from fieldrec.app.surroundings import Surroundings
 from fieldrec.app.switching_off import Ending, command_of, fed_again
 from fieldrec.app.tasks import Tasks
@@ -117,6 +118,9 @@ class App:
         self._folders = Folders((config.storage.directory, *config.storage.directories),
                                 config.storage, on_event=self._say_from_anywhere,
                                 claim=self._own.claim)
+        self._schedule = SchedulePart(
+            config, self.clock, kept=parts.schedule, say=self.say, note=self.note,
+            changed=self.changed, forget_held_back=lambda: self._power.forget_held_back())
         self._log = DeploymentLog(config, self.clock, kept=parts.deployment_log,
                                   say_from_anywhere=self._say_from_anywhere)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -154,6 +158,7 @@ class App:
         self._build(private)
         if self._session is not None and self.parts.power:
             await self._power.recall()
+        await self._schedule.open(private, self.control, self._session, self.recordings)
         self.publish()
         self._tasks.spawn("recovery", self._recover)
         if self._session is not None:
@@ -215,9 +220,10 @@ class App:
             drives=self._drives, scan=self.recordings, snapshot=lambda: self.board.latest,
             destinations=tuple(config.destinations), default_preset=config.export.preset,
             changed=self.changed, started=self._keep_trace,
-            stopped=lambda: self._power.forget_held_back(),
+            stopped=self._schedule.stopped,
             exports_held=lambda: self._runner.exports_held(), own_presets=self._presets,
             allow_battery=config.export.allow_battery, say=self.say)
+        self.control.new_deployment = self._log.begin_deployment
         self._power = PowerFollowing(
             PowerState(PowerLevel.UNKNOWN if self.parts.power else PowerLevel.MAINS),
             session=self._session, kept=HeldBackFile(private), clock=self.clock,
@@ -243,6 +249,7 @@ class App:
         self._tasks.spawn("record at destinations", lambda: self._log.travel_on_change(
             self._destinations, self._queue.jobs))
         self._tasks.spawn("jobs", self._runner.run)
+        self._schedule.spawn(self._tasks)
         if self._session is not None:
             self._tasks.spawn("recording", self._session.run)
         if self.parts.automatic_jobs:
@@ -284,7 +291,8 @@ class App:
             why=f"battery critical: {self.ending.why}" if self.ending else "fieldrec stopped",
             folders=self._own.paths, switches_off=self.ending is not None, session=self._session,
             drives=self._drives, queue=self._queue if hasattr(self, "_queue") else None,
-            before_all=(self._power.written,) if built else (),
+            before_all=(lambda: self._schedule.end(self._closing.why if self._closing else ""),
+                        *((self._power.written,) if built else ())),
             at_last=(self._power.close,) if built else ())
         self.changed()  # who looks sees it stop while it waits for a disk or a drive
         systemd.stopping()
@@ -390,6 +398,7 @@ class App:
 
     def _power_changed(self, power: PowerState) -> None:
         self._runner.wake()
+        self._schedule.wake()
         if self._power.take(power):
             self._tasks.spawn("power change", self._power.follow)
         self.changed()
@@ -430,6 +439,7 @@ class App:
             self._under_way = under_way
             self._replan.set()
             self._runner.wake()
+            self._schedule.wake()
         elif other_share or otherwise:
             self._runner.wake()
         self._version += 1
@@ -443,4 +453,4 @@ class App:
             events=self.events.latest(), loop_lag_ms=self._beat.lag_ms, stopping=self._stopping,
             stuck=() if self._closing is None else self._closing.late,
             skew_ms=None if session is None else session.skew_ms,
-            recovery=self._recovery.progress))
+            recovery=self._recovery.progress, schedule=self._schedule.status()))

@@ -58,6 +58,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "transcode": ("transcode", "Make a movie of a store, with its true times."),
     "bench": ("bench", "Measure what exporting costs on this machine."),
     "selftest": ("selftest", "Prove that every format writes and reads back right here."),
+    "report": ("report", "What a deployment came to: recordings, gaps, power, in a page or table."),
+    "deployment": ("report", "Begin another deployment, with a record of its own."),
     "config": ("config", "Check a configuration file."),
 }
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from fieldrec.config.section import SAFE_NAME
 from fieldrec.core import durable
+from fieldrec.core.errors import UsageError
 
+_ALLOWED = "use letters, digits, '.', '_' and '-' only (at most 100 characters)"
 STATE_NAME = "deployment.json"
 _STATE_BYTES = 10_000
 
@@ -18,11 +21,23 @@ _STATE_BYTES = 10_000
 def current(logbooks: Path, configured: str) -> str:
     """The deployment's name; a configuration that was changed begins another one. OSError,
     StoreFull, SyncFailed when that cannot be kept."""
+    name = look(logbooks, configured)
+    if _state(logbooks) != (name, configured):
+        begin(logbooks, name, configured)
+    return name
+
+
+def look(logbooks: Path, configured: str) -> str:
+    """The same; keeps nothing."""
     state = _state(logbooks)
-    if state is not None and state[1] == configured:
-        return state[0]
-    begin(logbooks, configured, configured)
-    return configured
+    return state[0] if state is not None and state[1] == configured else configured
+
+
+def check_deployment(name: str) -> str:
+    """`name`, if a deployment may be called so; UsageError says what is allowed."""
+    if not SAFE_NAME.match(name):
+        raise UsageError(f"{name[:40]!r} cannot be a deployment's name: {_ALLOWED}")
+    return name
 
 
 def begin(logbooks: Path, name: str, configured: str) -> None:
@@ -44,4 +59,4 @@ def _state(logbooks: Path) -> tuple[str, str] | None:
     if not isinstance(name, str) or not isinstance(configured, str):
         return None
     # it becomes the name of a folder
-    return (name, configured) if name and "/" not in name and name[0] != "." else None
+    return (name, configured) if SAFE_NAME.match(name) else None

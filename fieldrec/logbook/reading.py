@@ -87,6 +87,18 @@ def entries_in(folder: Path, tally: Tally) -> Iterator[Entry]:
     return heapq.merge(*books, key=lambda entry: entry.time_ns)
 
 
+def landmarks(folder: Path) -> Iterator[Entry]:
+    """Entries that say how all others are to be read: steps of the clock, configurations. OSError.
+    Looks at every line, and takes apart only these."""
+    marks = (b'"kind":"clock_step"', b'"kind":"config"')
+    for files in files_in(folder).values():
+        for path in files:
+            with path.open("rb") as file:
+                while line := file.readline(LONGEST_LINE + 1):
+                    if any(mark in line for mark in marks) and (entry := decode(line)) is not None:
+                        yield entry
+
+
 def last_entry(path: Path) -> Entry | None:
     """The last whole entry of a file; None when there is none. Reads its end only. OSError."""
     with path.open("rb") as file:

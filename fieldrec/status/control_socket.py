@@ -111,6 +111,10 @@ class _Delete(_Arguments):
     names: list[str]
 
 
+class _Deployment(_Arguments):
+    name: str
+
+
 class _Job(_Arguments):
     job_id: int
 
@@ -160,7 +164,9 @@ VERBS: Mapping[str, _Verb] = {
     "cancel": _Verb(_Job, JOB),
     "pause_job": _Verb(_Job, JOB),
     "resume_job": _Verb(_Job, JOB),
+    "job_first": _Verb(_Job, JOB),
     "retry": _Verb(_Job, JOB),
+    "begin_deployment": _Verb(_Deployment),
     "schedule_list": _Verb(result=ROWS),
     "schedule_add": _Verb(_AddTask, ROW),
     "schedule_remove": _Verb(_Task),
