@@ -18,7 +18,7 @@ from fieldrec.app.beat import Beat
 from fieldrec.app.beside import BesideRecording
 from fieldrec.app.closing import Closing
 from fieldrec.app.conditions import conditions_of, destinations_of, labels_of
-from fieldrec.app.console_verbs import ConsoleVerbs
+from fieldrec.app.consoles import spawn_consoles
 from fieldrec.app.deployment_log import DeploymentLog
 from fieldrec.app.events import Events
 from fieldrec.app.held_back import HeldBackFile
@@ -37,7 +37,7 @@ from fieldrec.app.surroundings import Surroundings
 from fieldrec.app.switching_off import Ending, command_of, fed_again
 from fieldrec.app.tasks import Tasks
 from fieldrec.catalogue.scan import Catalogues
-from fieldrec.config import Config, ConsoleConfig
+from fieldrec.config import Config
 from fieldrec.control import Control
 from fieldrec.core.clock import Clock, SystemClock
 from fieldrec.core.errors import FieldrecError
@@ -64,7 +64,7 @@ from fieldrec.power import watcher as power_watcher
 from fieldrec.record.asked import AS_CONFIGURED, Asked
 from fieldrec.record.folders import Folders
 from fieldrec.record.session import Session
-from fieldrec.status import console, control_socket, systemd, words
+from fieldrec.status import control_socket, systemd, words
 from fieldrec.status.board import Board
 
 log = logging.getLogger(__name__)
@@ -260,13 +260,7 @@ class App:
             self._tasks.spawn("power", lambda: power_watcher.run(self.config.power, self.clock,
                                                            self._power_changed))
         if self.parts.consoles:
-            for config in self.config.console:
-                self._tasks.spawn(f"console {config.device}", lambda c=config: self._console(c))  # type: ignore[misc]
-
-    async def _console(self, config: ConsoleConfig) -> None:
-        name = f"console {config.device}"
-        await console.run(config, self.board, ConsoleVerbs(self.control), self.clock,
-                          on_problem=lambda problem: self._tasks.changed(name, problem))
+            spawn_consoles(self._tasks, self.config.console, self.board, self.control, self.clock)
 
     async def _start_recording(self, asked: Asked) -> bool:
         """Begin it, or say why not; whether it has begun."""

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
+from fieldrec.config import StorageConfig
 from fieldrec.core.model import Recording
+from fieldrec.core.snapshot import StorageStatus
 from fieldrec.jobs.forecast import Battery, Course, Disk, Figure, battery_course, disk_course
 from fieldrec.schedule.rows import local
 from fieldrec.schedule.simulate import Simulated, recorded_seconds
@@ -59,6 +61,14 @@ def rate_of(recordings: Iterable[Recording]) -> Figure | None:
     rate = sum(sizes[key] / seconds[key] for key in sizes) * HOUR_S
     return Figure(rate * (1 - SPREAD), rate, rate * (1 + SPREAD),
                   f"mean of {words.plural(count, 'recording')} with {', '.join(sorted(sizes))}")
+
+
+def left_bytes(storage: StorageStatus, limits: StorageConfig) -> int:
+    """What may still be written until recording has to stop, over all folders that can be used."""
+    folders = [(one.free_bytes, one.total_bytes) for one in storage.folders if not one.problem]
+    left = [min(free - limits.reserve_bytes, free - total * (1 - limits.stop_percent / 100))
+            for free, total in folders or [(storage.free_bytes, storage.total_bytes)]]
+    return int(sum(max(0.0, one) for one in left))
 
 
 def _in_words(course: Course, zone: ZoneInfo, since_ns: int, unit: Words, over: str) -> str:

@@ -49,6 +49,8 @@ ALIVE_NS = 600 * SECOND_NS
 """That the box is awake is written down this often: how exactly a power cut can be told."""
 SOONEST_WRITE_NS = 10 * SECOND_NS
 """Between two writes for moments that are done; a task of every second must not wear out a disk."""
+MOVED_DEGREES = 0.02
+"""Five seconds of the sun's time; two kilometres."""
 ALWAYS = "clock"
 """Name, in place of a task's, of what is recorded while the clock is wrong."""
 
@@ -157,12 +159,17 @@ class Scheduling:
         self._urgent = True
         self._wake.set()
 
-    def place_known(self, place: Place) -> None:
-        """gpsd has told where the box is."""
-        self.place = place
+    def place_known(self, place: Place) -> bool:
+        """gpsd has told where the box is; whether that is elsewhere than was known."""
+        known, self.place = self.place, place
+        if known is not None and max(abs(known.latitude - place.latitude),
+                                     abs(known.longitude - place.longitude)) < MOVED_DEGREES:
+            self.place = known  # the sun's times do not change by what a receiver wavers
+            return False
         self._deciding.calendar = self._calendar()
         self._urgent = True
         self._wake.set()
+        return True
 
     # -- life --------------------------------------------------------------------------------------
 
