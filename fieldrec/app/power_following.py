@@ -40,6 +40,8 @@ class PowerFollowing:
         """The recording that CRITICAL power cut, to go on when power is back."""
         self._recalled = False
         """Whether it was cut in an earlier life: nobody has judged since that power is back."""
+        self._switching_off = False
+        """This life ends: what was cut goes on in the next one."""
         self._following = asyncio.Lock()
         self._writing: set[asyncio.Task[None]] = set()
 
@@ -81,7 +83,7 @@ class PowerFollowing:
     async def follow(self) -> None:
         """CRITICAL: close recordings in order, then stop the box if so configured; a recording
         that was cut by it goes on, as a new one, when power is back."""
-        if self._session is None:
+        if self._session is None or self._switching_off:
             return
         async with self._following:
             if self.state.level is PowerLevel.CRITICAL:
@@ -106,6 +108,7 @@ class PowerFollowing:
         budget: nothing is waited for here."""
         self._hold(session.to_ask_again())
         if self._switch_off is not None:
+            self._switching_off = True
             self._switch_off(self.state.reason)
             return
         had = self.holds_back
