@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fieldrec.core.clock import SystemClock
 from fieldrec.core.model import PowerReading
 from fieldrec.power import sysfs
 
@@ -155,6 +159,77 @@ def test_one_silent_battery_of_two_is_left_out(tmp_path: Path) -> None:
     reading = sysfs.read(tmp_path)
     assert reading.charge_percent == 40.0
     assert reading.problem == ""
+
+
+def test_two_that_disagree_without_energy_are_said(tmp_path: Path) -> None:
+    battery(tmp_path, "BAT0", capacity=90)
+    battery(tmp_path, "BAT1", capacity=40)
+    reading, = looks(tmp_path)
+    assert (reading.charge_percent, reading.note) == (
+        40.0, "BAT0 90 %, BAT1 40 %: they disagree, the lowest counts")
+    for name in ("BAT0", "BAT1"):
+        (tmp_path / name / "energy_now").write_text("10\n")
+        (tmp_path / name / "energy_full").write_text("20\n")
+    reading, = looks(tmp_path)
+    assert (reading.charge_percent, reading.note) == (50.0, "")
+
+
+def looks(root: Path, *changes: Callable[[], object], **options: object) -> list[PowerReading]:
+    """What one source reads, at first and after each change."""
+    async def go() -> list[PowerReading]:
+        source = sysfs.Sysfs(sysfs.Options.model_validate({"path": root, **options}), SystemClock())
+        try:
+            said = [await source.read()]
+            for change in changes:
+                change()
+                said.append(await source.read())
+            return said
+        finally:
+            source.close()
+
+    return asyncio.run(go())
+
+
+def gone(root: Path, name: str) -> Callable[[], object]:
+    return lambda: shutil.rmtree(root / name)
+
+
+def test_a_battery_that_disappears_is_no_mains(tmp_path: Path) -> None:
+    battery(tmp_path, "BAT0")
+    first, then = looks(tmp_path, gone(tmp_path, "BAT0"))
+    assert first.charge_percent == 64.0
+    assert (then.on_mains, then.charge_percent, then.problem) == (None, None, "BAT0: gone")
+
+
+@pytest.mark.parametrize("online", [0, 1])
+def test_without_its_battery_the_charger_still_knows(tmp_path: Path, online: int) -> None:
+    battery(tmp_path, "BAT0")
+    supply(tmp_path, "AC", type="Mains", online=online)
+    then = looks(tmp_path, gone(tmp_path, "BAT0"))[1]
+    assert (then.on_mains, then.problem) == (bool(online), "BAT0: gone")
+
+
+def test_one_of_two_that_disappears_is_said(tmp_path: Path) -> None:
+    battery(tmp_path, "BAT0")
+    battery(tmp_path, "BAT1", capacity=60)
+    then = looks(tmp_path, gone(tmp_path, "BAT1"))[1]
+    assert (then.charge_percent, then.note, then.problem) == (64.0, "BAT1: gone", "")
+
+
+def test_the_whole_tree_can_go(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    battery(tmp_path / "x", "BAT0")
+    assert looks(tmp_path / "x", gone(tmp_path, "x"))[1].problem == "BAT0: gone"
+
+
+def test_batteries_by_name_must_be_there_and_others_do_not_count(tmp_path: Path) -> None:
+    battery(tmp_path, "BAT0", capacity=64)
+    battery(tmp_path, "spare", capacity=5)
+    assert looks(tmp_path, batteries=["BAT0"])[0].charge_percent == 64.0
+    reading, = looks(tmp_path, batteries=["BAT0", "BAT7"])
+    assert (reading.charge_percent, reading.note) == (64.0, "BAT7: gone")
+    reading, = looks(tmp_path, batteries=["BAT7"])
+    assert (reading.on_mains, reading.problem) == (None, "BAT7: gone")
 
 
 def test_names_are_shown_printable(tmp_path: Path) -> None:
