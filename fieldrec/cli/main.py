@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "cancel": ("verbs", "Cancel a job."),
     "pause-job": ("verbs", "Hold a job until it is resumed."),
     "resume-job": ("verbs", "Let a paused job go on."),
+    "job-first": ("verbs", "Let a job go before the others."),
     "retry": ("verbs", "Queue a failed job again."),
     "eject": ("verbs", "Make a drive safe to remove."),
     "schedule": ("schedule", "Tasks by the clock and the sun: list, add, simulate…"),

@@ -202,6 +202,15 @@ def resume_job_command(where: Where, job: int) -> None:
     _job_verb(where, "resume_job", job)
 
 
+@click.command("job-first")
+@click.argument("job", type=int)
+@where_options
+def job_first_command(where: Where, job: int) -> None:
+    """Let a job go before all others that wait for the same place: the processor, or a destination.
+    What runs already is not stopped for it."""
+    _job_verb(where, "job_first", job)
+
+
 @click.command("retry")
 @click.argument("job", type=int)
 @where_options

@@ -125,7 +125,7 @@ def job_title(job: Job) -> str:
         title += f" ({safe_text(job.preset, 40)})"
     if job.destination:
         way = "once it is at" if job.kind is JobKind.DELETE_RAW else "to"
-        title += f" {way} {safe_text(job.destination, 60)}"
+        title += f" {way} {safe_text(job.destination_label or job.destination, 60)}"
     return title
 
 
@@ -133,12 +133,14 @@ def expectation(job: Job) -> str:
     """What a job will come to: "about 56.0 MB (41.0 MB to 80.0 MB), 12 min, frees 1.2 GB", as far
     as that is known; "" for nothing."""
     said = []
-    told = job.prediction
+    told, seconds = job.prediction, job.seconds_left
     if told is not None:
         said.append(f"about {size(told.size_bytes)} ({size(told.least_bytes)} to "
                     f"{size(told.most_bytes)})")
-        if told.seconds > 0:
-            said.append(duration(told.seconds))
+    begun = bool(seconds) and job.done_bytes > 0
+    seconds = seconds or (0.0 if told is None else told.seconds)
+    if seconds > 0:
+        said.append(f"{'' if told else 'about '}{duration(seconds)}{' left' * begun}")
     if job.frees_bytes > 0:
         said.append(f"frees {size(job.frees_bytes)}")
     return ", ".join(said)
@@ -160,14 +162,18 @@ def pace(job: Job) -> str:
             said.append(f"{far.frames_per_second:.3g} a second")
         if far.size_bytes > 0:
             said.append(f"{size(far.size_bytes)} so far")
-    return ", ".join(filter(None, (*said, time_left(job))))
+    again = f"attempt {job.attempt + 1}" if job.attempt else ""
+    return ", ".join(filter(None, (*said, time_left(job), again)))
 
 
 def why(job: Job) -> str:
     """Why a job waits or failed, or what came of it, and what it will come to; "" for nothing."""
     told = "" if job.state.finished else (
         pace(job) if job.state in _AT_WORK and pace(job) else expectation(job))
-    return "; ".join(filter(None, (safe_text(job.reason), told)))
+    more = "goes first" if job.first and job.state not in _AT_WORK else ""
+    if job.state is JobState.FAILED and job.attempt:
+        more = plural(job.attempt + 1, "attempt")
+    return "; ".join(filter(None, (safe_text(job.reason), told, more)))
 
 
 def describe_job(job: Job) -> str:

@@ -203,7 +203,8 @@ async def test_at_the_end_nothing_new_begins_but_stop_and_cancel_go(rig: Rig) ->
     rig.control.refuse_from_now("fieldrec is stopping")
     for verb in (rig.control.start("x"), rig.control.export(None), rig.control.copy(None, "usb"),
                  rig.control.move(None, "usb"), rig.control.delete(["bees"]),
-                 rig.control.retry(job.id), rig.control.pause(), rig.control.split()):
+                 rig.control.retry(job.id), rig.control.job_first(job.id), rig.control.pause(),
+                 rig.control.split()):
         with pytest.raises(StateError, match="fieldrec is stopping"):
             await verb
     assert (await rig.control.cancel(job.id)).state is JobState.CANCELLED
@@ -265,6 +266,13 @@ async def test_without_raw_there_is_nothing_to_export(rig: Rig) -> None:
     assert await rig.control.export(["ants"], delete_raw=True) == []
     with pytest.raises(StateError, match="the raw is gone"):
         await rig.control.export(["ants"], "low")
+
+
+async def test_a_job_is_put_first(rig: Rig) -> None:
+    (job,) = await rig.control.export(["bees"])
+    assert (await rig.control.job_first(job.id)).first == 1
+    with pytest.raises(NotFoundError, match="no job 99"):
+        await rig.control.job_first(99)
 
 
 async def test_pause_and_resume_a_job(rig: Rig) -> None:

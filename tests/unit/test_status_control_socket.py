@@ -68,7 +68,7 @@ class StandInControl:
     def __getattr__(self, verb: str) -> Any:
         results = {"recordings": (BEES,), "recording": BEES, "start": ["bees"], "stop": ["bees"],
                    "eject": "SAFE", "cancel": JOB, "retry": JOB, "pause_job": JOB,
-                   "resume_job": JOB, "pause": ["left"],
+                   "resume_job": JOB, "job_first": JOB, "pause": ["left"],
                    "resume": ["left"], "step": ["left"], "split": ["left"],
                    "configure": {"left": (GAIN,)},
                    "schedule_list": [ROW], "schedule_add": ROW, "schedule_switch": ROW,
@@ -156,7 +156,7 @@ async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> Non
         "copy": {"names": ["bees"], "destination": "usb"},
         "move": {"names": None, "destination": "usb"}, "delete": {"names": ["bees"]},
         "cancel": {"job_id": 1}, "retry": {"job_id": 1}, "pause_job": {"job_id": 1},
-        "resume_job": {"job_id": 1},
+        "resume_job": {"job_id": 1}, "job_first": {"job_id": 1},
         "schedule_add": {"name": "night", "told": {"do": "start", "when": "always"}},
         "schedule_remove": {"name": "night"}, "schedule_switch": {"name": "night", "on": False},
         "schedule_simulate": {"since_ns": 1, "until_ns": 9}}

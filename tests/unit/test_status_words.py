@@ -29,7 +29,7 @@ from fieldrec.core.snapshot import FolderStatus, RecorderStatus, Snapshot, Stora
 from fieldrec.status import words
 
 JOB = Job(id=1, kind=JobKind.COPY, item="bees", item_uuid="u", destination="BEES1", preset=None,
-          delete_source=False, allow_battery=False, state=JobState.RUNNING, reason="", attempt=1,
+          delete_source=False, allow_battery=False, state=JobState.RUNNING, reason="", attempt=0,
           done_bytes=1_300_000_000, total_bytes=2_900_000_000, created_ns=0, changed_ns=0)
 DRIVE = Drive("uu-1", "BEES1", "/dev/sda1", Path("/m"), "exfat", 480, 64_000_000_000,
               31_000_000_000, DriveState.READY)
@@ -111,6 +111,20 @@ def test_what_an_export_will_come_to() -> None:
     done = dataclasses.replace(runs, state=JobState.DONE, reason="raw deleted, 1.2 GB freed")
     assert words.why(done) == "raw deleted, 1.2 GB freed"
     assert words.expectation(JOB) == ""
+
+
+def test_what_a_copy_will_come_to_and_how_often_it_was_tried() -> None:
+    waits = dataclasses.replace(
+        JOB, state=JobState.WAITING, reason="drive FIELD-01 not present", done_bytes=0,
+        destination="drive:1234-ABCD", destination_label="FIELD-01", seconds_left=190.0)
+    assert words.describe_job(waits) == (
+        "copy bees to FIELD-01: waiting: drive FIELD-01 not present; about 3 min 10 s")
+    assert words.why(dataclasses.replace(waits, done_bytes=9, first=2)) == (
+        "drive FIELD-01 not present; about 3 min 10 s left; goes first")
+    runs = dataclasses.replace(JOB, seconds_left=64.0, attempt=1, first=1)
+    assert words.describe_job(runs).endswith("(1.3 GB of 2.9 GB), 1 min 4 s left, attempt 2")
+    failed = dataclasses.replace(JOB, state=JobState.FAILED, reason="no room", attempt=5)
+    assert words.why(failed) == "no room; 6 attempts"
 
 
 def test_titles_of_raw_and_of_exports_elsewhere() -> None:
