@@ -118,9 +118,8 @@ class App:
         self._folders = Folders((config.storage.directory, *config.storage.directories),
                                 config.storage, on_event=self._say_from_anywhere,
                                 claim=self._own.claim)
-        self._schedule = SchedulePart(
-            config, self.clock, kept=parts.schedule, say=self.say, note=self.note,
-            changed=self.changed, forget_held_back=lambda: self._power.forget_held_back())
+        self._schedule = SchedulePart(config, self.clock, kept=parts.schedule, say=self.say,
+                                      note=self.note, changed=self.changed)
         self._log = DeploymentLog(config, self.clock, kept=parts.deployment_log,
                                   say_from_anywhere=self._say_from_anywhere)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -158,7 +157,8 @@ class App:
         self._build(private)
         if self._session is not None and self.parts.power:
             await self._power.recall()
-        await self._schedule.open(private, self.control, self._session, self.recordings)
+        await self._schedule.open(private, self.control, self._session, self.recordings,
+                                  self._power.forget_held_back, self._surroundings)
         self.publish()
         self._tasks.spawn("recovery", self._recover)
         if self._session is not None:

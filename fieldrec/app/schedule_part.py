@@ -11,6 +11,7 @@ from fieldrec.app.foresight import left_bytes, rate_of
 from fieldrec.app.schedule_verbs import ScheduleVerbs
 from fieldrec.app.scheduled_recording import Say
 from fieldrec.app.scheduling import Scheduling
+from fieldrec.app.surroundings import Surroundings
 from fieldrec.app.tasks import Tasks
 from fieldrec.config import Config
 from fieldrec.config.schedule import GPSD
@@ -38,7 +39,7 @@ class SchedulePart:
     """See :mod:`fieldrec.app.scheduling` for what it does."""
 
     def __init__(self, config: Config, clock: Clock, *, kept: bool, say: Say, note: Note,
-                 changed: Callable[[], None], forget_held_back: Callable[[], None]) -> None:
+                 changed: Callable[[], None]) -> None:
         """`kept`: whether this process keeps to the schedule."""
         self._config = config
         self._clock = clock
@@ -46,7 +47,7 @@ class SchedulePart:
         self._say = say
         self._note = note
         self._changed = changed
-        self._forget_held_back = forget_held_back
+        self._forget_held_back: Callable[[], None] = lambda: None
         self._scheduling: Scheduling | None = None
         self._tasks: Tasks | None = None
 
@@ -54,6 +55,11 @@ class SchedulePart:
     def next_start_ns(self) -> int | None:
         """When the schedule begins to record next, epoch; None: not as far as can be seen."""
         return None if self._scheduling is None else self._scheduling.next_start_ns
+
+    def next_start(self) -> tuple[int | None, str]:
+        """The same, and the task's name."""
+        status = self.status()
+        return status.next_ns, status.next_task
 
     @property
     def windows_running(self) -> tuple[str, ...]:
@@ -76,10 +82,13 @@ class SchedulePart:
             self._scheduling.stopped()
 
     async def open(self, private: Path, control: Control, session: Session | None,
-                   recordings: Catalogue,
+                   recordings: Catalogue, forget_held_back: Callable[[], None],
+                   surroundings: Surroundings,
                    battery: Callable[[], Battery | None] = lambda: None) -> None:
         """`private`: the folder of its files; `recordings` and `battery`: what forecasts are drawn
-        from. ConfigError for a task that cannot be."""
+        from; `forget_held_back`: what power had cut does not come back by itself; `surroundings`
+        are told of the next start. ConfigError for a task that cannot be."""
+        self._forget_held_back = forget_held_back
         if not self._kept or session is None:
             return
 
@@ -93,6 +102,7 @@ class SchedulePart:
             say=self._say, note=self._note, changed=self._changed,
             forget_held_back=self._forget_held_back)
         self._scheduling = scheduling
+        surroundings.next_start = self.next_start
         await scheduling.open()
         control.schedule = ScheduleVerbs(scheduling, self._clock, figures=figures)
         if self._config.record.autostart and scheduling.calendar.starts:
