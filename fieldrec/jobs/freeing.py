@@ -1,41 +1,75 @@
-"""The evidence before a recording is deleted because it is verified elsewhere (I5).
+"""The evidence before a recording is deleted because it is verified elsewhere (I5). Event loop;
+what reads runs in the jobs' threads.
 
-Blocking; in the jobs' threads. Where the destination is present, every file is read back from it
-and compared with what is here, as before a move. Where it is away, the book of verified copies
-must say that a copy was verified there, and what is here must still be what was copied then.
+Where the destination is present, every file is read back from it and compared with what is here, as
+before a move. Where it is away, the book of verified copies must say that a copy was verified
+there, and what is here must still be what was copied then. What turns out wrong is forgotten, so
+that nobody relies on it again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
 
-from fieldrec.core.errors import JobRefused
-from fieldrec.core.model import Recording
-from fieldrec.destinations import Destination
+from fieldrec.core.errors import JobRefused, VerifyMismatch
+from fieldrec.core.model import Job, Recording
 from fieldrec.jobs import transfer
+from fieldrec.jobs.places import DestinationFactory
 from fieldrec.jobs.source import check
-from fieldrec.jobs.verified_copies import VerifiedCopy, fingerprint
+from fieldrec.jobs.threads import in_thread
+from fieldrec.jobs.verified_copies import VerifiedCopies, VerifiedCopy, fingerprint
 
 
 class NotVerified(JobRefused):
     """The copy is not there, not right, or of something else: the recording is kept."""
 
 
-def check_there(recording: Recording, destination: Destination, stop: threading.Event,
-                on_progress: transfer.Progress) -> None:
-    """NotVerified unless the destination has all of the recording; VerifyMismatch where it has
-    other bytes."""
-    missing = transfer.verify_present(recording, destination, stop=stop, on_progress=on_progress)
-    if missing:
-        raise NotVerified(f"{destination.name} has no {missing}; {recording.name} is kept; copy it "
-                          "again")
+class Evidence:
+    """Asked by the performer of a DELETE job that names a destination."""
+
+    def __init__(self, copies: Callable[[], VerifiedCopies], forgot: Callable[[], None]) -> None:
+        """`forgot` is called when a copy was forgotten."""
+        self._copies = copies
+        self._forgot = forgot
+
+    async def look(self, job: Job, recording: Recording, place: DestinationFactory | None,
+                   on_progress: transfer.Progress) -> str:
+        """What was found, in words. `place`: the destination, None while it is away. NotVerified
+        and VerifyMismatch say why the recording is kept; any other error says nothing about the
+        copy (the drive was pulled, the disk failed)."""
+        where = job.destination or ""
+        try:
+            if place is None:
+                copy = next((one for one in self._copies().of(recording)
+                             if one.destination == where), None)
+                return await in_thread("delete", lambda stop: _check_book(recording, copy, stop))
+            with place() as destination:
+                def read(stop: threading.Event) -> str:
+                    with contextlib.closing(destination):
+                        return transfer.verify_present(recording, destination, stop=stop,
+                                                       on_progress=on_progress)
+
+                missing = await in_thread(f"copy {destination.name}", read)
+            if missing:
+                raise NotVerified(f"{destination.name} has no {missing}; {recording.name} is "
+                                  "kept; copy it again")
+            return f"read back at {job.destination_label or destination.name} just now"
+        except (NotVerified, VerifyMismatch):
+            self._copies().forget(recording.uuid, recording.name, where)
+            self._forgot()
+            raise
 
 
-def check_book(recording: Recording, copy: VerifiedCopy | None, stop: threading.Event) -> None:
-    """NotVerified unless a copy is on record, of what is here now."""
+def _check_book(recording: Recording, copy: VerifiedCopy | None, stop: threading.Event) -> str:
     check(stop)
     if copy is None:
         raise NotVerified(f"no verified copy of {recording.name} is on record; it is kept")
+    where = copy.label or copy.destination
     if fingerprint(recording) != copy.fingerprint:
-        raise NotVerified(f"{recording.name} is not what was copied to "
-                          f"{copy.label or copy.destination} any more; it is kept; copy it again")
+        raise NotVerified(f"{recording.name} is not what was copied to {where} any more; it is "
+                          "kept; copy it again")
+    when = datetime.fromtimestamp(copy.verified_at_ns // 1_000_000_000, UTC)
+    return f"verified at {where} on {when:%Y-%m-%d %H:%M} UTC, which is not present now"

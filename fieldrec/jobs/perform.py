@@ -13,17 +13,20 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from fieldrec.core.errors import NotFoundError, StateError
+from fieldrec.core.errors import JobRefused, NotFoundError, StateError
 from fieldrec.core.model import Job, JobKind, JobState, Recording
 from fieldrec.destinations import Destination
 from fieldrec.export.presets import Preset
 from fieldrec.jobs import transfer
 from fieldrec.jobs.byte_pace import DELETE, READ, WRITE
 from fieldrec.jobs.exporting import Exporting, MakeEncoder
+from fieldrec.jobs.freeing import Evidence
 from fieldrec.jobs.held import Held
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.places import DestinationFactory, check_ready, opened
+from fieldrec.jobs.room import size as size_text
 from fieldrec.jobs.source import Stopped
+from fieldrec.jobs.space_freeing import size_of
 from fieldrec.jobs.telling import HERE, Telling, phases_of
 from fieldrec.jobs.threads import in_thread
 
@@ -40,13 +43,15 @@ class Performer:
                  destinations: Callable[[], Mapping[str, DestinationFactory]],
                  make_encoder: MakeEncoder,
                  own_presets: Mapping[str, Preset] | None = None,
-                 keep_free_bytes: int = 0) -> None:
+                 keep_free_bytes: int = 0, evidence: Evidence | None = None) -> None:
         """`recordings`: all folders that recordings may lie in, `own_presets`: of the
-        configuration; `keep_free_bytes` of the recordings' disks are not for exports."""
+        configuration; `keep_free_bytes` of the recordings' disks are not for exports; `evidence`
+        is asked before a recording goes because it is verified elsewhere: without it, none does."""
         self._queue = queue
         self._catalogue = catalogue
         self._recordings = tuple(recordings)
         self._destinations = destinations
+        self._evidence = evidence
         self.exporting = Exporting(
             queue, find=self._find, destinations=destinations, make_encoder=make_encoder,
             own_presets=own_presets or {}, recordings=self._recordings,
@@ -65,16 +70,20 @@ class Performer:
             case JobKind.DELETE_RAW:
                 return await self.exporting.delete_raw(job, recording)
             case JobKind.DELETE:
-                await self._delete(job, recording)
+                return await self._delete(job, recording)
             case JobKind.COPY | JobKind.MOVE:
                 await self._offload(job, recording)
         return ""
 
-    async def _delete(self, job: Job, recording: Recording | None) -> None:
-        """Delete what is there; of a recording that is gone a cut may have left a sidecar."""
+    async def _delete(self, job: Job, recording: Recording | None) -> str:
+        """Delete what is there; of a recording that is gone a cut may have left a sidecar. With a
+        destination only if that has it, verified (I5); what was found, in words."""
         telling = None if recording is None else \
             Telling(self._queue, job, phases_of(job, recording, self._queue))
         size = 0 if recording is None else recording.size_bytes
+        said = ""
+        if recording is not None and telling is not None and job.destination is not None:
+            said = await self._prove(job, recording, telling)
 
         def on_removed(done: int, folders: int) -> None:
             if telling is not None:
@@ -88,7 +97,22 @@ class Performer:
 
         await in_thread("delete", delete)
         if telling is not None:
-            await telling.remember(HERE)
+            await telling.remember(job.destination or HERE, here=(DELETE,))
+        return said
+
+    async def _prove(self, job: Job, recording: Recording, telling: Telling) -> str:
+        """The recording is at the job's destination; NotVerified, VerifyMismatch: it is kept."""
+        if self._evidence is None:
+            raise JobRefused(f"that {job.item} is verified elsewhere cannot be looked at here; it "
+                             "is kept")
+        check_ready(recording, "deleted for its copy")
+        await self._queue.set_state(job.id, JobState.VERIFYING)
+        found = await self._evidence.look(
+            job, recording, self._destinations().get(job.destination or ""),
+            lambda done, total: telling.progress(READ, done, total))
+        await self._queue.set_state(job.id, JobState.COMMITTING)
+        await self._queue.set_state(job.id, JobState.DELETING_SOURCE)
+        return f"{size_text(size_of(recording))} freed; {found}"
 
     async def _offload(self, job: Job, recording: Recording | None) -> None:
         """Copy or move to the job's destination; a moved recording that is gone is done."""

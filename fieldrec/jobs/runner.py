@@ -32,6 +32,7 @@ from fieldrec.jobs.admission import (
 )
 from fieldrec.jobs.expecting import Expecting
 from fieldrec.jobs.exporting import MakeEncoder
+from fieldrec.jobs.freeing import Evidence
 from fieldrec.jobs.held import Held
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.moments import clock_time, span
@@ -76,15 +77,17 @@ class JobRunner:
                  make_encoder: MakeEncoder, conditions: Callable[[], Conditions],
                  own_presets: Mapping[str, Preset] | None = None, keep_free_bytes: int = 0,
                  on_event: Callable[[str, str], None] = lambda _text, _severity: None,
-                 first_retry_s: float = again.FIRST_S) -> None:
+                 first_retry_s: float = again.FIRST_S, evidence: Evidence | None = None) -> None:
         """`recordings`: every folder they may lie in; `own_presets` are the configuration's;
-        `keep_free_bytes` of the recordings' disks are not for exports. `conditions` and
+        `keep_free_bytes` of the recordings' disks are not for exports; `evidence` is asked before
+        a recording goes because it is verified elsewhere. `conditions` and
         `destinations` are asked on the loop and must not block; `on_event` gets (text,
         severity)."""
         self._queue = queue
         self._performer = Performer(queue, catalogue=catalogue, recordings=recordings,
                                     destinations=destinations, make_encoder=make_encoder,
-                                    own_presets=own_presets, keep_free_bytes=keep_free_bytes)
+                                    own_presets=own_presets, keep_free_bytes=keep_free_bytes,
+                                    evidence=evidence)
         self._expecting = Expecting(queue, catalogue, own_presets or {})
         self._holding = 0
         """Starts of recordings under way: no export runs, whatever the conditions say yet."""

@@ -43,32 +43,36 @@ class VerifiedCopies:
     """All that are known, by recording. Every method is called on the loop."""
 
     def __init__(self, copies: Iterable[VerifiedCopy] = ()) -> None:
-        self._copies = {_key(copy): copy for copy in copies}
+        self._copies: dict[tuple[str, str], dict[str, VerifiedCopy]] = {}
+        for copy in copies:
+            self._put(copy)
         self.new: list[VerifiedCopy] = []
         self.gone: list[VerifiedCopy] = []
         """Since they were written last; whoever writes them takes them out."""
 
     def of(self, recording: Recording) -> list[VerifiedCopy]:
         """Those of a recording, the latest first."""
-        found = [copy for copy in self._copies.values()
-                 if (copy.uuid, copy.name) == (recording.uuid, recording.name)]
-        return sorted(found, key=lambda copy: -copy.verified_at_ns)
+        return self.named(recording.uuid, recording.name)
 
-    def all(self) -> tuple[VerifiedCopy, ...]:
-        """Every one of them."""
-        return tuple(self._copies.values())
+    def named(self, uuid: str, name: str) -> list[VerifiedCopy]:
+        """The same, of a recording that may be gone."""
+        found = self._copies.get((uuid, name), {}).values()
+        return sorted(found, key=lambda copy: -copy.verified_at_ns)
 
     def add(self, copy: VerifiedCopy) -> None:
         """Note one; it takes the place of an earlier one at the same destination."""
-        self._copies[_key(copy)] = copy
+        self._put(copy)
         self.new.append(copy)
 
     def forget(self, uuid: str, name: str, destination: str) -> None:
         """It was looked for and is not there, or not right; or the recording is gone."""
-        copy = self._copies.pop((uuid, name, destination), None)
+        copy = self._copies.get((uuid, name), {}).pop(destination, None)
         if copy is not None:
             self.new = [one for one in self.new if one != copy]
             self.gone.append(copy)
+
+    def _put(self, copy: VerifiedCopy) -> None:
+        self._copies.setdefault((copy.uuid, copy.name), {})[copy.destination] = copy
 
 
 def fingerprint(recording: Recording, before_ns: int | None = None) -> str:
@@ -96,7 +100,3 @@ def _add(digest: xxhash.xxh64, item: Item, before_ns: int | None) -> bool:
             except OSError as error:
                 raise FieldrecError(f"{file.path}: cannot be read: {error.strerror}") from error
     return True
-
-
-def _key(copy: VerifiedCopy) -> tuple[str, str, str]:
-    return copy.uuid, copy.name, copy.destination
