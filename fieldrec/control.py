@@ -23,6 +23,7 @@ from fieldrec.export.presets import preset as find_preset
 from fieldrec.jobs.automation import exportable
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.proofs import has_export
+from fieldrec.jobs.remembered import preset_for
 from fieldrec.logbook.deployments import check_deployment
 from fieldrec.record.asked import Asked
 from fieldrec.record.naming import check_name
@@ -201,13 +202,15 @@ class Control:
         the valid ones.
         """
         self._check_open()
-        chosen = find_preset(preset or self._default_preset, self._own_presets).name
+        usual = find_preset(preset or self._default_preset, self._own_presets).name
         where = None if destination is None else self._resolve(destination)
-        jobs, already = [], []
+        jobs: list[Job] = []
+        already: dict[str, list[str]] = {}
         for recording in await self._pick(names):
+            chosen = usual if preset else preset_for(recording, usual, self._own_presets)
             if where is None and has_export(recording, chosen) \
                     and not (delete_raw and recording.has_raw):
-                already.append(recording.name)
+                already.setdefault(chosen, []).append(recording.name)
                 continue
             if names is not None:
                 _check_exportable(recording)
@@ -216,8 +219,8 @@ class Control:
                     JobKind.EXPORT, recording.name, recording.uuid, preset=chosen,
                     destination=where, delete_source=delete_raw,
                     allow_battery=allow_battery or self._allow_battery))
-        if already:
-            self._say(f"already exported with {chosen}: {_listed(already)}", "info")
+        for chosen, those in already.items():
+            self._say(f"already exported with {chosen}: {_listed(those)}", "info")
         self._changed()
         return jobs
 

@@ -18,6 +18,7 @@ from fieldrec.export.presets import Preset, preset
 from fieldrec.jobs import automation
 from fieldrec.jobs.automation import Wanted
 from fieldrec.jobs.job_queue import JobQueue
+from fieldrec.jobs.remembered import by_preset
 
 Say = Callable[[str, str], None]
 EJECT_AGAIN_S = 30.0
@@ -57,7 +58,8 @@ class Offload:
         """`eject` takes a drive's device and what to say beside SAFE; `again` asks the owner to
         plan anew."""
         self._config = config
-        self._preset = preset(config.export.preset, own_presets or {}).name
+        self._own_presets = own_presets or {}
+        self._preset = preset(config.export.preset, self._own_presets).name
         self._queue = queue
         self._say = say
         self._eject = eject
@@ -78,37 +80,44 @@ class Offload:
             await asyncio.wait(ejections)
 
     async def plan(self, recordings: Sequence[Recording]) -> None:
-        """Queue the exports and copies that the configuration asks for."""
+        """Queue the exports and copies that the configuration asks for, each recording's with the
+        preset that is remembered with it."""
+        for its_preset, some in by_preset(recordings, self._preset, self._own_presets).items():
+            await self._plan_with(its_preset, some)
+
+    async def _plan_with(self, its_preset: str, recordings: Sequence[Recording]) -> None:
         export = self._config.export
         if export.automatic:
-            await self._add(automation.exports_wanted(recordings, self._preset))
+            await self._add(automation.exports_wanted(recordings, its_preset))
         for name, destination in self._config.destinations.items():
             if not destination.automatic:
                 continue
             await self._add(automation.copies_wanted(
-                recordings, name, exported_first=self._preset if export.automatic else None))
+                recordings, name, exported_first=its_preset if export.automatic else None))
             # What cannot be exported is copied all the same: the raw is what counts.
-            await self._add(automation.copies_wanted(self._not_exportable(recordings), name))
-        await self._add(self._raw_to_delete(recordings))
+            await self._add(automation.copies_wanted(
+                self._not_exportable(recordings, its_preset), name))
+        await self._add(self._raw_to_delete(recordings, its_preset))
 
-    def _raw_to_delete(self, recordings: Sequence[Recording]) -> list[Wanted]:
+    def _raw_to_delete(self, recordings: Sequence[Recording], its_preset: str) -> list[Wanted]:
         """As the policy says. What it takes for proven is proven again when it is done."""
         match self._config.export.raw:
             case "delete_verified":
-                return automation.raw_to_delete(recordings, self._preset)
+                return automation.raw_to_delete(recordings, its_preset)
             case "delete_when_offloaded":
                 copied: dict[tuple[str, str], int] = {}
                 for job in self._queue.jobs():
                     if job.kind is JobKind.COPY and job.state is JobState.DONE:
                         key = (job.item_uuid, job.destination or "")
                         copied[key] = max(job.changed_ns, copied.get(key, 0))
-                return automation.raw_to_delete_offloaded(recordings, self._preset, copied)
+                return automation.raw_to_delete_offloaded(recordings, its_preset, copied)
         return []
 
-    def _not_exportable(self, recordings: Sequence[Recording]) -> list[Recording]:
+    def _not_exportable(self, recordings: Sequence[Recording], its_preset: str
+                        ) -> list[Recording]:
         """Recordings whose automatic export failed or was cancelled."""
         given_up = {job.item_uuid for job in self._queue.jobs() if job.kind is JobKind.EXPORT
-                    and job.preset == self._preset
+                    and job.preset == its_preset
                     and job.state in (JobState.FAILED, JobState.CANCELLED)}
         return [recording for recording in recordings if recording.uuid in given_up]
 

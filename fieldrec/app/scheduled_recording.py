@@ -18,6 +18,7 @@ from fieldrec.config import Config
 from fieldrec.core.clock import Clock
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.notes import Kind, Note
+from fieldrec.jobs import remembered
 from fieldrec.record.asked import Asked
 from fieldrec.record.session import Session
 from fieldrec.schedule.memory import Entered
@@ -67,7 +68,7 @@ class Wish:
         cameras = told.get("cameras")
         metadata = {**told.get("metadata", {}), "schedule_task": entered.task}
         if told.get("preset"):
-            metadata["export_preset"] = told["preset"]
+            metadata[remembered.KEY] = told["preset"]
         return cls(entered.task, told.get("name") or entered.task, metadata,
                    None if cameras is None else tuple(cameras), entered.begins_ns,
                    entered.ends_ns)
