@@ -24,6 +24,7 @@ from fieldrec.jobs.moments import MINUTE_NS, clock_time, span
 FITS_SHARE = 0.8
 """Of the time before a scheduled recording that an export may be expected to need if it is to
 begin: expectations are drawn from others. One that runs knows its own pace and may use all."""
+PATIENCE_NS = 24 * 3600 * 1_000_000_000
 _ON_BATTERY = (PowerLevel.BATTERY, PowerLevel.UNKNOWN)
 _FULL_SOON = (SpaceTier.ACT, SpaceTier.STOP)
 _RUNS = (JobState.RUNNING, JobState.VERIFYING)
@@ -164,9 +165,12 @@ def _quiet(_job: Job, conditions: Conditions) -> str | None:
 
 def _before_schedule(job: Job, conditions: Conditions) -> str | None:
     """A recording is about to begin, and this would not be ready. A start that is due already is
-    not waited for: a camera that does not come must not hold up exports for ever."""
+    not waited for, a camera that does not come must not hold up exports for ever; nor is any start
+    by an export that was asked for PATIENCE_NS ago: where recordings follow each other closely it
+    goes on in between, held while they are made."""
     start_ns = conditions.next_start_ns
-    if start_ns is None or conditions.recording:
+    if start_ns is None or conditions.recording \
+            or conditions.now_ns - job.created_ns > PATIENCE_NS:
         return None
     left_s = (start_ns - conditions.now_ns) / 1e9
     if not 0 < left_s <= conditions.before_schedule_s:

@@ -100,6 +100,8 @@ def test_before_a_scheduled_start_only_what_fits_in() -> None:
     assert isinstance(decide(export(400), soon(7)), Wait)  # expectations err…
     assert decide(export(400, JobState.RUNNING), soon(7)) == Run()  # …what runs knows its pace
     assert decide(export(None), soon(-1)) == Run()  # a start that is due holds up nothing
+    days_ago = dataclasses.replace(export(None), created_ns=SIX_UTC - 25 * HOUR_NS)
+    assert decide(days_ago, soon(7)) == Run()  # nothing starves
     assert decide(job(JobKind.COPY), soon(7)) == Run()
     beside = dataclasses.replace(soon(7), recording=True, export_share=0.25)
     assert decide(export(None), beside) == Run(0.25)
