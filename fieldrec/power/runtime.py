@@ -24,6 +24,7 @@ from fieldrec.core.model import PowerReading
 
 Estimate = tuple[float, tuple[float, float]]
 """Minutes left, and between what they lie."""
+Rates = tuple[float, float, float]
 
 WINDOW_S = 3 * 3600.0
 POINT_S = 120.0
@@ -46,6 +47,8 @@ class Runtime:
     def __init__(self) -> None:
         self._points: deque[tuple[int, float]] = deque()
         """(monotonic_ns, percent) of the discharge."""
+        self._rates: Rates | None = None
+        """Of the points as they are; worked out when one comes, not at each reading."""
         self._powers: deque[tuple[int, int]] = deque(maxlen=MOST_POWERS)
         """(monotonic_ns, mW)"""
 
@@ -53,6 +56,7 @@ class Runtime:
         """Begin anew: on mains, while charging, after another battery came."""
         self._points.clear()
         self._powers.clear()
+        self._rates = None
 
     def update(self, reading: PowerReading, percent: float | None, now_ns: int) -> Estimate | None:
         """Take a reading on battery, and the charge that is believed; None while nothing can be
@@ -66,7 +70,7 @@ class Runtime:
             return minutes, (minutes * (1 - OWN_DOUBT), minutes * (1 + OWN_DOUBT))
         if reading.energy_mwh is not None and reading.power_mw:
             return _by_power(reading.energy_mwh, [power for _, power in self._powers])
-        return None if percent is None else _by_slope(list(self._points), percent)
+        return None if percent is None or self._rates is None else _by_rates(self._rates, percent)
 
     def _note(self, reading: PowerReading, percent: float | None, now_ns: int) -> None:
         if reading.power_mw:
@@ -77,8 +81,9 @@ class Runtime:
             return
         if not self._points or now_ns - self._points[-1][0] >= POINT_S * 1e9:
             self._points.append((now_ns, percent))
-        while now_ns - self._points[0][0] > WINDOW_S * 1e9:
-            self._points.popleft()
+            while now_ns - self._points[0][0] > WINDOW_S * 1e9:
+                self._points.popleft()
+            self._rates = _rates_of(list(self._points))
 
 
 def _by_power(energy_mwh: int, powers: list[int]) -> Estimate | None:
@@ -90,8 +95,8 @@ def _by_power(energy_mwh: int, powers: list[int]) -> Estimate | None:
     return minutes, (60.0 * energy_mwh / tenths[-1], 60.0 * energy_mwh / tenths[0])
 
 
-def _by_slope(points: list[tuple[int, float]], percent: float) -> Estimate | None:
-    """Minutes to empty at the rate of the discharge so far."""
+def _rates_of(points: list[tuple[int, float]]) -> Rates | None:
+    """Percent a minute: the least, the most probable, the most; None while it is too soon."""
     count = len(points)
     if count < 3 or (points[-1][0] - points[0][0]) < LEAST_SPAN_S * 1e9 \
             or points[0][1] - points[-1][1] < LEAST_DROP_PERCENT:
@@ -101,10 +106,15 @@ def _by_slope(points: list[tuple[int, float]], percent: float) -> Estimate | Non
         (before[1] - after[1]) / ((after[0] - before[0]) / 60e9)
         for number, before in enumerate(points) for after in points[number + 1:])
     spread = _Z95 * math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
-    lowest = rates[max(0, math.floor((len(rates) - spread) / 2))] - 1 / span_min
-    highest = rates[min(len(rates) - 1, math.ceil((len(rates) + spread) / 2))] + 1 / span_min
-    rate = statistics.median(rates)
+    least = rates[max(0, math.floor((len(rates) - spread) / 2))] - 1 / span_min
+    most = rates[min(len(rates) - 1, math.ceil((len(rates) + spread) / 2))] + 1 / span_min
+    return least, statistics.median(rates), most
+
+
+def _by_rates(rates: Rates, percent: float) -> Estimate | None:
+    """Minutes to empty at the rate of the discharge so far."""
+    least, rate, most = rates
     if rate <= 0 or percent / rate > LONGEST_MIN:
         return None
-    longest = LONGEST_MIN if lowest <= 0 else min(percent / lowest, LONGEST_MIN)
-    return percent / rate, (percent / highest, longest)
+    longest = LONGEST_MIN if least <= 0 else min(percent / least, LONGEST_MIN)
+    return percent / rate, (percent / most, longest)
