@@ -22,6 +22,7 @@ from fieldrec.config.power import PowerConfig
 from fieldrec.config.recording import PrepareConfig, RecordConfig
 from fieldrec.config.schedule import ScheduleConfig
 from fieldrec.config.section import SAFE_NAME, Bytes, SafeName, Section, located
+from fieldrec.config.sleep import SleepConfig
 from fieldrec.config.space import SpaceConfig, contradiction
 
 
@@ -123,6 +124,7 @@ class Config(Section):
     jobs: JobsConfig = Field(default_factory=JobsConfig)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     logbook: LogbookConfig = Field(default_factory=LogbookConfig)
+    sleep: SleepConfig = Field(default_factory=SleepConfig)
     console: tuple[ConsoleConfig, ...] = ()
 
     @field_validator("cameras", "destinations")
@@ -146,6 +148,13 @@ class Config(Section):
             if same != key:
                 raise located(("cameras", key, "serial"),
                                f"camera {same!r} has the same serial {serial!r}; give each its own")
+        return self
+
+    @model_validator(mode="after")
+    def _it_can_be_switched_off(self) -> Config:
+        sleep = self.sleep
+        if sleep.mode != "never" and sleep.by == "power_off" and not self.power.poweroff_command:
+            raise located(("sleep", "by"), "power_off needs `power.poweroff_command`")
         return self
 
     @model_validator(mode="after")

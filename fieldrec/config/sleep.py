@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fieldrec.config.section import Section
+from fieldrec.config.section import Section, located
 
 
 class SleepConfig(Section):
@@ -41,3 +41,9 @@ class SleepConfig(Section):
     wake_after_power_off: bool = True
     """Whether the RTC is told the next scheduled recording when the battery is CRITICAL and the
     machine is switched off."""
+
+    @model_validator(mode="after")
+    def _it_can_sleep(self) -> SleepConfig:
+        if self.longest_s < self.min_s:
+            raise located(("longest_s",), "expected no less than min_s: it would never sleep")
+        return self
