@@ -27,6 +27,7 @@ from fieldrec.record import session
 from fieldrec.sensors import temperature
 from tests.month.field import Field
 from tests.month.machine import SimulatedMachine
+from tests.month.planned import planned_spans
 from tests.month.scenario import LATITUDE, LONGITUDE, Happening, Scenario
 from tests.month.simulated_time import RealWork, SimulatedClock, simulated_loop
 from tests.month.story import State, Story
@@ -113,7 +114,9 @@ class _Boot:
         self._booted_ns = clock.monotonic_ns()
         self._machine = SimulatedMachine(clock, self._state, story, self._suspended)
         self._app = App(config, DAEMON, clock, self._machine)
-        self._watching = Watching(self._app, story, clock, self._state, scenario, config)
+        self._watching = Watching(
+            self._app, story, clock, self._state,
+            planned_spans(config, scenario.begins_ns, scenario.ends_ns), config)
 
     async def run(self) -> None:
         state, app = self._state, self._app

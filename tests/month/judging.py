@@ -7,7 +7,11 @@ documentation says, copies by their manifests. Blocking; the box is off.
 
 from __future__ import annotations
 
+import csv
+import datetime as dt
 import json
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +22,21 @@ import xxhash
 
 from fieldrec.camera.burnt_number import read_number
 from fieldrec.catalogue.check import check
+from fieldrec.config import Config
 from fieldrec.store.reader import StoreReader
 from tests.fakes.sidecar_content import told_by
 from tests.month.field import Field
+from tests.month.planned import Span, holes, merged, planned_spans, recorded_spans
+from tests.month.scenario import Scenario
 from tests.month.story import Story
 
 IN_ORDER = ("power off", "stays on", "reboot", "over", "stopped")
 CUTS = ("cut", "empty")
 DURABLE_S = 1.0
 """store.durability_s: real seconds, as the sync thread is real…"""
+EDGE_S = 240.0
+"""A box takes its time to start, a camera to begin; what is shorter than a frame and this is no
+gap."""
 LATE_S = 1.0
 """…which may be woken late, and its sync takes its time, on a machine that others use too."""
 
@@ -42,6 +52,11 @@ class Found:
     """Frames that were not durable yet when power was cut."""
     recordings: set[str] = field(default_factory=set)
     """Names of all that is anywhere."""
+    gaps: Counter[str] = field(default_factory=Counter)
+    """Of the report, by cause."""
+    planned_h: float = 0.0
+    missing_h: float = 0.0
+    """Of the planned hours."""
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -64,7 +79,7 @@ def after_boot(field: Field, why: str) -> list[str]:
     return wrong
 
 
-def at_the_end(field: Field, story: Story) -> Found:
+def at_the_end(field: Field, story: Story, config: Config, scenario: Scenario) -> Found:
     """Everything, deep."""
     found = Found()
     found.wrong += [f"{p.invariant} {p.path.name}: {p.text}"
@@ -77,6 +92,7 @@ def at_the_end(field: Field, story: Story) -> Found:
                 _collect(folder, found, copies=True)
     _frames_are_all_there(field, story, found)
     _exports_were_made_once(story, found)
+    _gaps_are_explained(field, story, config, scenario, found)
     found.wrong += [f"{line['text']}: {json.dumps(line)}" for line in story.diary("wrong")]
     if story.diary("empty"):
         found.wrong.append("the battery was empty while the box was on")
@@ -93,7 +109,7 @@ def given(field: Field) -> dict[int, float]:
 
 def _collect(folder: Path, found: Found, *, copies: bool) -> None:
     for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
+        if path.name.startswith(".") or path.name == "logbook":
             continue
         if path.is_dir():
             if copies and (problem := _manifest_problem(path)):
@@ -160,6 +176,51 @@ def _frames_are_all_there(field: Field, story: Story, found: Found) -> None:
             found.cut_off += 1
     if there - set(camera):
         found.wrong.append(f"{len(there - set(camera))} frames that no camera gave")
+
+
+def report(field: Field, form: str, output: Path) -> None:
+    """What `fieldrec report` makes of the logbook."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fieldrec.cli.main", "report", str(field.recordings), "--format",
+         form, "--output", str(output)], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise AssertionError(f"fieldrec report: {done.stderr[-500:]}")
+
+
+def _gaps_are_explained(field: Field, story: Story, config: Config, scenario: Scenario,
+                        found: Found) -> None:
+    """Every part of every span of the schedule was recorded, or is in a gap of the report with its
+    cause; and nothing that was recorded is called a gap."""
+    report(field, "csv", field.root / "report")
+    with (field.root / "report" / "gaps.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["kind"] == "not recorded"]
+    found.gaps = Counter(row["cause"] for row in rows)
+    found.wrong += [f"a gap that nobody can explain: {row}" for row in rows
+                    if row["cause"] == "unexplained"]
+    gaps = merged([(int(row["from_ns"]), int(row["until_ns"])) for row in rows])
+    by_hand = [line["at_ns"] for line in story.diary("stop")]
+    slack_ns = int((scenario.period_s + EDGE_S) * 1e9)
+    wanted = planned_spans(config, scenario.begins_ns, scenario.ends_ns)
+    recorded = recorded_spans(list(given(field)), scenario.period_s)
+    missing = holes(wanted, recorded, slack_ns)
+    found.planned_h = sum(ends - begins for begins, ends in wanted) / 3600e9
+    found.missing_h = sum(ends - begins for begins, ends in missing) / 3600e9
+    for begins, ends in holes(missing, gaps, slack_ns):
+        if not any(begins - slack_ns <= at_ns <= ends for at_ns in by_hand):
+            found.wrong.append(f"not recorded and not in the report: {utc(begins)} to {utc(ends)}")
+    over = [(begins, ends) for begins, ends in _both(gaps, recorded)
+            if ends - begins > 2 * slack_ns]
+    found.wrong += [f"recorded, and a gap in the report: {utc(begins)} to {utc(ends)}"
+                    for begins, ends in over]
+
+
+def utc(at_ns: int) -> str:
+    """For messages."""
+    return f"{dt.datetime.fromtimestamp(at_ns / 1e9, dt.UTC):%m-%d %H:%M:%S}"
+
+
+def _both(some: list[Span], others: list[Span]) -> list[Span]:
+    return [(max(a, c), min(b, d)) for a, b in some for c, d in others if max(a, c) < min(b, d)]
 
 
 def _exports_were_made_once(story: Story, found: Found) -> None:

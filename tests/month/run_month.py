@@ -76,9 +76,9 @@ def configured(scenario: Scenario, field: Field, **more: Any) -> Config:
     return Config.model_validate({**known, **more})
 
 
-def run(scenario: Scenario, folder: Path, *, configure: Callable[..., Config] = configured
-        ) -> Outcome:
-    """The whole scenario in `folder` (new, in memory); needs root."""
+def run(scenario: Scenario, folder: Path, *, configure: Callable[..., Config] = configured,
+        page: Path | None = None) -> Outcome:
+    """The whole scenario in `folder` (new, in memory); needs root. `page`: for the report."""
     outcome = Outcome(story=Story(folder))
     story = Story(folder)
     with field_in(folder, scenario.disk_mb, scenario.drives) as field:
@@ -93,7 +93,9 @@ def run(scenario: Scenario, folder: Path, *, configure: Callable[..., Config] = 
             if outcome.broken:
                 break
         outcome.figures["real seconds"] = round(time.monotonic() - began_s, 1)
-        found = judging.at_the_end(field, story)
+        found = judging.at_the_end(field, story, config, scenario)
+        if page is not None:
+            judging.report(field, "html", page)
         outcome.wrong += found.wrong
         outcome.figures |= _figures(scenario, field, story, found)
     return outcome
@@ -178,6 +180,8 @@ def _figures(scenario: Scenario, field: Field, story: Story, found: judging.Foun
         "frames given": len(judging.given(field)), "frames found": len(found.anywhere),
         "frames cut off": found.cut_off,
         "jobs": {f"{kind} {state}": count for (kind, state), count in sorted(jobs.items())},
+        "gaps by cause": dict(found.gaps), "planned hours": round(found.planned_h, 1),
+        "of these not recorded": round(found.missing_h, 1),
         "visits": len(story.diary("insert")),
         "hours asleep": round(state.asleep_s / 3600, 1),
         "least battery %": round(100 * state.battery.least_mwh / FULL_MWH, 1),
@@ -191,16 +195,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--short", action="store_true", help="the suite's three days")
     parser.add_argument("--keep", type=Path, help="a new folder in which all is left")
+    parser.add_argument("--page", type=Path, help="a file for the report's page")
     options = parser.parse_args()
     if why := missing():
         sys.exit(f"a simulated month: {why}")
     scenario = short(options.seed) if options.short else month(options.seed, options.days)
     if options.keep is not None:
         options.keep.mkdir(parents=True)
-        outcome = run(scenario, options.keep)
+        outcome = run(scenario, options.keep, page=options.page)
     else:
         with tempfile.TemporaryDirectory(prefix="fieldrec-month-", dir=MEMORY) as folder:
-            outcome = run(scenario, Path(folder))
+            outcome = run(scenario, Path(folder), page=options.page)
     for name, figure in outcome.figures.items():
         print(f"{name}: {figure}")
     for wrong in outcome.wrong[:60]:

@@ -119,11 +119,4 @@ def _some(days: int, count: int, chance: random.Random) -> list[int]:
 
 
 def _ordered(happenings: list[Happening]) -> tuple[Happening, ...]:
-    import inspect
-
-    from fieldrec.app import box
-    if "Scheduling" not in inspect.getsource(box):
-        for day in range(31):
-            happenings.append(Happening(moment_ns(day, 19), "start", "night"))
-            happenings.append(Happening(moment_ns(day, 30), "stop"))
     return tuple(sorted(happenings, key=lambda one: one.at_ns))

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fieldrec.app import App
 from fieldrec.config import Config
 from fieldrec.core.model import DriveState, Job, JobKind, JobState, PowerLevel
 from fieldrec.core.snapshot import Snapshot
-from tests.month.scenario import Scenario
 from tests.month.simulated_time import SimulatedClock
 from tests.month.story import State, Story
 
 STARVED_S = 45 * 60.0
-"""A job that may run and is the first of its lane runs within this; retries back off for less."""
+"""A job that may run, while nobody uses what it needs, runs within this; retries back off for
+less."""
 AT_WORK = (JobState.RUNNING, JobState.VERIFYING, JobState.COMMITTING, JobState.DELETING_SOURCE)
 
 
@@ -30,9 +30,10 @@ class Watching:
     """One boot's."""
 
     def __init__(self, app: App, story: Story, clock: SimulatedClock, state: State,
-                 scenario: Scenario, config: Config) -> None:
+                 planned: Sequence[tuple[int, int]], config: Config) -> None:
+        """`planned`: what the schedule is to record, true times."""
         self._app, self._story, self._clock = app, story, clock
-        self._state, self._scenario, self._config = state, scenario, config
+        self._state, self._planned, self._config = state, planned, config
         self._doubtful: Counter[tuple[int, str]] = Counter()
         self._allowed_s: Counter[int] = Counter()
         self._last_ns = clock.monotonic_ns()
@@ -117,7 +118,11 @@ class Watching:
             return gauge or (state.battery.percent <= percent + 1.5)
 
         return [
-            (r"recording since", lambda _, now: now.recording),
+            (r"recording since|a recording begins", lambda _, now: now.recording),
+            (r'recording( "[a-z]+")? starts at .*', lambda *_: self._about_to_record()),
+            (r"processor \d+ C|processor too warm", lambda *_: False),  # it never is
+            (r"(copy|export|move|deletion|delete-raw|[a-z ]+) (of )?\S+ (goes first|makes way|to the "
+             r"same (drive|destination)).*\(job \d+\)", self._other_is_there),
             (r"battery CRITICAL", lambda *_: below(power.critical_leave_percent)),
             (r"battery LOW", lambda *_: below(power.low_leave_percent)),
             (r"on battery", lambda *_: gauge or not state.battery.on_mains),
@@ -139,26 +144,24 @@ class Watching:
                    for drive in self._app.drives())
 
     def _other_is_there(self, job: Job, now: Snapshot) -> bool:
-        match = re.match(r"job (\d+)", job.reason)
+        match = re.search(r"job (\d+)", job.reason)
         return match is not None and any(other.id == int(match[1]) and not other.state.finished
                                          for other in now.jobs)
 
     # -- starving ----------------------------------------------------------------------------------
 
     def _check_starved(self, now: Snapshot, passed_s: float) -> None:
-        allowed = [job for job in now.jobs if not job.state.finished and self._may_run(job, now)]
-        busy = {_lane(job) for job in now.jobs if job.state in AT_WORK}
-        for job in allowed:
-            lane = _lane(job)
-            first = min((other.id for other in allowed if _lane(other) == lane), default=None)
-            if job.state in AT_WORK or lane in busy or job.id != first:
+        in_use = {one for job in now.jobs if job.state in AT_WORK for one in _needs(job)}
+        for job in now.jobs:
+            if job.state.finished or job.state in AT_WORK or _needs(job) & in_use \
+                    or not self._may_run(job, now):
                 self._allowed_s[job.id] = 0
                 continue
             self._allowed_s[job.id] += int(passed_s)
             if self._allowed_s[job.id] >= STARVED_S:
                 self._allowed_s[job.id] = -10**9
                 self._wrong("starved", kind=job.kind.value, item=job.item, reason=job.reason,
-                            state=job.state.value)
+                            state=job.state.value, created_ns=job.created_ns)
 
     def _may_run(self, job: Job, now: Snapshot) -> bool:
         """By the README's words, from the world's own figures."""
@@ -168,9 +171,7 @@ class Watching:
             return False
         calm = percent > power.low_leave_percent + 2 or state.battery.on_mains
         if job.kind is JobKind.EXPORT:
-            offload_waits = any(_lane(other) == "offload" and not other.state.finished
-                                and other.state is not JobState.WAITING for other in now.jobs)
-            return (not now.recording and state.battery.on_mains and calm and not offload_waits
+            return (not now.recording and state.battery.on_mains and calm
                     and not self._about_to_record())
         if job.kind is JobKind.DELETE_RAW:
             others = any(other.item_uuid == job.item_uuid and other.id != job.id
@@ -179,10 +180,19 @@ class Watching:
         return calm and (job.destination is None or self._present(job))
 
     def _about_to_record(self) -> bool:
-        return False
+        """By the calendar, or while the box's clock is wrong, and a moment after it is right."""
+        now_ns = self._clock.monotonic_ns()
+        before_ns = int((self._config.idle.before_schedule_min + 2) * 60e9)
+        return self._clock.epoch_ns() != now_ns or any(
+            begins_ns - before_ns <= now_ns < begins_ns + 120 * 10**9
+            for begins_ns, _ in self._planned)
 
 
-def _lane(job: Job) -> str:
-    return "export" if job.kind is JobKind.EXPORT else "offload"
+def _needs(job: Job) -> set[str]:
+    """What one job has for itself."""
+    own = {"processor"} if job.kind is JobKind.EXPORT else set()
+    if job.kind in (JobKind.DELETE, JobKind.DELETE_RAW):
+        own.add("deletion")
+    return own | ({job.destination} if job.destination else set())
 
 
