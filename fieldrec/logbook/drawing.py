@@ -6,7 +6,7 @@ are on disk. One pass; memory grows with recordings, gaps and events, never with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fieldrec.core.model import Recording
@@ -17,6 +17,9 @@ from fieldrec.logbook.record import Gap, Happening, Missing, Record, Recorded
 
 MOST_HAPPENINGS = 5000
 """Of the events that are listed; beyond it they are counted only."""
+SHORTEST_MISSED_NS = 2_000_000_000
+"""What is left of a missed window beside recordings and shorter than this is the time that cameras
+take to begin and to end."""
 
 
 @dataclass(slots=True)
@@ -30,6 +33,8 @@ class _Camera:
     """Since when it should record and does not."""
     detail: str = ""
     cause: Cause = Cause.UNEXPLAINED
+    after: Recorded | None = None
+    """The recording whose end began the gap."""
     paused_ns: int | None = None
     window: tuple[int, int, str] | None = None
     """The scheduled recording under way: from, until, task."""
@@ -49,6 +54,10 @@ class Drawing:
             self._steps.setdefault(boot_id, []).append((boottime_ns, moved_ns))
         self._cameras: dict[str, _Camera] = {}
         self._by_name: dict[str, Recorded] = {}
+        self._between: dict[int, tuple[Recorded | None, Recorded | None]] = {}
+        """Of gaps, by their place in the list: the recordings before and after."""
+        self._missed: list[Gap] = []
+        """As the schedule noted them; camera "" stands for all."""
         self._shift_ns = 0
         self._now_ns = 0
 
@@ -77,6 +86,8 @@ class Drawing:
         for key, camera in self._cameras.items():
             self._gap_ends(key, camera, self.record.until_ns, still=True)
         record = self.record
+        record.gaps = self._exact_gaps()
+        record.gaps += missed_besides(self._missed, record)
         if self._from_ns is not None or self._until_ns is not None:
             self._clip(self._from_ns or record.from_ns, self._until_ns or record.until_ns)
         record.recordings.sort(key=lambda one: (one.from_ns, one.camera))
@@ -97,9 +108,9 @@ class Drawing:
         camera = self._camera(key)
         began_ns = entry.whole("began_ns") or entry.time_ns
         if camera.now is not None and camera.now.name != name:  # its end is not in the record
-            self._gap_begins(camera, camera.seen_ns, "")
+            self._gap_begins(camera, camera.seen_ns, "", after=camera.now)
         recorded = Recorded(key, name, began_ns, shift_ns=self._shift_ns)
-        self._gap_ends(key, camera, recorded.from_ns)
+        self._gap_ends(key, camera, recorded.from_ns, before=recorded)
         camera.now = recorded
         self._by_name[name] = recorded
         self.record.recordings.append(recorded)
@@ -120,7 +131,7 @@ class Drawing:
         if camera.now is None or camera.now is recorded:
             camera.now = None
             if not is_voluntary(reason):
-                self._gap_begins(camera, recorded.until_ns, reason)
+                self._gap_begins(camera, recorded.until_ns, reason, after=recorded)
 
     def _exact(self, entry: Entry, _before_ns: int) -> None:
         """The figures of a recording that is complete."""
@@ -158,15 +169,16 @@ class Drawing:
         known.size_bytes, known.clock = recording.size_bytes, recording.clock_quality.value
         known.exact = recording.state.value == "complete"
 
-    def _gap_begins(self, camera: _Camera, at_ns: int, detail: str,
-                    cause: Cause | None = None) -> None:
+    def _gap_begins(self, camera: _Camera, at_ns: int, detail: str, cause: Cause | None = None,
+                    after: Recorded | None = None) -> None:
         camera.now = None
         camera.paused_ns = None
         if camera.gap_ns is None:
-            camera.gap_ns, camera.detail = at_ns, detail
+            camera.gap_ns, camera.detail, camera.after = at_ns, detail, after
             camera.cause = cause_of(detail) if cause is None else cause
 
-    def _gap_ends(self, key: str, camera: _Camera, at_ns: int, *, still: bool = False) -> None:
+    def _gap_ends(self, key: str, camera: _Camera, at_ns: int, *, still: bool = False,
+                  before: Recorded | None = None) -> None:
         if camera.gap_ns is None:
             return
         began_ns, camera.gap_ns = camera.gap_ns, None
@@ -174,10 +186,10 @@ class Drawing:
         if camera.window is not None and camera.window[0] <= began_ns:
             task = camera.window[2]
             if camera.window[1] < at_ns:
-                at_ns, still = camera.window[1], False
-        if at_ns > began_ns:
-            self.record.gaps.append(Gap(key, began_ns, at_ns, camera.cause, camera.detail, task,
-                                        still))
+                at_ns, still, before = camera.window[1], False, None
+        self._between[len(self.record.gaps)] = (camera.after, before)
+        self.record.gaps.append(Gap(key, began_ns, max(at_ns, began_ns), camera.cause,
+                                    camera.detail, task, still))
 
     def _wanted(self, entry: Entry, _before_ns: int) -> None:
         """A camera that does not record is to do so, or no longer."""
@@ -189,6 +201,18 @@ class Drawing:
                              else since_ns + self._shift_ns, reason)
         elif is_voluntary(reason):
             self._gap_ends(key, camera, self._now_ns)
+
+    def _exact_gaps(self) -> list[Gap]:
+        """Gaps from the last frame before them to the first one after, as far as these are known
+        by now: a recording that was cut off says only when it is recovered how far it got."""
+        gaps = []
+        for at, gap in enumerate(self.record.gaps):
+            after, before = self._between.get(at, (None, None))
+            from_ns = gap.from_ns if after is None or not after.exact else after.until_ns
+            until_ns = gap.until_ns if before is None else before.from_ns
+            if until_ns > from_ns:
+                gaps.append(replace(gap, from_ns=from_ns, until_ns=until_ns))
+        return gaps
 
     def _camera_changed(self, entry: Entry, before_ns: int) -> None:
         key, state = entry.word("camera"), entry.word("state")
@@ -213,9 +237,9 @@ class Drawing:
     def _window_missed(self, entry: Entry, before_ns: int) -> None:
         from_ns, until_ns = self._span(entry)
         words = entry.word("cause") or entry.word("reason")
-        for key in entry.words("cameras") or tuple(self._cameras) or ("",):
-            self.record.gaps.append(Gap(key, from_ns, until_ns, cause_of(words), words,
-                                        entry.word("task")))
+        for key in entry.words("cameras") or ("",):
+            self._missed.append(Gap(key, from_ns, until_ns, cause_of(words), words,
+                                    entry.word("task")))
         self._happened(entry, before_ns)
 
     def _span(self, entry: Entry) -> tuple[int, int]:
@@ -241,7 +265,8 @@ class Drawing:
                     camera.now.ended_ns = before_ns - camera.now.shift_ns
                 cause = {"killed": Cause.CRASH, "power cut": Cause.POWER}.get(previous)
                 self._gap_begins(camera, camera.now.until_ns,
-                                 f"{previous}, found at the next start" if cause else "", cause)
+                                 f"{previous}, found at the next start" if cause else "", cause,
+                                 after=camera.now)
         self._happened(entry, before_ns)
 
     def _power(self, entry: Entry, _before_ns: int) -> None:
@@ -347,6 +372,51 @@ _TAKEN: Mapping[str, Callable[[Drawing, Entry, int], None]] = {
     Kind.JOB: Drawing._job, Kind.EVENT: Drawing._happened,
     Kind.ENTRIES_DROPPED: Drawing._entries_dropped,
 }
+
+
+def missed_besides(missed: Iterable[Gap], record: Record) -> list[Gap]:
+    """What the schedule missed, without what a camera recorded then and what is a gap of its own
+    already: a cut in the middle of a window is told by the camera and by the schedule."""
+    cameras = sorted({*record.cameras, *(one.camera for one in record.recordings)}) or [""]
+    wanted: dict[str, list[Gap]] = {}
+    for gap in missed:
+        for key in cameras if gap.camera == "" else [gap.camera]:
+            wanted.setdefault(key, []).append(replace(gap, camera=key))
+    left: list[Gap] = []
+    for key, gaps in wanted.items():
+        taken = [*((one.from_ns, one.until_ns) for one in record.recordings if one.camera == key),
+                 *((gap.from_ns, gap.until_ns) for gap in record.gaps if gap.camera == key)]
+        left += _outside(sorted(gaps, key=lambda gap: gap.from_ns), _union(taken))
+    return left
+
+
+def _union(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in order, those that meet as one."""
+    out: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if out and begin <= out[-1][1]:
+            out[-1] = (out[-1][0], max(out[-1][1], end))
+        else:
+            out.append((begin, end))
+    return out
+
+
+def _outside(gaps: list[Gap], taken: list[tuple[int, int]]) -> Iterator[Gap]:
+    """The parts of gaps (in order) that no span of `taken` (apart from each other, in order) and no
+    gap before covers."""
+    at, reached_ns = 0, 0
+    for gap in gaps:
+        from_ns = max(gap.from_ns, reached_ns)
+        while at < len(taken) and taken[at][1] <= from_ns:
+            at += 1
+        here = at
+        while from_ns < gap.until_ns:
+            begin, end = taken[here] if here < len(taken) else (gap.until_ns, gap.until_ns)
+            if min(begin, gap.until_ns) - from_ns >= SHORTEST_MISSED_NS:
+                yield replace(gap, from_ns=from_ns, until_ns=min(begin, gap.until_ns))
+            from_ns = max(from_ns, end)
+            here += 1
+        reached_ns = max(reached_ns, gap.until_ns)
 
 
 def _set_figures(recorded: Recorded, entry: Entry) -> None:

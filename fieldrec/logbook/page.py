@@ -33,10 +33,12 @@ h2{font-size:1.1rem;margin:2em 0 .5em}
 .sub{color:var(--soft);margin:0 0 1.2em}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin:1em 0}
 .cards div{border:1px solid var(--line);border-radius:8px;padding:10px 12px}
-.cards b{display:block;font-size:1.45rem;line-height:1.2;font-variant-numeric:tabular-nums}
+.cards b{display:block;font-size:1.35rem;white-space:nowrap;line-height:1.2;
+font-variant-numeric:tabular-nums}
 .cards span{color:var(--soft);font-size:.85rem}
 .cards .bad b{color:var(--un)}
 .scroll{overflow-x:auto}
+.scroll+.scroll,.small+.scroll{margin-top:1.2em}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.9rem}
 th,td{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid var(--line);vertical-align:top}
 th{color:var(--soft);font-weight:600;white-space:nowrap}
@@ -44,6 +46,7 @@ td.n,th.n{text-align:right;white-space:nowrap}
 td.t{white-space:nowrap}
 td.w{overflow-wrap:anywhere;min-width:12em}
 tfoot td{font-weight:600}
+.small table{max-width:30em}
 svg.timeline{display:block;width:100%;min-width:760px;height:auto;margin:.6em 0 1em}
 svg text{font-size:11px;fill:var(--soft)}
 svg text.name{text-anchor:end;fill:var(--fg);font-size:12px}
@@ -125,7 +128,7 @@ def _cards(record: Record) -> Iterator[str]:
              (summary.percent(total.percent), "of planned time", ""),
              (str(total.gaps), f"gaps, {summary.length(total.gap_s)}", ""),
              (str(unexplained), "unexplained gaps", "bad" if unexplained else ""),
-             (f"{total.frames:,}".replace(",", "\u202f"), "frames", ""),
+             (f"{total.frames:,}".replace(",", " "), "frames", ""),
              (f"{total.dropped} + {total.lost}", "frames dropped + lost", ""),
              (summary.size(total.size_bytes), "recorded data", "")]
     yield '<div class="cards">'
@@ -163,7 +166,7 @@ def _gaps(record: Record, zone: tzinfo) -> Iterator[str]:
         return
     by_cause = [[cause.value, str(count), summary.length(seconds)]
                 for cause, count, seconds in summary.causes(record)]
-    yield _table(["cause", "gaps", "time"], by_cause, kinds="wnn")
+    yield f'<div class="small">{_table(["cause", "gaps", "time"], by_cause, kinds="wnn")}</div>'
     rows = [[summary.moment(gap.from_ns, zone),
              "the end" if gap.still else summary.moment(gap.until_ns, zone),
              summary.length(gap.seconds), gap.camera or "all", gap.cause.value,

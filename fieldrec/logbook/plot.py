@@ -83,11 +83,15 @@ def timeline(record: Record, axis: Axis, zone: tzinfo, nights: Sequence[Span] = 
     top = 18.0
     bands_end = top + len(cameras) * (BAND + BAND_GAP)
     bottom = bands_end + len(curves) * (CURVE + BAND_GAP)
-    height = bottom + AXIS
+    whole = bottom + AXIS
+    boxes = [*((top + at * (BAND + BAND_GAP), BAND) for at in range(len(cameras))),
+             *((bands_end + at * (CURVE + BAND_GAP), CURVE) for at in range(len(curves)))]
     parts = [
-        f'<svg class="timeline" viewBox="0 0 {LEFT + WIDTH + RIGHT:g} {height:g}" role="img" '
+        f'<svg class="timeline" viewBox="0 0 {LEFT + WIDTH + RIGHT:g} {whole:g}" role="img" '
         f'aria-label="Timeline from {summary.moment(axis.from_ns, zone)} to '
         f'{summary.moment(axis.until_ns, zone)}">',
+        *(f'<rect class="band" x="{LEFT:g}" y="{y:g}" width="{WIDTH:g}" height="{height:g}"/>'
+          for y, height in boxes),
         *_nights(axis, nights, top, bottom), *_ticks(axis, zone, top, bottom)]
     for at, camera in enumerate(cameras):
         parts += _band(record, camera, axis, top + at * (BAND + BAND_GAP), zone)
@@ -132,7 +136,6 @@ def _band(record: Record, camera: str, axis: Axis, y: float, zone: tzinfo) -> It
     short = label if len(label) <= 13 else label[:12] + "…"
     yield (f'<text class="name" x="{LEFT - 8:g}" y="{y + BAND * 0.68:.1f}">{_safe(short)}'
            f"<title>{_safe(label)}</title></text>")
-    yield f'<rect class="band" x="{LEFT:g}" y="{y:g}" width="{WIDTH:g}" height="{BAND:g}"/>'
     recorded = merged((axis.x(one.from_ns), axis.x(one.until_ns)) for one in record.recordings
                       if one.camera == camera and axis.shows(one.from_ns, one.until_ns))
     yield _path("recorded", recorded, y, BAND)
@@ -168,8 +171,7 @@ def _curve(name: str, curve: Curve, unit: str, bounds: tuple[float, float] | Non
     def height(value: float) -> float:
         return bottom - CURVE * (min(max(value, low), high) - low) / (high - low)
 
-    yield (f'<text class="name" x="{LEFT - 8:g}" y="{y + CURVE / 2:.1f}">{name}</text>'
-           f'<rect class="band" x="{LEFT:g}" y="{y:g}" width="{WIDTH:g}" height="{CURVE:g}"/>')
+    yield f'<text class="name" x="{LEFT - 8:g}" y="{y + CURVE / 2:.1f}">{name}</text>'
     for value in (low, high):
         at = height(value) + (9 if value == high else -1)
         yield (f'<text class="scale" x="{LEFT + WIDTH + 4:g}" y="{at:.1f}">{value:g}{unit}</text>')
@@ -237,7 +239,7 @@ def _nights(axis: Axis, nights: Sequence[Span], top: float, bottom: float) -> It
 
 def _ticks(axis: Axis, zone: tzinfo, top: float, bottom: float) -> Iterator[str]:
     length_s = (axis.until_ns - axis.from_ns) / 1e9
-    step_s = next((step for step in _STEPS_S if length_s / step <= 12), _STEPS_S[-1])
+    step_s = next((step for step in _STEPS_S if length_s / step <= 16), _STEPS_S[-1])
     before = ""
     for moment in _moments(axis, zone, step_s):
         x = axis.x(round(moment.timestamp() * 1e9))

@@ -160,7 +160,8 @@ def _power(record: Record) -> str:
     levels: dict[str, int] = {}
     for _, level in record.levels:
         levels[level] = levels.get(level, 0) + 1
-    said += [f"{level} {count} x" for level, count in levels.items()]
+    said += [f"{count} times {level}" if count > 1 else f"once {level}"
+             for level, count in levels.items()]
     return ", ".join(said) or "not known"
 
 
