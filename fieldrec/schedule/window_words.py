@@ -32,8 +32,12 @@ _DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m(?:in)?)?(?:([0-9]+)s)?")
 _DATE = re.compile(r"(?:([0-9]{4})-)?([0-9]{1,2})-([0-9]{1,2})")
 _FULL_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]")
 _LOOKS_LIKE_DATE = re.compile(r"\.\.|[0-9]+-[0-9]+")
-_JOINED = ((re.compile(r"\s*(,)\s*|(?<=\S)\s+(\.\.)\s+(?=\S)"), r"\1\2"),
-           (re.compile(r"(?<=[a-z])\s*([+-])\s*(?=[0-9])"), r"\1"))
+_JOINED = tuple(re.compile(pattern) for pattern in (
+    r"\s*(?=,)", r"(?<=,)\s*",
+    r"(?<=-\d\d|mon|tue|wed|thu|fri|sat|sun|day)\s+(?=\.\.)",
+    r"(?<=\.\.)\s+(?=[0-9]+-[0-9]|mon|tue|wed|thu|fri|sat|sun)",
+    r"(?<=[a-z])\s*(?=[+-]\s*[0-9])", r"(?<=[a-z][+-])\s+(?=[0-9])"))
+"""Blanks within lists, ranges and offsets, which stand for nothing."""
 _LEAP_YEAR = 2000
 
 
@@ -304,6 +308,6 @@ def _check_occurs(reader: _Reader, words: Words) -> None:
 def _joined(text: str) -> str:
     """In lower case, without blanks within lists, ranges and offsets."""
     text = text.lower()
-    for pattern, joined in _JOINED:
-        text = pattern.sub(joined, text)
+    for blanks in _JOINED:
+        text = blanks.sub("", text)
     return text

@@ -93,11 +93,11 @@ def compare(lines: list[str], zone: ZoneInfo, looks: list[tuple[int, int, list[M
 def test_lines_fire_as_an_oracle_says_that_looks_at_each_minute(name: str) -> None:
     zone, random = ZoneInfo(name), Random(f"minutes {name}")
     looks = looks_of(zone, random.sample(odd_days(zone), 4), 60)
-    lines = [*random_lines(random, 8, fields=5),
-             *random_lines(random, 8, fields=7, seconds=False)]
+    lines = [*random_lines(random, 6, fields=5),
+             *random_lines(random, 6, fields=7, seconds=False)]
     looked, fired = compare(lines, zone, looks)
-    assert looked > 100_000
-    assert fired > 500
+    assert looked > 80_000
+    assert fired > 300
 
 
 @pytest.mark.parametrize("name", ZONES)
@@ -108,7 +108,7 @@ def test_lines_fire_as_an_oracle_says_that_looks_at_each_second(name: str) -> No
         changed = next((look.instant for look in moments(begins, begins + 2 * DAY_S, zone, 60)
                         if look.left_out or look.second_pass), begins + DAY_S // 2 - 420)
         spans.append((changed - 1777, changed + 4242))
-    _looked, fired = compare(random_lines(random, 8, fields=6, free=0.8), zone,
+    _looked, fired = compare(random_lines(random, 6, fields=6, free=0.8), zone,
                              looks_of(zone, spans, 1))
     assert fired > 20
 
@@ -119,7 +119,7 @@ def test_dates_are_right_over_twenty_years(name: str) -> None:
     first moment after it."""
     zone, random = ZoneInfo(name), Random(f"years {name}")
     days = [dt.date(2012, 1, 1) + dt.timedelta(days=day) for day in range(20 * 366)]
-    for line in random_lines(random, 5, fields=7):
+    for line in random_lines(random, 3, fields=7):
         dates = line.split()[3:]
         hour, minute = random.choice(((0, 0), (2, 15), (12, 0), (23, 59)))
         whole = f"30 {minute} {hour} {' '.join(dates)}"
@@ -151,8 +151,12 @@ def first_instant(day: dt.date, hour: int, minute: int, zone: ZoneInfo) -> int:
 
 @pytest.mark.skipif(not MANY, reason="takes minutes; FIELDREC_CRON_LINES=20 walks whole years")
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", ZONES + MORE_ZONES)
-def test_whole_years_minute_by_minute(name: str) -> None:
+def test_whole_years_minute_by_minute() -> None:
+    for name in ZONES + MORE_ZONES:
+        whole_years(name)
+
+
+def whole_years(name: str) -> None:
     zone, random = ZoneInfo(name), Random(f"large {name}")
     looked = fired = 0
     for year in (2011, 2023, 2024, 2096):
