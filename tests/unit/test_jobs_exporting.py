@@ -23,8 +23,9 @@ from fieldrec.jobs import room
 from fieldrec.jobs.exporting import names_wanted
 from fieldrec.jobs.held import Held
 from fieldrec.jobs.history import predicted
-from tests.fakes.export_box import export_box, names
+from tests.fakes.export_box import export_box
 from tests.fakes.export_content import moving, write_store
+from tests.fakes.job_box import names
 from tests.fakes.small_stores import contents
 
 pytestmark = pytest.mark.asyncio
@@ -214,7 +215,7 @@ async def test_a_destination_that_shows_other_bytes_keeps_nothing_and_the_raw_st
 
     async with export_box(tmp_path) as box:
         recording = box.record()
-        box.make_folder = lambda: Bad("usb", box.usb)
+        box.make_folder = lambda name: Bad(name, box.usb)
         async with box.running():
             job = await box.add(recording, destination="usb", delete_source=True)
             failed = await box.until(job, J.FAILED)
@@ -244,16 +245,16 @@ async def test_a_destination_that_goes_stops_the_export_and_the_next_visit_ends_
     async with export_box(tmp_path) as box:
         recording = box.record(frames=150)
         box.on_progress = lambda _phase, _done: box.encoders[0].pause()
-        async with box.running() as runner:
+        async with box.running():
             job = await box.add(recording, destination="usb")
             await box.until(job, J.RUNNING, J.VERIFYING)
             await box.until_true(lambda: bool(box.encoders) and box.encoders[0].paused)
-            box.become(runner, present_destinations=frozenset())
+            box.become(present_destinations=frozenset())
             await box.until(job, J.WAITING, reason="destination usb not present")
             assert box.leases == 0
             assert not [name for name in names(box.usb) if not name.startswith(".work-")]
             box.on_progress = lambda _phase, _done: None
-            box.become(runner, present_destinations=frozenset({"usb"}))
+            box.become(present_destinations=frozenset({"usb"}))
             await box.until(job, J.DONE)
         assert (names(box.usb), names(box.recordings)) == (MOVIE, ["bees"])
 

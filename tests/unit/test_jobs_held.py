@@ -7,35 +7,14 @@ import signal
 import subprocess
 import sys
 
-from fieldrec.core.model import Export
 from fieldrec.jobs.held import Held
-
-
-class Noted:
-    """An export process that notes what it is told."""
-
-    def __init__(self, pid: int | None = None) -> None:
-        self.calls: list[str] = []
-        self.pid = pid
-        self.size_bytes = 0
-
-    async def run(self) -> Export:
-        raise NotImplementedError
-
-    def pause(self) -> None:
-        self.calls.append("pause")
-
-    def resume(self) -> None:
-        self.calls.append("resume")
-
-    def throttle(self, share: float) -> None:
-        self.calls.append(f"throttle {share}")
+from tests.fakes.job_box import NotedEncoder
 
 
 def test_it_is_held_slowed_down_and_let_go() -> None:
     changes: list[int] = []
     taken: list[bool] = []
-    held, encoder = Held(lambda: changes.append(1)), Noted()
+    held, encoder = Held(lambda: changes.append(1)), NotedEncoder()
     assert not held.hold()  # there is none yet
     held.take(encoder, taken.append)
     assert held.hold()
@@ -58,9 +37,9 @@ def test_only_the_kernels_word_counts_as_stopped() -> None:
         child.stdout.readline()
         held = Held(lambda: None)
         assert held.is_stopped()  # there is no process
-        held.take(Noted(), lambda _: None)
+        held.take(NotedEncoder(), lambda _: None)
         assert not held.is_stopped()  # it is being started
-        held.take(Noted(child.pid), lambda _: None)
+        held.take(NotedEncoder(child.pid), lambda _: None)
         held.hold()
         assert not held.is_stopped()
         child.send_signal(signal.SIGSTOP)
