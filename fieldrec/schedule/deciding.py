@@ -195,19 +195,24 @@ class Deciding:
         for task in self.calendar.moments:
             due += [Fire(task.name, at_ns)
                     for at_ns in self.calendar.fires(task, edge_ns, stretch.until_ns)
-                    if at_ns not in before]
+                    if not self._is_done(task.name, at_ns, before)]
             last_ns = self.calendar.last_fire(task, stretch.after_ns, edge_ns)
-            if last_ns is None or last_ns in before:
+            if last_ns is None:
                 continue
-            late = self._late == "start" and task.what != "stop"
+            late = self._late == "start" and task.what != "stop" \
+                and not self._is_done(task.name, last_ns, before)
             if late:
-                self.memory.lived.add(last_ns - 1000, last_ns)
+                self.memory.note_done(task.name, last_ns)
                 due.append(Fire(task.name, last_ns, stretch.until_ns - last_ns))
             fires = (at_ns for at_ns in self.calendar.fires(task, stretch.after_ns, edge_ns)
-                     if at_ns not in before and not (late and at_ns == last_ns))
+                     if not self._is_done(task.name, at_ns, before))
             missed += _told(task.name, list(islice(fires, MOST_TOLD + 1)),
                             stretch.cause or "the box was held up")
         return [*missed, *sorted(due, key=lambda fire: fire.at_ns)]
+
+    def _is_done(self, task: str, at_ns: int, before: Lived) -> bool:
+        """Whether the box lived through this moment, or has made up for it."""
+        return at_ns in before or at_ns in self.memory.done.get(task, ())
 
     def _missed_windows(self, stretch: _Stretch) -> Iterator[Step]:
         """Windows, or parts of them, in time that was not lived through."""
@@ -266,8 +271,8 @@ class Deciding:
                 if not window.by_cron:  # dusk is known better by now
                     now.begins_ns, now.ends_ns = window.begins_ns, window.ends_ns
                 continue
-            if window.by_cron and window.begins_ns in before:
-                continue  # done once already
+            if window.by_cron and self._is_done(window.task, window.begins_ns, before):
+                continue
             if now is not None and not window.by_cron and now.begins_ns > window.begins_ns:
                 continue  # the clock was set back into the window before the one the box is in
             steps += self._enter(window, now, wall_ns, mono_ns, fresh=fresh)
@@ -279,8 +284,8 @@ class Deciding:
         entered = Entered(window.task, window.begins_ns, window.ends_ns, window.by_cron)
         self.memory.entered[window.task] = entered
         self._over_mono_ns[window.task] = mono_ns + window.ends_ns - wall_ns
-        if window.by_cron:
-            self.memory.lived.add(window.begins_ns - 1000, window.begins_ns)
+        if window.by_cron and late_ns > 0:
+            self.memory.note_done(window.task, window.begins_ns)
         if fresh and self._late == "skip" and late_ns > GRACE_NS:
             entered.ended_by_hand = True
             yield Missed(window.task, wall_ns, window.ends_ns,

@@ -13,6 +13,8 @@ from typing import Any
 
 MOST_LIVED = 64
 """Stretches that are remembered; the latest of them."""
+MOST_DONE = 64
+"""Moments of one task."""
 JOIN_NS = 1_000_000_000
 """Stretches this close to each other are one."""
 
@@ -67,13 +69,19 @@ class Memory:
     lived: Lived = field(default_factory=Lived)
     entered: dict[str, Entered] = field(default_factory=dict)
     """By task."""
+    done: dict[str, list[int]] = field(default_factory=dict)
+    """By task: moments that were done late, in time that the box did not live through."""
     ended_by: str = ""
     """Why fieldrec ended; "" while it runs, and after a power cut."""
+
+    def note_done(self, task: str, at_ns: int) -> None:
+        """This moment is not done again."""
+        self.done[task] = [*self.done.get(task, []), at_ns][-MOST_DONE:]
 
     def as_json(self) -> dict[str, Any]:
         """JSON-ready values."""
         return {
-            "version": 1, "at_ns": self.at_ns, "ended_by": self.ended_by,
+            "version": 1, "at_ns": self.at_ns, "ended_by": self.ended_by, "done": self.done,
             "lived": [list(stretch) for stretch in self.lived.stretches],
             "entered": [{"task": one.task, "begins_ns": one.begins_ns, "ends_ns": one.ends_ns,
                          "by_cron": one.by_cron, "ended_by_hand": one.ended_by_hand}
@@ -92,7 +100,10 @@ class Memory:
             lived = Lived()
             for after, until in values["lived"]:
                 lived.add(int(after), int(until))
+            done = {str(task): [int(one) for one in moments][-MOST_DONE:]
+                    for task, moments in values["done"].items()}
             return cls(None if at_ns is None else int(at_ns), lived,
-                       {one.task: one for one in entered}, str(values.get("ended_by", "")))
+                       {one.task: one for one in entered}, done,
+                       str(values.get("ended_by", "")))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"not what the schedule remembers: {error!r}") from error
