@@ -25,7 +25,7 @@ from fieldrec.core.workers import Worker
 from fieldrec.logbook import book
 from fieldrec.record import session
 from fieldrec.sensors import temperature
-from tests.month.field import Field
+from tests.month.field import Field, is_mounted
 from tests.month.machine import SimulatedMachine
 from tests.month.planned import planned_spans
 from tests.month.scenario import LATITUDE, LONGITUDE, Happening, Scenario
@@ -88,6 +88,7 @@ def live(config: Config, scenario: Scenario, field: Field, story: Story) -> None
     clock = SimulatedClock(state.now_ns, state.now_ns + state.ahead_ns)
     add_cameras().CLOCK = clock
     with simulated_loop(clock) as (loop, work):
+        loop.set_debug(False)  # a test run asks for it, and it takes a third of the time
         loop.run_until_complete(_Boot(config, scenario, field, story, clock, work).run())
     story.write(_ended(story.read(), clock))
 
@@ -272,8 +273,7 @@ class _Boot:
     async def _out(self, label: str, device: str) -> None:
         drives = self._field.drives
         drives._inserted[device] = self._field.images[label]
-        mounted = any(line.partition(" - ")[2].split()[1] == device
-                      for line in Path("/proc/self/mountinfo").read_text().splitlines())
+        mounted = is_mounted(device)
         await self._really(lambda: drives.pull(device) if mounted else drives.take_out(device))
         del self._state.inserted[label]
         self._story.tell(self._clock.monotonic_ns(), "out", which=label, mounted=mounted)

@@ -106,6 +106,12 @@ def field_in(root: Path, disk_mb: int, drives: Sequence[str]) -> Iterator[Field]
             subprocess.run(["udevadm", "control", "--reload"], check=False)
 
 
+def is_mounted(device: str) -> bool:
+    """Whether anybody has it mounted."""
+    return any(line.partition(" - ")[2].split()[1] == device
+               for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
+
 def _mounted_below(folder: Path) -> list[Path]:
     points = [Path(line.split()[4])
               for line in Path("/proc/self/mountinfo").read_text().splitlines()]

@@ -170,7 +170,8 @@ def _log_into(path: Path) -> None:
 def _figures(scenario: Scenario, field: Field, story: Story, found: judging.Found
              ) -> dict[str, Any]:
     ended = Counter(line["why"] for line in story.diary("ended"))
-    last = {(line["number"], line["created_ns"]): (line["kind"], line["state"]) for line in story.diary("job")}
+    last = {(line["number"], line["created_ns"]): (line["kind"], line["state"])
+            for line in story.diary("job")}
     jobs = Counter(last.values())
     state = story.read()
     return {

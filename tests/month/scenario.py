@@ -1,4 +1,4 @@
-"""What happens in a month: a table of days, by hand where something is to happen, by seed elsewhere.
+"""What happens in a month: a table of days, by hand where something is to happen, else by seed.
 
 A scenario is data. Times are local hours of `ZONE` on day n (from 0); the box itself knows nothing
 of it but what its configuration says.
@@ -65,11 +65,12 @@ def moment_ns(day: int, hour: float) -> int:
 
 
 def short(seed: int = 1) -> Scenario:
-    """Three days and a half for the suite: a visit, a night that empties the battery, a cut."""
+    """Three days for the suite: visits, a night that empties the battery, a cut, a flat clock."""
     return Scenario(seed, 3, _ordered([
         Happening(moment_ns(0, 15.0), "insert", "FIELD-01"),
         Happening(moment_ns(0, 16.5), "take", "FIELD-01"),
         Happening(moment_ns(0, 23.3), "cut", minutes=40),
+        Happening(moment_ns(1, 9.0), "flat_rtc", minutes=5),
         Happening(moment_ns(2, 14.0), "insert", "FIELD-01"),
         Happening(moment_ns(2, 15.5), "take", "FIELD-01"),
     ]), overcast={0: 0.15, 1: 0.03, 2: 1.0}, drives=("FIELD-01",), period_s=300.0)

@@ -185,7 +185,7 @@ class RealWork:
             clock.nudge()
 
         Worker.run, Ring.__init__ = counted, registered  # type: ignore
-        Capture.request_stop = nudging  # type: ignore[method-assign]
+        Capture.request_stop = nudging  # type: ignore
         try:
             yield
         finally:
@@ -222,7 +222,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         return transport, protocol
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
+class _Selector(selectors.DefaultSelector):
     """Where the loop waits: here time passes."""
 
     def __init__(self, clock: SimulatedClock, work: RealWork) -> None:

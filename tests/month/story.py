@@ -62,10 +62,10 @@ class Story:
 
     def tell(self, at_ns: int, what: str, **facts: Any) -> None:
         """One line of the diary; durable against a kill, which is all it has to survive."""
-        line = json.dumps({"at_ns": at_ns, "what": what, "real_s": time.monotonic(), **facts}) + "\n"
+        told = {"at_ns": at_ns, "what": what, "real_s": time.monotonic(), **facts}
         descriptor = os.open(self._diary, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(descriptor, line.encode())
+            os.write(descriptor, json.dumps(told).encode() + b"\n")
         finally:
             os.close(descriptor)
 

@@ -121,8 +121,8 @@ class Watching:
             (r"recording since|a recording begins", lambda _, now: now.recording),
             (r'recording( "[a-z]+")? starts at .*', lambda *_: self._about_to_record()),
             (r"processor \d+ C|processor too warm", lambda *_: False),  # it never is
-            (r"(copy|export|move|deletion|delete-raw|[a-z ]+) (of )?\S+ (goes first|makes way|to the "
-             r"same (drive|destination)).*\(job \d+\)", self._other_is_there),
+            (r"[a-z -]+ \S+ (goes first|makes way|to the same (drive|destination)) \(job \d+\)",
+             self._other_is_there),
             (r"battery CRITICAL", lambda *_: below(power.critical_leave_percent)),
             (r"battery LOW", lambda *_: below(power.low_leave_percent)),
             (r"on battery", lambda *_: gauge or not state.battery.on_mains),

@@ -1,4 +1,4 @@
-"""A camera of simulated time: a frame every so many simulated seconds, drawn as the synthetic one's.
+"""A camera of simulated time: a frame every so many simulated seconds, drawn by the synthetic one.
 
 Found by the app as any backend is (box_life.py adds this folder to the package's path). What it
 gave is written down in a file, a line a frame: that is what the stores are judged by. Each frame's

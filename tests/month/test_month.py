@@ -1,0 +1,30 @@
+"""Some days of the simulated month: a cut at night, a storm that empties the battery, two visits of
+a drive, the noon recording, a clock that comes up wrong. The whole month: run_month.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash.running import quick_folder
+from tests.month.field import missing
+from tests.month.run_month import run
+from tests.month.scenario import short
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def test_a_few_days_of_the_month(tmp_path: Path) -> None:
+    if why := missing():
+        pytest.skip(f"a simulated month: {why}")
+    with quick_folder(tmp_path) as folder:
+        outcome = run(short(), folder)
+    figures = outcome.figures
+    assert outcome.wrong == []
+    assert figures["boots ended"] == {"cut": 2, "power off": 1, "over": 1}
+    assert figures["recordings"] >= 6
+    assert figures["frames found"] >= 200
+    assert figures["jobs"]["export done"] >= 4
+    assert figures["jobs"]["copy done"] >= 3
+    assert figures["gaps by cause"]["power"] >= 2
