@@ -212,11 +212,15 @@ class Sleeping:
                 if self._asleep_ns != before_ns:
                     return
                 await asyncio.sleep(LOOK_S)
-            self._try_later(f"`{' '.join(command)}` did not put the machine to sleep")
+            self._did_not_sleep(f"`{' '.join(command)}` did not put the machine to sleep")
         except FieldrecError as error:
-            self._try_later(str(error))
+            self._did_not_sleep(str(error))
         finally:
             self._verdict = None
+
+    def _did_not_sleep(self, why: str) -> None:
+        self._box.note(Kind.WOKE, why, reason=why, slept_s=0.0)
+        self._try_later(why)
 
     def _notice_sleep(self) -> None:
         """If the machine has slept since the last look, note and tell it."""
