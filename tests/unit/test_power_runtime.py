@@ -94,6 +94,20 @@ def test_a_noisy_gauge_with_wild_readings() -> None:
     assert held >= 7
 
 
+def test_the_range_is_as_wide_as_the_noise_asks_for() -> None:
+    """A 95 % interval: of twenty noisy hours at most two may lie outside."""
+    held = 0
+    for seed in range(20):
+        noise, runtime = random.Random(seed), Runtime()
+        for minute in range(0, 60, 2):
+            percent = 80 - minute / 3 + noise.gauss(0, 4)
+            runtime.update(reading(percent), percent, int(minute * 60e9))
+        said = runtime.update(reading(60), 60, int(60 * 60e9))
+        assert said is not None
+        held += said[1][0] <= 180 <= said[1][1]
+    assert held >= 18
+
+
 @pytest.mark.parametrize(("minutes", "per_hour"), [(10, 30), (60, 1), (180, 0), (180, -5)])
 def test_too_soon_or_no_fall_says_nothing(minutes: int, per_hour: float) -> None:
     assert discharge(minutes, per_hour) is None
