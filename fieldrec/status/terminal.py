@@ -200,7 +200,7 @@ def _heat(status: RecorderStatus) -> Text:
 
 
 def _notes(snapshot: Snapshot) -> Iterator[RenderableType]:
-    """What is seldom there: skew, pre-roll, lost frames, other folders, recovery."""
+    """What is seldom there: skew, pre-roll, lost frames, other folders, schedule, recovery."""
     if snapshot.skew_ms is not None:
         yield Text.assemble(("skew  ", "dim"), f"first frames within {snapshot.skew_ms:.1f} ms")
     for r in snapshot.recorders:
@@ -216,6 +216,10 @@ def _notes(snapshot: Snapshot) -> Iterator[RenderableType]:
         for folder in snapshot.storage.folders:
             yield Text.assemble(("folder  ", "dim"), (words.describe_folder(folder),
                                                       "red" if folder.problem else ""))
+    for line in words.describe_schedule(snapshot):
+        what, _, rest = line.partition(": ")
+        style = "yellow" if snapshot.schedule.clock_problem and what.startswith("clock") else ""
+        yield Text.assemble((f"{what}  ", "dim"), (rest, style))
     if snapshot.recovery:
         yield Text.assemble(("recovery  ", "dim"), (words.safe_text(snapshot.recovery), "yellow"))
 

@@ -39,6 +39,8 @@ Only while they say something, and as far as there is room (``err`` is shorter t
 | lrun   | first-last number of the latest run of lost frames                                   |
 | dir    | which recordings folder is in use, 2 for the second                                  |
 | skew   | ms between the first frames of cameras started together                              |
+| next   | local time at which the schedule records next: 20:14, Mon 20:14, 2026-11-21 20:14    |
+| clk    | 1: the clock is known to be wrong                                                    |
 
 A reader must ignore keys it does not know: more may follow. Lines that are not a status are replies
 (``OK ...``, ``ERR ...``) or announcements (``SAFE TO REMOVE <label>``).
@@ -128,6 +130,8 @@ def _more(snapshot: Snapshot) -> list[str]:
         f"dir={in_use}" if in_use > 1 else "",
         "" if snapshot.skew_ms is None else f"skew={_decimal(snapshot.skew_ms, 1)}",
         "" if lost is None else f"lrun={_number(lost.first_number)}-{_number(lost.last_number)}",
+        "clk=1" if snapshot.schedule.clock_problem else "",
+        f"next={at}" if (at := _clean(snapshot.schedule.next_at, 16)) else "",
     ]
     kept: list[str] = []
     for field in fields:

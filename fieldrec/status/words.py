@@ -288,6 +288,19 @@ def describe_snapshot(snapshot: Snapshot) -> str:
             + "".join(f", {more}" for more in _seldom(snapshot)))
 
 
+def describe_schedule(snapshot: Snapshot) -> list[str]:
+    """"window: night, 9 h 4 min left", "next: night 20:14, in 3 h", and what is wrong with the
+    clock; [] where nothing is scheduled."""
+    schedule, now_ns = snapshot.schedule, snapshot.time_ns
+    said = [f"clock wrong: {safe_text(schedule.clock_problem)}"] if schedule.clock_problem else []
+    said += [f"window: {safe_text(task, 60)}, {duration((ends_ns - now_ns) / 1e9)} left"
+             for task, ends_ns in schedule.running]
+    if schedule.next_ns is not None:
+        said.append(f"next: {safe_text(schedule.next_task, 60)} {safe_text(schedule.next_at, 20)}, "
+                    f"in {duration((schedule.next_ns - now_ns) / 1e9)}")
+    return said
+
+
 def _seldom(snapshot: Snapshot) -> list[str]:
     """What is there to say only now and then."""
     skew_ms = snapshot.skew_ms
@@ -297,6 +310,7 @@ def _seldom(snapshot: Snapshot) -> list[str]:
         said.append(describe_lost(max(lost, key=lambda run: run.last_time_ns)))
     if len(snapshot.storage.folders) > 1:
         said += [describe_folder(folder) for folder in snapshot.storage.folders if folder.problem]
+    said += describe_schedule(snapshot)
     return said + ([f"recovery: {safe_text(snapshot.recovery)}"] if snapshot.recovery else [])
 
 

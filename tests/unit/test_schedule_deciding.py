@@ -1,4 +1,4 @@
-"""What the schedule wants: windows, moments, missed ones; and clocks that jump, against an oracle."""
+"""What the schedule wants: windows, moments, missed ones; clocks that jump, against an oracle."""
 
 from __future__ import annotations
 

@@ -23,7 +23,13 @@ from fieldrec.core.model import (
     PowerLevel,
     PowerState,
 )
-from fieldrec.core.snapshot import FolderStatus, RecorderStatus, Snapshot, StorageStatus
+from fieldrec.core.snapshot import (
+    FolderStatus,
+    RecorderStatus,
+    ScheduleStatus,
+    Snapshot,
+    StorageStatus,
+)
 from fieldrec.status import wire
 
 JOB = Job(id=1, kind=JobKind.COPY, item="bees", item_uuid="u", destination="BEES1", preset=None,
@@ -97,6 +103,9 @@ def test_what_is_seldom_there_comes_last_and_only_then() -> None:
                                        FolderStatus("/b", in_use=True))))
     fields = wire.status_fields(snapshot)
     assert fields.endswith("name=box,pause=1,arm=1,pre=50,dir=2,skew=12.3,lrun=20-21")
+    scheduled = Snapshot(1, 0, "box", False, None, schedule=ScheduleStatus(
+        "night", 5, "Mon 20:14", (), "it shows 1970"))
+    assert wire.status_fields(scheduled).endswith("name=box,clk=1,next=Mon 20:14")
     assert f",err={'x' * 12}," in fields  # it gives them its room
 
 

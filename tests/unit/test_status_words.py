@@ -25,7 +25,13 @@ from fieldrec.core.model import (
     PowerState,
     Prediction,
 )
-from fieldrec.core.snapshot import FolderStatus, RecorderStatus, Snapshot, StorageStatus
+from fieldrec.core.snapshot import (
+    FolderStatus,
+    RecorderStatus,
+    ScheduleStatus,
+    Snapshot,
+    StorageStatus,
+)
 from fieldrec.status import words
 
 JOB = Job(id=1, kind=JobKind.COPY, item="bees", item_uuid="u", destination="BEES1", preset=None,
@@ -236,3 +242,14 @@ def test_describe_snapshot() -> None:
     assert words.describe_snapshot(snapshot) == (
         "recording for 1 min, 1 of 2 cameras well, 10 frames, 1 dropped, 0 lost, "
         "disk 412 GB free (58.8 % used), 12 h 10 min left, mains")
+
+
+def test_the_schedule_is_said_where_there_is_one() -> None:
+    snapshot = Snapshot(1, 1_000_000_000_000, "box", False, None)
+    assert words.describe_schedule(snapshot) == []
+    now = dataclasses.replace(snapshot, schedule=ScheduleStatus(
+        "night", snapshot.time_ns + 3 * 3_600_000_000_000, "20:14",
+        (("noon", snapshot.time_ns + 90_000_000_000),), "it shows 1970"))
+    assert words.describe_schedule(now) == [
+        "clock wrong: it shows 1970", "window: noon, 1 min 30 s left", "next: night 20:14, in 3 h"]
+    assert "next: night 20:14, in 3 h" in words.describe_snapshot(now)
