@@ -8,6 +8,7 @@ says when to ask again.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from fieldrec.core.model import (
@@ -183,7 +184,8 @@ def _before_schedule(job: Job, conditions: Conditions) -> str | None:
     at = clock_time(start_ns, conditions.now_ns, conditions.timezone)
     takes = "how long the export takes is not known" if needs_s is None \
         else f"export takes about {span(needs_s)}"
-    return f"recording{called} starts at {at}, in {span(left_s)}; {takes}"
+    minutes = math.ceil(left_s / 60)  # true until the next look, a minute later
+    return f"recording{called} starts at {at}, in {minutes} min; {takes}"
 
 
 def _battery(power: PowerState) -> str:

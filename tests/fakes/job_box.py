@@ -201,9 +201,12 @@ class StandInEncoder(NotedEncoder):
         self._on_progress("verifying", 10, 10)
         if self._box.encodes_nothing:
             return Export(self.store, "High", 0, 0, "", 0)
-        recording = next(r for r in scan(self.store.parent) if r.path == self.store)
+        recording = self._recording()
         make_export(self.store.parent, self.store.name, recording.uuid, recording.frame_count)
-        return scan(self.store.parent)[0].exports[0]
+        return self._recording().exports[0]
+
+    def _recording(self) -> Recording:
+        return next(found for found in scan(self.store.parent) if found.path == self.store)
 
 
 class SlowFolder(FolderDestination):

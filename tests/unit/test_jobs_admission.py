@@ -94,7 +94,7 @@ def test_before_a_scheduled_start_only_what_fits_in() -> None:
     assert decide(export(720), soon(7)) == Wait(
         'recording "night" starts at 06:00, in 7 min; export takes about 12 min')
     assert decide(export(None), soon(0.5)) == Wait(
-        'recording "night" starts at 06:00, in 30 s; how long the export takes is not known')
+        'recording "night" starts at 06:00, in 1 min; how long the export takes is not known')
     assert decide(export(720), soon(10.1)) == Run()  # not yet: what is done by then is kept
     assert decide(export(300), soon(7)) == Run()
     assert isinstance(decide(export(400), soon(7)), Wait)  # expectations err…
