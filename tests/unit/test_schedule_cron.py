@@ -422,7 +422,7 @@ def test_a_line_of_too_few_or_too_many_fields(line: str, count: int) -> None:
 def test_nonsense_is_an_error_of_one_line_and_nothing_else() -> None:
     random = Random("nonsense")
     letters = "0123456789*,-/%?# aLWJansun\u00e9\x00"
-    for _ in range(3000):
+    for _ in range(1500):
         line = "".join(random.choices(letters, k=random.randint(0, 24)))
         try:
             Cron.parse(line)

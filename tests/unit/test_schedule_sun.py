@@ -166,7 +166,7 @@ def test_every_date_has_one_noon_a_day_after_the_last(zone: str, place: Place) -
         midday = dt.datetime.fromtimestamp(noon, ZoneInfo(zone)).replace(tzinfo=None) \
             - dt.datetime.combine(dt.date.fromordinal(719_163 + day), dt.time(12))
         assert abs(midday) < dt.timedelta(hours=12.3)
-        for name in EVENTS:
+        for name in list(EVENTS)[day % 4::4]:
             instant_of_event(EVENTS[name], day, place, ZoneInfo(zone))  # raises nowhere
 
 

@@ -112,7 +112,8 @@ class Naive:
             now, then = self.height[number], self.height[number + 1]
             if (now < degrees <= then) if way == Rise else (now >= degrees > then):
                 return self.begin + number * STEP_S + (degrees - now) / (then - now) * STEP_S
-        return "above" if self.height[top - half] > degrees else "below"
+        midnight = self.height[top - half if way == Rise else top + half]
+        return "above" if midnight > degrees else "below"
 
 
 def begins_naive(naive: Naive, date: dt.date, degrees: float, way: str, offset_s: int

@@ -90,7 +90,7 @@ def test_nonsense_is_an_error_of_one_line_and_nothing_else() -> None:
     words = ["from", "to", "every", "for", "on", "always", "dawn", "10:00", "24:00", "30m", "60s",
              "mon..fri", "2026-05-01", "..", ",", "+", "-", "05-01..06-01", "noon-25h",
              "\u00e9\x00", "99999999999999", "0:0:0", "--"]
-    for _ in range(3000):
+    for _ in range(1500):
         text = " ".join(random.choices(words, k=random.randint(0, 7)))
         try:
             Window.parse(text)
