@@ -59,10 +59,10 @@ class BytePace:
 
     def seconds_left(self) -> float | None:
         """Of the phase under way and those after it; None while one of their rates is not known. A
-        phase of which nothing is known goes as the present one does: reading back is seldom slower
-        than writing."""
+        phase of which nothing is known goes as the one before: reading back is seldom slower than
+        writing."""
         left_s, begun = 0.0, False
-        own = self._measured.get(self._now, 0.0)
+        own = next(reversed(self._measured.values()), 0.0)
         for phase in self._phases.values():
             is_now = phase.what == self._now
             begun = begun or is_now
