@@ -140,8 +140,8 @@ def _cards(record: Record) -> Iterator[str]:
 def _timeline(record: Record, zone: tzinfo, nights: Sequence[plot.Span]) -> Iterator[str]:
     yield "<h2>Timeline</h2>"
     yield plot.legend(record, with_nights=bool(nights))
-    for axis in plot.axes(record):
-        yield f'<div class="scroll">{plot.timeline(record, axis, zone, nights)}</div>'
+    for axis, part in plot.stretches(record):
+        yield f'<div class="scroll">{plot.timeline(part, axis, zone, nights)}</div>'
 
 
 def _cameras(record: Record) -> Iterator[str]:

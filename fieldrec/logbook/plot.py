@@ -73,8 +73,35 @@ def axes(record: Record) -> list[Axis]:
             for at in range(count)]
 
 
+def stretches(record: Record) -> list[tuple[Axis, Record]]:
+    """Each axis with what lies on it; looks at everything once."""
+    found = [(axis, Record(from_ns=axis.from_ns, until_ns=axis.until_ns, cameras=record.cameras,
+                           charge=record.charge, volts=record.volts, celsius=record.celsius))
+             for axis in axes(record)]
+    first_ns, piece_ns = record.from_ns, found[0][0].until_ns - found[0][0].from_ns
+
+    def on(from_ns: int, until_ns: int) -> Iterable[Record]:
+        begin = min(max((from_ns - first_ns) // piece_ns, 0), len(found) - 1)
+        end = min(max((until_ns - first_ns) // piece_ns, 0), len(found) - 1)
+        return (part for _, part in found[begin:end + 1])
+
+    for one in record.recordings:
+        for part in on(one.from_ns, one.until_ns):
+            part.recordings.append(one)
+    for gap in record.gaps:
+        for part in on(gap.from_ns, gap.until_ns):
+            part.gaps.append(gap)
+    for missing in record.missing:
+        for part in on(missing.from_ns, missing.until_ns):
+            part.missing.append(missing)
+    for happening in record.happenings:
+        for part in on(happening.time_ns, happening.time_ns):
+            part.happenings.append(happening)
+    return found
+
+
 def timeline(record: Record, axis: Axis, zone: tzinfo, nights: Sequence[Span] = ()) -> str:
-    """One stretch as an `<svg>` element."""
+    """One stretch (:func:`stretches`) as an `<svg>` element."""
     cameras = sorted({*record.cameras, *(gap.camera for gap in record.gaps)})
     curves = [(name, curve, unit, bounds) for name, curve, unit, bounds in (
         ("charge", record.charge, "%", (0.0, 100.0)),
@@ -139,9 +166,11 @@ def _band(record: Record, camera: str, axis: Axis, y: float, zone: tzinfo) -> It
     recorded = merged((axis.x(one.from_ns), axis.x(one.until_ns)) for one in record.recordings
                       if one.camera == camera and axis.shows(one.from_ns, one.until_ns))
     yield _path("recorded", recorded, y, BAND)
-    for cause in Cause:
-        gaps = [gap for gap in record.gaps if gap.cause is cause and gap.camera == camera
-                and axis.shows(gap.from_ns, gap.until_ns)]
+    by_cause: dict[Cause, list[Gap]] = {cause: [] for cause in Cause}
+    for gap in record.gaps:
+        if gap.camera == camera and axis.shows(gap.from_ns, gap.until_ns):
+            by_cause[gap.cause].append(gap)
+    for cause, gaps in by_cause.items():
         yield from _gaps(gaps, cause, axis, y, zone)
     missing = merged(((axis.x(one.from_ns), axis.x(one.until_ns)) for one in record.missing
                       if one.camera == camera and axis.shows(one.from_ns, one.until_ns)), 1.0)
