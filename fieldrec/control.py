@@ -25,6 +25,7 @@ from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.proofs import has_export
 from fieldrec.jobs.remembered import preset_for
 from fieldrec.logbook.deployments import check_deployment
+from fieldrec.power.awake import AwakeStatus
 from fieldrec.record.asked import Asked
 from fieldrec.record.naming import check_name
 from fieldrec.record.session import Session
@@ -46,6 +47,18 @@ class Drives(Protocol):
 
     async def eject(self, drive: str) -> None:
         """Make a drive safe to remove."""
+        ...
+
+
+class Sleep(Protocol):
+    """What control needs of sleeping."""
+
+    def status(self) -> AwakeStatus:
+        """Who keeps the box awake."""
+        ...
+
+    def stay_awake(self, seconds: float) -> str:
+        """Keep it awake for so long; 0: no longer."""
         ...
 
 
@@ -83,9 +96,13 @@ class Control:
         self._allow_battery = allow_battery
         self._say = say
         self._refusal = ""
-        self._no_recording = ""
+        self._no_recording: dict[str, str] = {}
         self.schedule: object | None = None
         """The schedule's verbs; given by who runs one."""
+        self.sleep: Sleep | None = None
+        """Verbs about sleeping; given by who may put the machine to sleep."""
+        self.attended: Callable[[], None] = lambda: None
+        """Called when a person gives a command."""
         self.new_deployment: Callable[[str], Awaitable[None]] | None = None
         """Begins another deployment's record; given by who keeps one."""
 
@@ -93,9 +110,10 @@ class Control:
         """Called first at shutdown: every later verb that changes anything gets this answer."""
         self._refusal = why
 
-    def refuse_recording(self, why: str) -> None:
-        """Refuse to start recording with this reason; "" allows it again (power came back)."""
-        self._no_recording = why
+    def refuse_recording(self, why: str, whose: str = "power") -> None:
+        """Refuse to start recording with this reason; "" takes back what the same part (`whose`)
+        refused (power came back, there is room again)."""
+        self._no_recording[whose] = why
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -132,6 +150,14 @@ class Control:
             raise StateError("a recording is under way; stop it before another deployment begins")
         await self.new_deployment(name)
 
+    def awake(self) -> AwakeStatus:
+        """Who keeps the box awake, and what wakes it."""
+        return self._the_sleep().status()
+
+    def stay_awake(self, seconds: float) -> str:
+        """Keep the box awake for so long from now; 0: no longer. Says what was done."""
+        return self._the_sleep().stay_awake(seconds)
+
     # -- recording -------------------------------------------------------------------------------
 
     async def start(self, name: str | None = None, metadata: Mapping[str, Any] | None = None,
@@ -146,8 +172,8 @@ class Control:
     async def begin(self, asked: Asked) -> list[str]:
         """As :meth:`start`, for who has it all in one; no verb of the socket."""
         session = self._may_record("start the daemon with `fieldrec run`")
-        if self._no_recording:
-            raise StateError(f"recording refused: {self._no_recording}")
+        if why := "; ".join(filter(None, self._no_recording.values())):
+            raise StateError(f"recording refused: {why}")
         if asked.name is not None:
             check_name(asked.name)
         async with self._exports_held():
@@ -290,6 +316,11 @@ class Control:
         return f"SAFE TO REMOVE {label}"
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _the_sleep(self) -> Sleep:
+        if self.sleep is None:
+            raise StateError("nothing sleeps here: start the daemon with `fieldrec run`")
+        return self.sleep
 
     def _may_record(self, hint: str) -> Session:
         self._check_open()

@@ -26,6 +26,8 @@ class Books:
         self._worker = Worker("books")
         self._dirty = asyncio.Event()
         self._trouble = ""
+        self._idle = (0.0, 0.0)
+        """As written last."""
         self._closed = False
 
     async def open(self) -> None:
@@ -35,6 +37,7 @@ class Books:
             self._say(f"books of energy and copies: {trouble}", "warning")
         self.energy = EnergyBook(books.entries, books.idle_mw, books.idle_s)
         self.copies = VerifiedCopies(books.copies)
+        self._idle = self.energy.idle
 
     def touch(self) -> None:
         """Something is to be written."""
@@ -53,6 +56,9 @@ class Books:
         copies, self.copies.new = self.copies.new, []
         gone, self.copies.gone = self.copies.gone, []
         idle = self.energy.idle
+        if not (entries or copies or gone or idle != self._idle):
+            return
+        self._idle = idle
         trouble = await self._worker.run(
             lambda _stop: self._rows.save(entries, idle, copies, gone))
         if trouble and not self._trouble:

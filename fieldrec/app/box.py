@@ -31,7 +31,8 @@ from fieldrec.app.planning import Planning
 from fieldrec.app.power_following import PowerFollowing
 from fieldrec.app.publishing import publish_on_change
 from fieldrec.app.recorders import recorders_of
-from fieldrec.app.recovery import Recovery
+from fieldrec.app.recovery import Recovery, have_patience
+from fieldrec.app.resources import Box, Resources
 from fieldrec.app.schedule_part import SchedulePart
 from fieldrec.app.surroundings import Surroundings
 from fieldrec.app.switching_off import Ending, command_of, fed_again
@@ -69,8 +70,6 @@ from fieldrec.status.board import Board
 
 log = logging.getLogger(__name__)
 
-RECOVERY_PATIENCE_S = 5.0
-"""A start waits this long for interrupted recordings to be completed."""
 DISK_BEATS = 5
 """A process without cameras looks at its disk at every fifth beat; with cameras the session does.
 An idle box sleeps: every look is three wake-ups (loop, thread, loop)."""
@@ -102,6 +101,7 @@ class App:
         self._tasks = Tasks(self._part_changed)
         self._beside = BesideRecording(config.export)
         self._surroundings = Surroundings(config, self.clock)
+        self._resources = Resources(config, self.clock)
         self._exit = contextlib.AsyncExitStack()
         self._storage = StorageStatus()
         self._version = 0
@@ -117,7 +117,7 @@ class App:
         """Whether something was done that the next start may want to know of."""
         self._folders = Folders((config.storage.directory, *config.storage.directories),
                                 config.storage, on_event=self._say_from_anywhere,
-                                claim=self._own.claim)
+                                claim=self._own.claim, readings=config.space.readings)
         self._schedule = SchedulePart(config, self.clock, kept=parts.schedule, say=self.say,
                                       note=self.note, changed=self.changed)
         self._log = DeploymentLog(config, self.clock, kept=parts.deployment_log,
@@ -155,10 +155,16 @@ class App:
         self._queue.subscribe(self._log.job)
         await self._queue.open()
         self._build(private)
+        await self._resources.open(private, Box(
+            self._folders, self._queue, self.control, self._session, lambda: self._power.state,
+            self.conditions, self.recordings, self._runner.wake, self._replan.set, self.changed,
+            self.say), self._surroundings)
         if self._session is not None and self.parts.power:
             await self._power.recall()
         await self._schedule.open(private, self.control, self._session, self.recordings,
-                                  self._power.forget_held_back, self._surroundings)
+                                  self._power.forget_held_back, self._surroundings,
+                                  self._resources.battery)
+        self._resources.follow_schedule(self._schedule.windows)
         self.publish()
         self._tasks.spawn("recovery", self._recover)
         if self._session is not None:
@@ -166,7 +172,7 @@ class App:
         await self._exit.enter_async_context(
             control_socket.serve(private, self.control, self.board))
         self._storage = await self._storage_worker.run(lambda _stop: self._folders.refresh())
-        await self._have_patience_with_recovery()
+        await have_patience(self._recovered, lambda: self._recovery.left, self.say)
         if self._session is not None:
             await self._session.opened()
         self._supervise_all()
@@ -180,7 +186,8 @@ class App:
         """Lock the folders, list what is to be recovered; the private folder of the first."""
         self._exit.callback(lambda: self._own.release(leave_trace=self._worth_keeping))
         home = await self._storage_worker.run(lambda _stop: self._folders.take())
-        self._recovery = Recovery(self._own.paths, self._say_from_anywhere, self._changed_anywhere)
+        self._recovery = Recovery(self._own.paths, self._say_from_anywhere,
+                                  lambda: self._post(self.changed))
         await self._storage_worker.run(lambda _stop: self._recovery.look())
         return self._own.private(home)
 
@@ -193,15 +200,6 @@ class App:
         self._replan.set()
         self._runner.wake()
         self.changed()
-
-    async def _have_patience_with_recovery(self) -> None:
-        """A short recovery comes before recording; a long one goes on beside it."""
-        try:
-            async with asyncio.timeout(RECOVERY_PATIENCE_S):
-                await self._recovered.wait()
-        except TimeoutError:
-            self.say(f"{words.plural(self._recovery.left, 'interrupted recording')} left to "
-                     "complete; recording does not wait for that, jobs do", "warning")
 
     def _build(self, private: Path) -> None:
         config = self.config
@@ -234,12 +232,12 @@ class App:
             self._queue, catalogue=self.recordings, recordings=self._folders.paths,
             destinations=self._destinations, make_encoder=Encoder, conditions=self.conditions,
             own_presets=self._presets, keep_free_bytes=config.storage.reserve_bytes,
-            on_event=self.say)
+            on_event=self.say, evidence=self._resources.evidence)
         self._planning = Planning(
             Offload(config, self._queue, say=self.say, eject=self._eject, again=self._replan.set,
                     own_presets=self._presets),
             recordings=self.recordings, drives=self.drives, jobs=self._queue.jobs,
-            replan=self._replan)
+            replan=self._replan, make_room=self._resources.plan)
 
     def _supervise_all(self) -> None:
         self._tasks.spawn("beat", lambda: self._beat.run(self._look_at_disk))
@@ -250,6 +248,7 @@ class App:
             self._destinations, self._queue.jobs))
         self._tasks.spawn("jobs", self._runner.run)
         self._schedule.spawn(self._tasks)
+        self._resources.spawn(self._tasks)
         if self._session is not None:
             self._tasks.spawn("recording", self._session.run)
         if self.parts.automatic_jobs:
@@ -287,7 +286,7 @@ class App:
             drives=self._drives, queue=self._queue if hasattr(self, "_queue") else None,
             before_all=(lambda: self._schedule.end(self._closing.why if self._closing else ""),
                         *((self._power.written,) if built else ())),
-            at_last=(self._power.close,) if built else ())
+            at_last=(self._power.close, self._resources.close) if built else ())
         self.changed()  # who looks sees it stop while it waits for a disk or a drive
         systemd.stopping()
         self.on_stop()
@@ -353,9 +352,6 @@ class App:
         """As :meth:`say`, from any thread; nobody hears it once the loop is closed."""
         self._post(lambda: self.say(text, severity))
 
-    def _changed_anywhere(self) -> None:
-        self._post(self.changed)
-
     def _post(self, call: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):
             if self._loop is not None:
@@ -395,6 +391,7 @@ class App:
         self._schedule.wake()
         if self._power.take(power):
             self._tasks.spawn("power change", self._power.follow)
+        self._resources.power_changed()
         self.changed()
 
     def _switch_off(self, why: str) -> None:
@@ -428,6 +425,7 @@ class App:
         # the session ends a moment after the last of its cameras has
         under_way = (recording, *((r.recording, r.state) for r in recorders))
         other_share = self._beside.look(recorders, recording, time.monotonic())
+        self._resources.look(recorders, recording)
         otherwise = self._surroundings.look()
         if under_way != self._under_way:  # a recording began or ended: other jobs may run now
             self._under_way = under_way
@@ -447,4 +445,5 @@ class App:
             events=self.events.latest(), loop_lag_ms=self._beat.lag_ms, stopping=self._stopping,
             stuck=() if self._closing is None else self._closing.late,
             skew_ms=None if session is None else session.skew_ms,
-            recovery=self._recovery.progress, schedule=self._schedule.status()))
+            recovery=self._recovery.progress, schedule=self._schedule.status(),
+            space=self._resources.space, temperature_c=self._resources.temperature_c))

@@ -17,13 +17,16 @@ class Planning:
     def __init__(self, offload: Offload, *,
                  recordings: Callable[[], Awaitable[Sequence[Recording]]],
                  drives: Callable[[], Sequence[Drive]], jobs: Callable[[], Sequence[Job]],
-                 replan: asyncio.Event) -> None:
-        """`replan` is set by whoever changes something that a plan looks at."""
+                 replan: asyncio.Event,
+                 make_room: Callable[[Sequence[Recording]], Awaitable[None]]) -> None:
+        """`replan` is set by whoever changes something that a plan looks at; `make_room` does what
+        `space.act` says when the disks are nearly full."""
         self._offload = offload
         self._recordings = recordings
         self._drives = drives
         self._jobs = jobs
         self._replan = replan
+        self._make_room = make_room
 
     async def run(self) -> None:
         """Plan at every change until cancelled."""
@@ -48,3 +51,4 @@ class Planning:
         recordings = await self._recordings()
         await self._offload.plan(recordings)
         await self._offload.serve(self._drives(), recordings)
+        await self._make_room(recordings)

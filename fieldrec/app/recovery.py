@@ -7,6 +7,7 @@ touched afterwards, so that the rest may go on beside recording.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from collections import deque
@@ -19,12 +20,25 @@ from fieldrec.core import durable
 from fieldrec.core.errors import FieldrecError, LockedError
 from fieldrec.core.model import RecordingState
 from fieldrec.export import work_folder
+from fieldrec.status import words
 from fieldrec.store.recover import recover
 
+PATIENCE_S = 5.0
+"""A start waits this long for interrupted recordings to be completed."""
 _OUR_NAME = re.compile(r"\d{8}_\d{6}")
 
 Say = Callable[[str, str], None]
 """(text, severity) of an event."""
+
+
+async def have_patience(recovered: asyncio.Event, left: Callable[[], int], say: Say) -> None:
+    """A short recovery comes before recording; a long one goes on beside it. On the event loop."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await recovered.wait()
+    except TimeoutError:
+        say(f"{words.plural(left(), 'interrupted recording')} left to complete; recording does "
+            "not wait for that, jobs do", "warning")
 
 
 def recover_folder(recordings: Path, say: Say) -> None:

@@ -4,7 +4,7 @@ its recordings are. On the loop. In a process that keeps no schedule it does not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 from fieldrec.app.foresight import left_bytes, rate_of
@@ -56,6 +56,11 @@ class SchedulePart:
         """When the schedule begins to record next, epoch; None: not as far as can be seen."""
         return None if self._scheduling is None else self._scheduling.next_start_ns
 
+    @property
+    def next_moment_ns(self) -> int | None:
+        """When anything of it is due next, epoch; None: nothing, as far as can be seen."""
+        return None if self._scheduling is None else self._scheduling.next_moment_ns
+
     def next_start(self) -> tuple[int | None, str]:
         """The same, and the task's name."""
         status = self.status()
@@ -65,6 +70,12 @@ class SchedulePart:
     def windows_running(self) -> tuple[str, ...]:
         """Tasks whose windows the box is in and records for."""
         return () if self._scheduling is None else self._scheduling.windows_running
+
+    def windows(self, after_ns: int, until_ns: int) -> Iterator[tuple[int, int]]:
+        """(begins, ends) of the recordings that are planned in this time, epoch."""
+        if self._scheduling is not None:
+            for one in self._scheduling.calendar.windows(after_ns, until_ns):
+                yield one.begins_ns, one.ends_ns
 
     def status(self) -> ScheduleStatus:
         """For the board."""

@@ -28,10 +28,11 @@ class Surroundings:
         # an export that may go on beside a recording need not be ready before it
         self._before_s = 0.0 if config.export.while_recording == "throttled" \
             else config.idle.before_schedule_min * 60
-        self._on_battery_when_full = "export_on_battery" in config.space.act
         self.next_start: Callable[[], tuple[int | None, str]] = lambda: (None, "")
         """The next start of a recording by the schedule, epoch ns, and what it is called."""
         self.space: Callable[[], SpaceState] = SpaceState
+        self.export_on_battery: Callable[[], bool] = lambda: False
+        """Whether exports may run on battery to make room, by `space.act` and its order."""
         self.temperature_c: Callable[[], float | None] = lambda: None
         """Of the processor."""
         self._too_warm = False
@@ -59,7 +60,7 @@ class Surroundings:
             temperature_c=self.temperature_c(), too_warm=self._too_warm,
             max_temperature_c=self._idle.max_temperature_c,
             back_temperature_c=self._idle.back_temperature_c, space=self.space(),
-            export_on_battery_when_full=self._on_battery_when_full)
+            export_on_battery_when_full=self.export_on_battery())
 
 
 def too_warm(before: bool, temperature_c: float | None, most_c: float | None, back_c: float

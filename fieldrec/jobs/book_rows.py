@@ -58,9 +58,14 @@ class BookRows:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = None
+        self._is_new = False
 
     def load(self) -> tuple[Books, str]:
-        """What it holds, and what was wrong with it, "" for nothing."""
+        """What it holds, and what was wrong with it, "" for nothing. It is made when there is
+        something to keep."""
+        if not self.path.exists():
+            self._is_new = True
+            return Books(), ""
         try:
             return self._read(), ""
         except sqlite3.OperationalError as error:  # locked, read-only, disk full: not its fault
@@ -81,6 +86,10 @@ class BookRows:
     def save(self, entries: Iterable[Entry], idle: tuple[float, float],
              copies: Iterable[VerifiedCopy], gone: Iterable[VerifiedCopy]) -> str:
         """Add what is new, remove what is gone; what went wrong, "" for nothing."""
+        if self._is_new:
+            self._is_new = False
+            if trouble := self._begin():
+                return trouble
         if self._connection is None:
             return "the file could not be opened"
         try:
@@ -105,6 +114,14 @@ class BookRows:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
+
+    def _begin(self) -> str:
+        try:
+            self._read()
+        except (sqlite3.Error, ValueError) as error:
+            self.close()
+            return str(error)
+        return ""
 
     def _read(self) -> Books:
         with contextlib.suppress(OSError, FieldrecError):

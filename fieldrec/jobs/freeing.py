@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from fieldrec.core.errors import JobRefused, VerifyMismatch
+from fieldrec.core.errors import DestinationError, DriveGone, JobRefused, VerifyMismatch
 from fieldrec.core.model import Job, Recording
 from fieldrec.jobs import transfer
 from fieldrec.jobs.places import DestinationFactory
@@ -42,25 +42,39 @@ class Evidence:
         copy (the drive was pulled, the disk failed)."""
         where = job.destination or ""
         try:
-            if place is None:
+            missing = _AWAY if place is None else await self._read(recording, place, on_progress)
+            if missing == _AWAY:
                 copy = next((one for one in self._copies().of(recording)
                              if one.destination == where), None)
                 return await in_thread("delete", lambda stop: _check_book(recording, copy, stop))
-            with place() as destination:
-                def read(stop: threading.Event) -> str:
-                    with contextlib.closing(destination):
-                        return transfer.verify_present(recording, destination, stop=stop,
-                                                       on_progress=on_progress)
-
-                missing = await in_thread(f"copy {destination.name}", read)
             if missing:
-                raise NotVerified(f"{destination.name} has no {missing}; {recording.name} is "
-                                  "kept; copy it again")
-            return f"read back at {job.destination_label or destination.name} just now"
+                raise NotVerified(f"{job.destination_label or where} has no {missing}; "
+                                  f"{recording.name} is kept; copy it again")
+            return f"read back at {job.destination_label or where} just now"
         except (NotVerified, VerifyMismatch):
             self._copies().forget(recording.uuid, recording.name, where)
             self._forgot()
             raise
+
+    async def _read(self, recording: Recording, place: DestinationFactory,
+                    on_progress: transfer.Progress) -> str:
+        """Name of what is missing, "" when all is right; _AWAY when the place cannot be opened: a
+        share that is not mounted."""
+        with place() as destination:
+            def read(stop: threading.Event) -> str:
+                with contextlib.closing(destination):
+                    try:
+                        destination.free_bytes()
+                    except (DestinationError, DriveGone):
+                        return _AWAY
+                    return transfer.verify_present(recording, destination, stop=stop,
+                                                   on_progress=on_progress)
+
+            return await in_thread(f"copy {destination.name}", read)
+
+
+_AWAY = "/"
+"""No item has this name."""
 
 
 def _check_book(recording: Recording, copy: VerifiedCopy | None, stop: threading.Event) -> str:

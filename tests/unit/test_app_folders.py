@@ -15,7 +15,7 @@ import imgstore
 import numpy as np
 import pytest
 
-from fieldrec.app import DAEMON, FOLDER_ONLY, ONE_RECORDING, App, box
+from fieldrec.app import DAEMON, FOLDER_ONLY, ONE_RECORDING, App, recovery
 from fieldrec.catalogue.scan import scan
 from fieldrec.cli.link import find_owner
 from fieldrec.config import Config
@@ -157,7 +157,7 @@ def held() -> Iterator[Held]:
 
 async def test_a_long_recovery_goes_on_beside_recording_and_jobs_wait(
         tmp_path: Path, held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(box, "RECOVERY_PATIENCE_S", 0.05)
+    monkeypatch.setattr(recovery, "PATIENCE_S", 0.05)
     a, b = tmp_path / "a", tmp_path / "b"
     a.mkdir()
     b.mkdir()
@@ -203,7 +203,7 @@ async def test_a_disk_that_fills_while_recording(tmp_path: Path) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
     a.mkdir()
     b.mkdir()
-    problem = command("mount", "-t", "tmpfs", "-o", "size=256k", "none", str(a))
+    problem = command("mount", "-t", "tmpfs", "-o", "size=384k", "none", str(a))
     if problem:
         pytest.skip(f"cannot mount here: {problem}")
     try:

@@ -43,6 +43,7 @@ def test_the_configuration_counts() -> None:
         system={"timezone": "Europe/Vienna"}, export={"while_recording": "throttled",
                                                       "raw": "delete_verified"},
         idle={"quiet_hours": ["23:00-06:00"]}, space={"act": ["export_on_battery"]})
+    around.export_on_battery = lambda: True
     found = around.put_into(PLAIN)
     assert found.quiet_until_ns == NOW_NS + 6.5 * 3600 * 10**9
     assert found.quiet_from_ns == NOW_NS + 23.5 * 3600 * 10**9
