@@ -8,7 +8,6 @@ it; a folder that nobody works in and no job wants is swept.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -17,7 +16,7 @@ from typing import Any
 
 from fieldrec.core import durable
 from fieldrec.core.errors import EncoderFailed, FieldrecError, LockedError
-from fieldrec.core.holding import is_held
+from fieldrec.core.holding import hold, is_held
 from fieldrec.export.segment_file import Segment, read_segment, segments_in
 
 WORK_PREFIX = durable.WORK_PREFIX
@@ -122,7 +121,7 @@ def _locked(folder: Path) -> int:
         except FileNotFoundError:
             continue  # swept in between
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(descriptor)
             if os.path.samestat(os.fstat(descriptor), folder.stat()):
                 return descriptor
         except BlockingIOError as error:

@@ -7,16 +7,15 @@ anything else and goes last.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fieldrec.core import durable
 from fieldrec.core.errors import LockedError, StoreError, SyncFailed
+from fieldrec.core.holding import hold
 from fieldrec.store import layout, shared_sync
 from fieldrec.store.chunk import as_store_error
 from fieldrec.store.metadata import METADATA_NAME, metadata_text
@@ -24,8 +23,6 @@ from fieldrec.store.metadata import METADATA_NAME, metadata_text
 LOCK_TEXT = b"fieldrec\n"
 """imgstore's writer makes an empty ``.lock`` and flocks nothing: this one tells, after a crash too,
 that nobody writes the store when nobody holds the flock."""
-_LOCK_TRIES = 40
-_LOCK_PAUSE_S = 0.005
 _OF_A_STORE = re.compile(r"(metadata\.yaml|\.lock|\d+(\..*)?)\Z")
 
 
@@ -94,12 +91,10 @@ class StoreFolder:
         self._lock = durable.create(path)
         durable.write(self._lock, [LOCK_TEXT], path, len(LOCK_TEXT))
         durable.fsync(self._lock, path)
-        for _ in range(_LOCK_TRIES):
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            time.sleep(_LOCK_PAUSE_S)
-        raise LockedError(f"{self.path}: another process has locked it; try again")
+        try:
+            hold(self._lock)
+        except BlockingIOError as error:
+            raise LockedError(f"{self.path}: another process has locked it; try again") from error
 
     @property
     def is_open(self) -> bool:
