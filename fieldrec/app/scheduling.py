@@ -99,6 +99,7 @@ class Scheduling:
         """Whether it is to be written before anything is done."""
         self._unwritable = ""
         self._next: Planned | None = None
+        self._next_moment_ns: int | None = None
         self._place_said = ""
 
     # -- what others ask ---------------------------------------------------------------------------
@@ -107,6 +108,12 @@ class Scheduling:
     def next_start_ns(self) -> int | None:
         """When the schedule begins to record next, epoch; None: not as far as can be seen."""
         return None if self._next is None else self._next.begins_ns
+
+    @property
+    def next_moment_ns(self) -> int | None:
+        """When anything of the schedule is due next, epoch; None: nothing, as far as can be
+        seen."""
+        return self._next_moment_ns
 
     @property
     def windows_running(self) -> tuple[str, ...]:
@@ -332,6 +339,7 @@ class Scheduling:
         if not self._clock_problem:
             next_ns = self._deciding.next_look_ns(wall_ns, mono_ns)
             found += [] if next_ns is None else [next_ns]
+            self._next_moment_ns = next_ns
         in_ns = self._relative.next_in_ns(self.calendar, mono_ns)
         if in_ns is not None:
             found.append(wall_ns + in_ns)

@@ -27,6 +27,22 @@ class Holder:
     """When its maximum is over; None for what may never be slept over."""
 
 
+@dataclass(frozen=True, slots=True)
+class AwakeStatus:
+    """Who keeps the box awake, and what becomes of it when nobody does. Times are epoch
+    nanoseconds."""
+
+    holders: tuple[Holder, ...]
+    why: str
+    """Why it does not sleep now."""
+    wanted_ns: int | None
+    """When it is wanted next; None: nothing is scheduled."""
+    alarm_ns: int | None
+    """When the RTC will wake the machine, as it was read back; None: no alarm was set by us."""
+    problem: str = ""
+    """Why the RTC cannot be relied on."""
+
+
 class Lease:
     """The box stays awake until this is released or its maximum is over; a context manager."""
 
