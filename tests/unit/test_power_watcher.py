@@ -143,12 +143,13 @@ def levels(said: list[tuple[int, PowerState]]) -> list[tuple[int, str]]:
 
 
 def test_a_calm_hour_costs_little() -> None:
-    """60 looks an hour where events come, one every 10 s where none do, one for a constant."""
+    """60 looks an hour where events come, one every 10 s where none do, one for a constant (ten
+    minutes of it)."""
     clock = JumpingClock()
     reports, silent = Stub(clock, 80), Stub(clock, 81, reports=False)
     seldom, never = Stub(clock, 82, every_s=300), Stub(clock, 83, every_s=math.inf)
-    said = follow(clock, [reports, silent, seldom, never], lambda: asyncio.sleep(3599))
-    assert [len(s.read_at_s) for s in (reports, silent, seldom, never)] == [60, 360, 12, 1]
+    said = follow(clock, [reports, silent, seldom, never], lambda: asyncio.sleep(599))
+    assert [len(s.read_at_s) for s in (reports, silent, seldom, never)] == [10, 60, 2, 1]
     assert [state.level for _, state in said] == [PowerLevel.BATTERY]
 
 
@@ -185,12 +186,12 @@ def test_events_that_pour_in_are_read_once_a_second() -> None:
     source = Stub(clock, 80)
 
     async def story() -> None:
-        for _ in range(1000):
+        for _ in range(300):
             source.changed()
             await asyncio.sleep(0.01)
 
     follow(clock, [source], story)
-    assert len(source.read_at_s) <= 12
+    assert 3 <= len(source.read_at_s) <= 5
 
 
 def test_low_is_looked_at_every_ten_seconds() -> None:
