@@ -186,3 +186,47 @@ def test_close_may_be_called_twice_and_use_goes_on(place: Destination) -> None:
     place.close()
     place.close()
     assert place.items() == []
+
+
+def test_a_file_beside_the_items_is_replaced_whole(place: Destination, root: Path) -> None:
+    assert place.beside("logbook/box/pond/1.jsonl", 100) is None
+    place.put_beside("logbook/box/pond/1.jsonl", b"one\n")
+    place.put_beside("logbook/box/pond/1.jsonl", b"one\ntwo\n" * 5000)
+    assert place.beside("logbook/box/pond/1.jsonl", 10) is None, "over the limit"
+    assert place.beside("logbook/box/pond/1.jsonl", 1 << 20) == b"one\ntwo\n" * 5000
+    assert [path.name for path in root.rglob("*") if path.is_file()] == ["1.jsonl"]
+    assert place.items() == []
+    place.put_beside("logbook/empty", b"")
+    assert place.beside("logbook/empty", 1) == b""
+
+
+def test_what_an_interrupted_replacement_left_is_in_nobodys_way(place: Destination, root: Path
+                                                                ) -> None:
+    place.put_beside("logbook/1", b"whole")
+    (root / "logbook" / ".part-1").write_bytes(b"half")
+    assert place.beside("logbook/1", 100) == b"whole"
+    place.put_beside("logbook/1", b"whole and more")
+    assert place.beside("logbook/1", 100) == b"whole and more"
+    assert sorted(path.name for path in (root / "logbook").iterdir()) == ["1"]
+
+
+@pytest.mark.parametrize("planted", ["logbook", "logbook/box", "logbook/box/1",
+                                     "logbook/box/.part-1"])
+def test_a_planted_link_is_not_followed_for_files_beside(place: Destination, root: Path,
+                                                         tmp_path: Path, planted: str) -> None:
+    place.free_bytes()  # makes the folder
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (root / planted).parent.mkdir(parents=True, exist_ok=True)
+    (root / planted).symlink_to(outside)
+    with pytest.raises(JobRefused, match="in the way"):
+        place.put_beside("logbook/box/1", b"x")
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("relative", ["../a", "/etc/x", "a//b", "logbook/../../b", "", "a/."])
+def test_files_beside_do_not_leave_the_place(place: Destination, relative: str) -> None:
+    with pytest.raises(JobRefused):
+        place.put_beside(relative, b"x")
+    with pytest.raises(JobRefused):
+        place.beside(relative, 10)
