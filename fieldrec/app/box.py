@@ -34,22 +34,16 @@ from fieldrec.app.recorders import recorders_of
 from fieldrec.app.recovery import Recovery, have_patience
 from fieldrec.app.resources import Box, Resources
 from fieldrec.app.schedule_part import SchedulePart
+from fieldrec.app.sleep_part import Around, SleepPart
 from fieldrec.app.surroundings import Surroundings
-from fieldrec.app.switching_off import Ending, command_of, fed_again
+from fieldrec.app.switching_off import Ending, SwitchingOff, command_of
 from fieldrec.app.tasks import Tasks
 from fieldrec.catalogue.scan import Catalogues
 from fieldrec.config import Config
 from fieldrec.control import Control
 from fieldrec.core.clock import Clock, SystemClock
 from fieldrec.core.errors import FieldrecError
-from fieldrec.core.model import (
-    Conditions,
-    Drive,
-    Job,
-    PowerLevel,
-    PowerState,
-    Recording,
-)
+from fieldrec.core.model import Conditions, Drive, Job, PowerLevel, PowerState, Recording
 from fieldrec.core.notes import JsonValue
 from fieldrec.core.snapshot import Snapshot, StorageStatus
 from fieldrec.core.workers import Worker
@@ -92,7 +86,6 @@ class App:
         self.board = Board()
         self.events = Events(self.clock)
         self.stop_requested = asyncio.Event()
-        self.ending: Ending | None = None
         self.on_stop: Callable[[], None] = lambda: None
         """Called when the orderly stop begins."""
         self._closing: Closing | None = None
@@ -122,6 +115,11 @@ class App:
                                       note=self.note, changed=self.changed)
         self._log = DeploymentLog(config, self.clock, kept=parts.deployment_log,
                                   say_from_anywhere=self._say_from_anywhere)
+        self._off = SwitchingOff(config.power, self.clock, state=lambda: self._power.state,
+                                 stop=self.stop_requested.set, say=self.say, note=self.note)
+        self._sleep = SleepPart(config.sleep, self.machine, self.clock, Around(
+            self._schedule, self.drives, self._eject, self._off.to_sleep, self._woken, self.say,
+            self.note), kept=parts.schedule)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._recovered = asyncio.Event()
         self._catalogue = Catalogues(self._folders.paths)
@@ -227,7 +225,8 @@ class App:
             session=self._session, kept=HeldBackFile(private), clock=self.clock,
             critical_leave_percent=config.power.critical_leave_percent, say=self.say,
             refuse_recording=self.control.refuse_recording, start=self._start_recording,
-            switch_off=self._switch_off if command_of(config.power) else None)
+            switch_off=self._off.at_critical if command_of(config.power) else None)
+        self._sleep.attend(self.control)
         self._runner = JobRunner(
             self._queue, catalogue=self.recordings, recordings=self._folders.paths,
             destinations=self._destinations, make_encoder=Encoder, conditions=self.conditions,
@@ -249,6 +248,7 @@ class App:
         self._tasks.spawn("jobs", self._runner.run)
         self._schedule.spawn(self._tasks)
         self._resources.spawn(self._tasks)
+        self._sleep.spawn(self._tasks)
         if self._session is not None:
             self._tasks.spawn("recording", self._session.run)
         if self.parts.automatic_jobs:
@@ -274,19 +274,22 @@ class App:
 
     async def _shutdown(self) -> None:
         """The one orderly stop, within its budget (closing.py); a signal does not cut it."""
-        self._stopping = True
+        self._stopping = self._off.stopping = True
+        off = self.ending
         built = hasattr(self, "control")
         if built:
             self.control.refuse_from_now("fieldrec is stopping")
         self._closing = Closing(
             self.config.system.shutdown_budget_s, self._tasks, self._publish_last, self.changed,
             self._exit, (self._catalogue_worker, self._storage_worker, self._recovery_worker),
-            why=f"battery critical: {self.ending.why}" if self.ending else "fieldrec stopped",
-            folders=self._own.paths, switches_off=self.ending is not None, session=self._session,
+            why=off.why if off else "fieldrec stopped",
+            folders=self._own.paths, switches_off=off is not None, session=self._session,
             drives=self._drives, queue=self._queue if hasattr(self, "_queue") else None,
-            before_all=(lambda: self._schedule.end(self._closing.why if self._closing else ""),
+            before_all=(lambda: self._sleep.at_end(switched_off=off is not None),
+                        lambda: self._schedule.end(self._closing.why if self._closing else ""),
                         *((self._power.written,) if built else ())),
-            at_last=(self._power.close, self._resources.close) if built else ())
+            at_last=(self._power.close, self._resources.close, self._sleep.close) if built
+            else (self._sleep.close,))
         self.changed()  # who looks sees it stop while it waits for a disk or a drive
         systemd.stopping()
         self.on_stop()
@@ -300,9 +303,9 @@ class App:
     # -- what other parts ask --------------------------------------------------------------------
 
     @property
-    def poweroff_wanted(self) -> bool:
-        """Whether the machine is to be switched off when the box has stopped."""
-        return self.ending is not None
+    def ending(self) -> Ending | None:
+        """How the machine ends with this life of the box; None: it does not."""
+        return self._off.ending
 
     def say(self, text: str, severity: str = "info") -> None:
         """Note an event and show it."""
@@ -394,19 +397,11 @@ class App:
         self._resources.power_changed()
         self.changed()
 
-    def _switch_off(self, why: str) -> None:
-        """At CRITICAL. Who stops the box for another reason was first: that is not overruled."""
-        if self._stopping or self.ending is not None:
-            return
-        self.ending = Ending(why, command_of(self.config.power), self._still_critical)
-        self.say(f"battery critical ({why}): recordings are closed, then the machine is switched "
-                 "off", "error")
-        self.stop_requested.set()
-
-    async def _still_critical(self) -> bool:
-        """Asked when all is closed: a box that is fed again is not switched off."""
-        return self._power.state.level is PowerLevel.CRITICAL \
-            and not await fed_again(self.config.power, self.clock)
+    def _woken(self) -> None:
+        """The machine has slept."""
+        self._runner.wake()
+        self._replan.set()
+        self.changed()
 
     # -- supervised parts ------------------------------------------------------------------------
 
@@ -447,3 +442,4 @@ class App:
             skew_ms=None if session is None else session.skew_ms,
             recovery=self._recovery.progress, schedule=self._schedule.status(),
             space=self._resources.space, temperature_c=self._resources.temperature_c))
+        self._sleep.look(self.board.latest)

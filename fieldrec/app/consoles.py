@@ -21,4 +21,5 @@ def spawn_consoles(tasks: Tasks, consoles: Sequence[ConsoleConfig], board: Board
         name = f"console {config.device}"
         tasks.spawn(name, lambda config=config, name=name: console.run(  # type: ignore[misc]
             config, board, verbs, clock,
-            on_problem=lambda problem: tasks.changed(name, problem)))
+            on_problem=lambda problem: tasks.changed(name, problem),
+            on_command=lambda: control.attended()))

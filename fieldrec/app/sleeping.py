@@ -24,7 +24,7 @@ from fieldrec.core.errors import FieldrecError
 from fieldrec.core.notes import Kind, Note
 from fieldrec.core.snapshot import Snapshot
 from fieldrec.core.workers import Worker
-from fieldrec.power.awake import Awake, Holder, Lease
+from fieldrec.power.awake import Awake, AwakeStatus, Lease
 from fieldrec.status import words
 
 AGAIN_S = 600.0
@@ -112,9 +112,13 @@ class Sleeping:
             if lease is not None:
                 lease.release()
 
-    def holders(self) -> tuple[Holder, ...]:
-        """Who holds it awake."""
-        return self.awake.holders()
+    def status(self) -> AwakeStatus:
+        """For people."""
+        holders = self.awake.holders()
+        verdict = decide(self._view(), self._config)
+        why = verdict.reason if isinstance(verdict, Stay) else "it is about to sleep"
+        return AwakeStatus(holders, why, self._box.next_ns(), self.alarm.set_ns,
+                           self.alarm.problem)
 
     # -- life ------------------------------------------------------------------------------------
 

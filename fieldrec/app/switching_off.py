@@ -15,6 +15,7 @@ from fieldrec.app.machine import Machine
 from fieldrec.config import PowerConfig
 from fieldrec.core.clock import Clock
 from fieldrec.core.model import PowerLevel, PowerState
+from fieldrec.core.notes import Kind, Note
 from fieldrec.core.workers import Worker
 from fieldrec.power import watcher
 
@@ -32,6 +33,49 @@ class Ending:
     command: tuple[str, ...]
     still_wanted: Callable[[], Awaitable[bool]]
     """Asked last, right before the command."""
+
+
+class SwitchingOff:
+    """Whether, why and how this life of the box ends with the machine. :attr:`ending` is None until
+    that is wanted."""
+
+    def __init__(self, power: PowerConfig, clock: Clock, *, state: Callable[[], PowerState],
+                 stop: Callable[[], None], say: Callable[[str, str], None], note: Note) -> None:
+        """`stop` asks for the orderly stop; `state` is the power as judged last."""
+        self._power = power
+        self._clock = clock
+        self._state = state
+        self._stop = stop
+        self._say = say
+        self._note = note
+        self.ending: Ending | None = None
+        self.stopping = False
+        """The box stops already: whoever was first is not overruled."""
+
+    def at_critical(self, why: str) -> None:
+        """The battery is CRITICAL."""
+        self._end(f"battery critical: {why}", self._still_critical)
+
+    def to_sleep(self, why: str) -> None:
+        """Until the RTC switches the machine on again."""
+        self._end(why, _still)
+
+    def _end(self, why: str, still_wanted: Callable[[], Awaitable[bool]]) -> None:
+        if self.stopping or self.ending is not None:
+            return
+        self.ending = Ending(why, self._power.poweroff_command, still_wanted)
+        self._say(f"{why}; recordings are closed, then the machine is switched off", "warning")
+        self._note(Kind.POWER_OFF, why, reason=why)
+        self._stop()
+
+    async def _still_critical(self) -> bool:
+        """Asked when all is closed: a box that is fed again is not switched off."""
+        return self._state().level is PowerLevel.CRITICAL \
+            and not await fed_again(self._power, self._clock)
+
+
+async def _still() -> bool:
+    return True
 
 
 def command_of(power: PowerConfig) -> tuple[str, ...]:

@@ -49,6 +49,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "resume-job": ("verbs", "Let a paused job go on."),
     "job-first": ("verbs", "Let a job go before the others."),
     "retry": ("verbs", "Queue a failed job again."),
+    "awake": ("awake", "Say who keeps the box awake, and what wakes it (daemon)."),
+    "stay-awake": ("awake", "Keep the box awake for a while (daemon)."),
     "eject": ("verbs", "Make a drive safe to remove."),
     "schedule": ("schedule", "Tasks by the clock and the sun: list, add, simulate…"),
     "cameras": ("cameras", "List the cameras that are there, and those that are missing."),

@@ -81,13 +81,15 @@ class ConsoleCommands(Protocol):
 
 async def run(config: ConsoleConfig, board: Board, commands: ConsoleCommands, clock: Clock, *,
               on_problem: Callable[[str], None] | None = None,
+              on_command: Callable[[], None] = lambda: None,
               backoff_s: tuple[float, float] = BACKOFF_S) -> None:
     """Serve one port until cancelled, opening it again whenever it fails.
 
-    `on_problem` hears why the port cannot be used, and "" when it can. ConfigError for a port that
+    `on_problem` hears why the port cannot be used, and "" when it can; `on_command` is called for
+    each command that orders something. ConfigError for a port that
     must not be used: the system's console, or not a serial line at all.
     """
-    executor = _Executor(commands if config.commands else None)
+    executor = _Executor(commands if config.commands else None, on_command)
     working = asyncio.create_task(executor.run(), name=f"console commands {config.device}")
     try:
         await _serve_for_ever(config, board, executor, clock, on_problem or _ignore, backoff_s)
@@ -209,8 +211,9 @@ class _Talker:
 class _Executor:
     """Runs commands one after the other, whichever line they came from."""
 
-    def __init__(self, commands: ConsoleCommands | None) -> None:
+    def __init__(self, commands: ConsoleCommands | None, on_command: Callable[[], None]) -> None:
         self._commands = commands
+        self._on_command = on_command
         self._queue: asyncio.Queue[tuple[str, str, Port]] = asyncio.Queue(MOST_COMMANDS)
 
     def help(self) -> str:
@@ -225,6 +228,7 @@ class _Executor:
         if self._commands is None:
             port.reply(f"ERR {verb} is switched off here (console.commands)")
             return
+        self._on_command()
         try:
             self._queue.put_nowait((verb, argument, port))
         except asyncio.QueueFull:

@@ -29,6 +29,7 @@ from fieldrec.core import durable, errors
 from fieldrec.core.errors import FieldrecError, UsageError
 from fieldrec.core.model import Job, Recording
 from fieldrec.core.workers import Worker
+from fieldrec.power.awake import AwakeStatus
 from fieldrec.schedule.rows import Row
 from fieldrec.schedule.simulate import Simulated
 from fieldrec.status.board import Board, snapshot_as_dict
@@ -51,6 +52,7 @@ RECORDINGS = TypeAdapter(tuple[Recording, ...])
 RECORDING = TypeAdapter(Recording)
 JOBS = TypeAdapter(tuple[Job, ...])
 JOB = TypeAdapter(Job)
+AWAKE = TypeAdapter(AwakeStatus)
 PARAMETERS = TypeAdapter(dict[str, tuple[Parameter, ...]])
 ROWS = TypeAdapter(tuple[Row, ...])
 ROW = TypeAdapter(Row)
@@ -115,6 +117,10 @@ class _Deployment(_Arguments):
     name: str
 
 
+class _Seconds(_Arguments):
+    seconds: float
+
+
 class _Job(_Arguments):
     job_id: int
 
@@ -167,6 +173,8 @@ VERBS: Mapping[str, _Verb] = {
     "job_first": _Verb(_Job, JOB),
     "retry": _Verb(_Job, JOB),
     "begin_deployment": _Verb(_Deployment),
+    "awake": _Verb(result=AWAKE),
+    "stay_awake": _Verb(_Seconds),
     "schedule_list": _Verb(result=ROWS),
     "schedule_add": _Verb(_AddTask, ROW),
     "schedule_remove": _Verb(_Task),
@@ -174,6 +182,9 @@ VERBS: Mapping[str, _Verb] = {
     "schedule_switch": _Verb(_SwitchTask, ROW),
     "schedule_simulate": _Verb(_Span, SIMULATED),
 }
+LOOKING = frozenset({"snapshot", "recordings", "recording", "jobs", "awake", "schedule_list",
+                     "schedule_simulate"})
+"""Verbs that programs ask too: all others are a person's."""
 SCHEDULE = "schedule_"
 """Verbs that begin so are the schedule's own, without it."""
 
@@ -190,6 +201,8 @@ async def dispatch(control: Control, verb: str, arguments: dict[str, Any]) -> An
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "arguments"
         raise UsageError(f"{verb}: {where}: {first['msg']}") from error
+    if verb not in LOOKING:
+        control.attended()
     result = _method(control, verb)(**dict(checked))
     if inspect.isawaitable(result):
         result = await result

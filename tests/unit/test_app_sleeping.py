@@ -206,9 +206,12 @@ async def test_people_say_how_long() -> None:
         await rig.idle(301)
         await rig.stays("held awake by stay-awake")
         rig.sleeping.stay_awake(60)
-        assert [holder.name for holder in rig.sleeping.holders()] == ["stay-awake"]
+        assert [holder.name for holder in rig.sleeping.status().holders] == ["stay-awake"]
         rig.sleeping.need_not_stay_awake()
-        assert rig.sleeping.holders() == ()
+        status = rig.sleeping.status()
+        assert (status.holders, status.why) == ((), "idle for 0 s of 1 min")
+        assert status.wanted_ns == rig.next_ns
+        assert status.alarm_ns == rig.clock.epoch + (7080 - 301) * SECOND_NS
 
 
 @pytest.mark.parametrize(("what", "says"), [

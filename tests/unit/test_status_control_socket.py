@@ -18,11 +18,13 @@ from fieldrec.core import errors
 from fieldrec.core.errors import FieldrecError, StateError, StoreFull, UsageError
 from fieldrec.core.model import Job, JobKind, JobState, Recording, RecordingState
 from fieldrec.core.snapshot import Snapshot
+from fieldrec.power.awake import AwakeStatus, Holder
 from fieldrec.schedule.rows import Row
 from fieldrec.schedule.simulate import Simulated
 from fieldrec.status import control_socket
 from fieldrec.status.board import Board, snapshot_from_dict
 from fieldrec.status.control_socket import (
+    AWAKE,
     JOBS,
     PARAMETERS,
     RECORDING,
@@ -49,8 +51,14 @@ ROW = Row("night", "record as night", "from dusk to dawn", True, True, False, 5,
 SIMULATED = Simulated(1, 9, (), ((5, 9),), ("a",), ("b",))
 
 
+AWAKE_NOW = AwakeStatus((Holder("recording", 1, None),), "held awake by recording", 5, 4)
+
+
 class StandInControl:
     """Answers every verb and notes what it was called with."""
+
+    def attended(self) -> None:
+        """A person gave a command."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
@@ -71,6 +79,7 @@ class StandInControl:
                    "resume_job": JOB, "job_first": JOB, "pause": ["left"],
                    "resume": ["left"], "step": ["left"], "split": ["left"],
                    "configure": {"left": (GAIN,)},
+                   "awake": AWAKE_NOW, "stay_awake": "yes",
                    "schedule_list": [ROW], "schedule_add": ROW, "schedule_switch": ROW,
                    "schedule_remove": "removed", "schedule_clear": "removed",
                    "schedule_simulate": SIMULATED}
@@ -150,6 +159,7 @@ async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> Non
         "recording": {"name": "bees"}, "start": {"name": None, "metadata": {"a": {"b": [1]}},
                                                  "duration_s": 5, "cameras": ["x"],
                                                  "trigger": "motion", "preroll_s": 2},
+        "stay_awake": {"seconds": 60},
         "step": {"frames": 3}, "configure": {"camera": "left", "values": {"Gain": 2, "x": "on"}},
         "stop": {}, "eject": {"drive": None}, "export": {
             "names": None, "preset": "Low", "destination": "usb", "delete_raw": True},
@@ -173,6 +183,7 @@ async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> Non
     assert (results["start"]["result"], results["eject"]["result"]) == (["bees"], "SAFE")
     assert PARAMETERS.validate_python(results["configure"]["result"]) == {"left": (GAIN,)}
     assert results["pause"]["result"] == ["left"]
+    assert AWAKE.validate_python(results["awake"]["result"]) == AWAKE_NOW
     assert ROWS.validate_python(results["schedule_list"]["result"]) == (ROW,)
     assert SIMULATION.validate_python(results["schedule_simulate"]["result"]) == SIMULATED
     called = dict(rig.control.calls)
