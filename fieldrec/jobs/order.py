@@ -67,13 +67,14 @@ def arrange(admitted: Iterable[Job], running: Sequence[Job], unfinished: Sequenc
     Of the running those that are WAITING are held."""
     rest = sorted(admitted, key=lambda job: rank(job, space_short=space_short))
     working = list(running)
+    waiting_for, wanted = _by_recording(rest), _by_recording(unfinished)
     start: list[Job] = []
     waits: dict[int, Wait] = {}
     make_way: dict[int, Job] = {}
     for job in rest:
-        waiting = [other for other in rest if other.id != job.id]
+        others, all_of_it = waiting_for[job.item_uuid], wanted.get(job.item_uuid, ())
         blocker = _blocker(job, working, space_short)
-        reason = behind(job, working, waiting, unfinished) or \
+        reason = behind(job, working, others, all_of_it) or \
             (None if blocker is None else Wait(_taken(job, blocker)))
         if reason is None:
             start.append(job)
@@ -81,10 +82,18 @@ def arrange(admitted: Iterable[Job], running: Sequence[Job], unfinished: Sequenc
             continue
         waits[job.id] = reason
         held = _in_the_way(job, working, blocker)
-        others = [other for other in working if other not in held]
-        if behind(job, others, waiting, unfinished) is None:
+        busy = [other for other in working if other not in held]
+        if held and behind(job, busy, others, all_of_it) is None:
             make_way.update({one.id: one for one in held})
     return Arrangement(tuple(start), waits, tuple(make_way.values()))
+
+
+def _by_recording(jobs: Iterable[Job]) -> dict[str, list[Job]]:
+    """By uuid: a thousand jobs must not each be compared with a thousand."""
+    found: dict[str, list[Job]] = {}
+    for job in jobs:
+        found.setdefault(job.item_uuid, []).append(job)
+    return found
 
 
 def may_go_on(held: Job, others: Sequence[Job], *, space_short: bool = False) -> Wait | None:
@@ -119,7 +128,7 @@ def behind(job: Job, running: Sequence[Job], admitted: Sequence[Job], unfinished
                 return Wait(f"job {other.id} ({other.kind.value}) needs the raw first")
     if job.kind is JobKind.EXPORT:
         for other in admitted:
-            if other.kind in _OFFLOAD and other.item_uuid == job.item_uuid \
+            if other.kind in _OFFLOAD and other.item_uuid == job.item_uuid and other.id != job.id \
                     and other.kind is not JobKind.DELETE_RAW and not _after(other, job):
                 return Wait(f"job {other.id} ({other.kind.value}) goes first")
     return None

@@ -246,9 +246,9 @@ class JobRunner:
         if self._look_timer is not None:
             self._look_timer.cancel()
             self._look_timer = None
-        moments = {next_look_ns(job, conditions) for job in self._queue.jobs()
-                   if not job.state.finished and not job.paused}
-        soonest_ns = min((at_ns for at_ns in moments if at_ns is not None), default=None)
+        export = next((job for job in self._queue.jobs() if job.kind is JobKind.EXPORT
+                       and not job.state.finished and not job.paused), None)
+        soonest_ns = None if export is None else next_look_ns(export, conditions)
         if soonest_ns is not None:
             left_s = (soonest_ns - conditions.now_ns) / 1e9
             self._look_timer = asyncio.get_running_loop().call_later(
