@@ -3,6 +3,8 @@
 One supervised task on the event loop and one short task for each reading under way; whatever
 blocks does so in the sources' own workers. Keeps I9: a gauge, server or program that hangs stops
 nothing but its own figures: after `ANSWER_S` it counts as unreadable, and the others are heard.
+When a source is due is told by the clock, which goes on while the machine is suspended (the loop's
+does not): what was read before a sleep is read again before anything is judged by it.
 """
 
 from __future__ import annotations
@@ -80,21 +82,17 @@ class Watch:
 
     async def _ask(self) -> None:
         """Read every source whose time has come; waits for their answers, but not for ever."""
-        now_s = asyncio.get_running_loop().time()
-        for asked in self._asked:
-            if asked.task is None and asked.due_s <= now_s:
-                asked.begin(now_s)
-        fresh = [asked.task for asked in self._asked
-                 if asked.task is not None and asked.began_s == now_s]
+        now_ns = self._clock.monotonic_ns()
+        fresh = [asked.begin(now_ns) for asked in self._asked if asked.is_due(now_ns)]
         if fresh:
             await asyncio.wait(fresh, timeout=ANSWER_S)
 
     def _tell(self) -> None:
-        now_s = asyncio.get_running_loop().time()
-        reading = combined([asked.said(now_s) for asked in self._asked],
+        now_ns = self._clock.monotonic_ns()
+        reading = combined([asked.said(now_ns) for asked in self._asked],
                            mains_if=self._config.mains_if,
                            disagree_percent=self._config.disagree_percent)
-        state = self._judge.update(reading, self._clock.monotonic_ns())
+        state = self._judge.update(reading, now_ns)
         if state == self._last:
             return
         if self._last is None or state.level is not self._last.level:
@@ -104,20 +102,17 @@ class Watch:
 
     async def _wait(self) -> None:
         """Until a source is due, or one of them calls; `LEAST_PAUSE_S` in any case."""
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
         least_s = min(LEAST_PAUSE_S, self._config.poll_s)
-        next_s = math.inf
+        now_ns = self._clock.monotonic_ns()
         for asked in self._asked:
-            pause_s = self._pause_s(asked)
-            asked.due_s = max(asked.began_s + pause_s, began_s) if not asked.called else 0.0
-            next_s = min(next_s, began_s + pause_s if asked.task is not None else asked.due_s)
+            asked.pause_s = self._pause_s(asked)
+        longest_s = min(asked.left_s(now_ns) for asked in self._asked)
         await asyncio.sleep(least_s)
-        if math.isinf(next_s):
+        if math.isinf(longest_s):
             await self._changed.wait()
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(max(next_s, began_s + least_s)):
+            async with asyncio.timeout(longest_s - least_s):
                 await self._changed.wait()
 
     def _pause_s(self, asked: _Asked) -> float:
@@ -144,31 +139,44 @@ class _Asked:
         self.reports = False
         """Whether it calls when something changes."""
         self.task: asyncio.Task[None] | None = None
-        self.began_s = 0.0
-        self.due_s = 0.0
-        self.called = False
-        """It reported a change that has not been read yet."""
+        """The reading under way."""
+        self.pause_s = 0.0
+        """Until it is read again, since it was last."""
+        self._began_ns = 0
+        self._called = True
+        """It reported a change that has not been read yet; at first all is new."""
         self._wake = wake
         self._reading: PowerReading | None = None
 
     def start(self) -> None:
         self.reports = self.source.start(self._call)
 
-    def begin(self, now_s: float) -> None:
-        """Start a reading."""
-        self.began_s = now_s
-        self.called = False
-        self.task = asyncio.create_task(self._read(), name=f"power {self.source.name}")
+    def is_due(self, now_ns: int) -> bool:
+        return self.task is None and (self._called or self.left_s(now_ns) <= 0)
 
-    def said(self, now_s: float) -> PowerReading:
+    def left_s(self, now_ns: int) -> float:
+        """Until it is due, or, while it does not answer, until that is looked at again."""
+        if self.task is not None:
+            return self.pause_s
+        return self.pause_s - (now_ns - self._began_ns) / 1e9
+
+    def begin(self, now_ns: int) -> asyncio.Task[None]:
+        """Start a reading."""
+        self._began_ns = now_ns
+        self._called = False
+        self.task = asyncio.create_task(self._read(), name=f"power {self.source.name}")
+        return self.task
+
+    def said(self, now_ns: int) -> PowerReading:
         """The last reading; a problem while it does not answer."""
-        if self._reading is None or (self.task is not None and now_s - self.began_s >= ANSWER_S):
+        silent_s = (now_ns - self._began_ns) / 1e9
+        if self._reading is None or (self.task is not None and silent_s >= ANSWER_S):
             return PowerReading(None, None, None, None, None, self.source.name,
-                                problem=f"no answer for {now_s - self.began_s:.0f} s")
+                                problem=f"no answer for {silent_s:.0f} s")
         return self._reading
 
     async def _read(self) -> None:
-        late = asyncio.get_running_loop().time() + ANSWER_S
+        late_s = asyncio.get_running_loop().time() + ANSWER_S
         try:
             self._reading = await self.source.read()
         except Exception as error:  # a source's own fault must not hide what the others say
@@ -177,10 +185,9 @@ class _Asked:
                                          problem=f"{type(error).__name__}: {error}")
         finally:
             self.task = None
-        if asyncio.get_running_loop().time() >= late:
+        if asyncio.get_running_loop().time() >= late_s:
             self._wake.set()  # nobody waits for it any more: heard in a round of its own
 
     def _call(self) -> None:
-        self.called = True
-        self.due_s = 0.0
+        self._called = True
         self._wake.set()

@@ -15,6 +15,13 @@ class JumpingClock:
     """:class:`fieldrec.core.clock.Clock` in step with the loop; without a date."""
 
     now_ns = 0
+    asleep_ns = 0
+    """The machine was suspended for so long: this clock went on, the loop's did not."""
+
+    def suspend(self, seconds: float) -> None:
+        """As CLOCK_BOOTTIME and CLOCK_MONOTONIC see it."""
+        self.now_ns += int(seconds * 1e9)
+        self.asleep_ns += int(seconds * 1e9)
 
     def monotonic_ns(self) -> int:
         return self.now_ns
@@ -42,7 +49,7 @@ class _Loop(asyncio.SelectorEventLoop):
         self._clock_resolution = 1e-9
 
     def time(self) -> float:
-        return self._jumping.now_ns / 1e9
+        return (self._jumping.now_ns - self._jumping.asleep_ns) / 1e9
 
 
 def run_jumping(clock: JumpingClock, main: Coroutine[Any, Any, T]) -> T:

@@ -220,6 +220,25 @@ def test_no_old_reading_confirms_a_worse_level() -> None:
     assert levels(said) == [(0, "battery")]
 
 
+def test_what_was_read_before_a_sleep_confirms_nothing_after_it() -> None:
+    clock = JumpingClock()
+    bad, other = Stub(clock, 80), Stub(clock, 80)
+
+    async def story() -> None:
+        await asyncio.sleep(20)
+        bad.percent = 3
+        bad.changed()
+        await asyncio.sleep(2)
+        bad.percent = 80
+        clock.suspend(6 * 3600)
+        other.changed()
+        await asyncio.sleep(300)
+
+    said = follow(clock, [bad, other], story)
+    assert bad.read_at_s[:3] == [0, 20, 6 * 3600 + 22]
+    assert levels(said) == [(0, "battery")]
+
+
 def test_a_source_that_hangs_hides_nothing() -> None:
     clock = JumpingClock()
     gauge, other = Stub(clock, 80), Stub(clock, 78, reports=False)
