@@ -15,6 +15,7 @@ never: :class:`Never` says on which side the sun stays then.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from enum import Enum
@@ -26,6 +27,9 @@ from fieldrec.schedule.zones import DAY_S, instant_of
 NOON_S = DAY_S // 2
 _EPOCH_CENTURIES = (2440587.5 - 2451545.0) / 36525  # 1970 from J2000, in Julian centuries
 _CENTURY_S = 36525 * DAY_S
+REMEMBERED = 512
+"""Events whose moments are remembered. A schedule asks for those of the same few days at each of
+its looks; working them out anew took most of an idle box's processor time."""
 _ROUNDS = 8
 """Each round asks where the sun stands at the moment found by the last; they agree to a second
 after two or three, near the beginning of polar day or night after a few more."""
@@ -70,6 +74,7 @@ EVENTS |= {"dawn": EVENTS["civil_dawn"], "dusk": EVENTS["civil_dusk"]}
 """By the names that windows know: dawn and dusk are the civil ones."""
 
 
+@functools.lru_cache(maxsize=REMEMBERED)
 def instant_of_event(event: Event, day: int, place: Place, zone: ZoneInfo) -> int | Never:
     """When (seconds since 1970 began) an event of the date `day` (days since 1970) happens."""
     mean_noon = _mean_noon(day, place, zone)

@@ -13,6 +13,7 @@ import pytest
 from fieldrec.core.errors import ScheduleError
 from fieldrec.schedule.place import Place
 from fieldrec.schedule.sun import EVENTS, Event, Half, Never, instant_of_event
+from fieldrec.schedule.window import Window
 from fieldrec.schedule.zones import DAY_S, day_of
 
 UTC = ZoneInfo("UTC")
@@ -185,6 +186,17 @@ def test_a_place_that_is_none(latitude: float, longitude: float, reason: str) ->
     with pytest.raises(ScheduleError) as caught:
         Place(latitude, longitude)
     assert str(caught.value).startswith(reason)
+
+
+def test_the_events_of_a_day_are_worked_out_once() -> None:
+    """An idle box asks for them at each look at its schedule."""
+    window = Window.parse("from dusk-30m to dawn+30m")
+    after = dt.datetime(2027, 3, 10, 12, tzinfo=dt.UTC)
+    asked = (after, after + dt.timedelta(days=2), ZoneInfo("Europe/Vienna"), Place(47.76, 16.8))
+    before = list(window.spans(*asked))
+    worked_out = instant_of_event.cache_info().misses
+    assert list(window.spans(*asked)) == before
+    assert instant_of_event.cache_info().misses == worked_out
 
 
 def test_places_are_shown_as_people_say_them() -> None:
