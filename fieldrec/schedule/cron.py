@@ -43,7 +43,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from fieldrec.core.errors import ScheduleError
@@ -81,14 +81,14 @@ _LAST_CHECKED = dt.date(LAST_YEAR, 12, 31)
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A line, ready to be asked."""
+    """A line, ready to be asked; equal where the texts are."""
 
     text: str
     """As given, with single spaces."""
-    _moments: Moments
-    _runs_on: bool
+    _moments: Moments = field(compare=False, repr=False)
+    _runs_on: bool = field(compare=False, repr=False)
     """It follows the clock as it runs; see the rules above."""
-    _in_both: bool
+    _in_both: bool = field(compare=False, repr=False)
     """It fires in both passes of an hour that comes twice."""
 
     @classmethod
@@ -110,7 +110,7 @@ class Cron:
                     bounded=YEAR in parsed and not years.free)
         _check_occurs(given, kinds, days)
         minutes, hours = parsed[MINUTE], parsed[HOUR]
-        runs_on = len(hours.chosen) == 24 or any(field.every for field in (seconds, minutes, hours))
+        runs_on = len(hours.chosen) == 24 or any(unit.every for unit in (seconds, minutes, hours))
         return cls(" ".join(given),
                    Moments(days, Unit(3600, 24, hours), Unit(60, 60, minutes),
                            Unit(1, 60, seconds)),

@@ -50,7 +50,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -79,12 +79,12 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A window's text, ready to be asked."""
+    """A window's text, ready to be asked; equal where the texts are."""
 
     text: str
     """As given, in lower case, with single spaces."""
-    _words: Words
-    _shift: int
+    _words: Words = field(compare=False, repr=False)
+    _shift: int = field(compare=False, repr=False)
     """The window of a day ends with the end's time of the day so many days later."""
 
     @classmethod

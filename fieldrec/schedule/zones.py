@@ -24,8 +24,9 @@ FIRST_DAY = dt.date(1970, 1, 1).toordinal()
 STEP_S = 3 * DAY_S
 """Between two looks for a change of offset. The shortest time between two changes, in any zone
 since 1970, is seven days (Brazil's north-east, October 2000)."""
-FARTHEST_S = 250_000_000_000
-"""The last instant that is looked at: in the year 9892, short of what a datetime can hold."""
+FIRST_S, LAST_S = -DAY_S, 250_000_000_000
+"""Instants are looked at between these, 1969-12-31 and the year 9892: a wall clock may claim
+anything, and at the ends of what a datetime can hold no time zone can be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class Stretch:
 
 
 def seconds_of(moment: dt.datetime) -> int:
-    """The instant of an aware datetime, rounded down to a whole second."""
-    return (moment - EPOCH) // SECOND
+    """The instant of an aware datetime, rounded down to a whole second, from FIRST_S to LAST_S."""
+    return min(max((moment - EPOCH) // SECOND, FIRST_S), LAST_S)
 
 
 def moment_of(instant: int) -> dt.datetime:

@@ -437,6 +437,16 @@ def test_an_error_of_the_schedule_is_one_of_the_configuration() -> None:
     assert ScheduleError.exit_code == ConfigError.exit_code
 
 
+def test_clocks_may_claim_anything() -> None:
+    first, last = (moment.replace(tzinfo=UTC) for moment in (dt.datetime.min, dt.datetime.max))
+    zone = ZoneInfo("Europe/Vienna")
+    assert Cron.parse("0 0 * * *").first(first, last, zone) == at("1970-01-01T00:00", zone.key)
+    assert Cron.parse("0 0 * * *").first(last, last, zone) is None
+    assert Cron.parse("0 0 * * *").first(last, first, zone) is None
+
+
 def test_a_line_is_shown_as_it_was_given() -> None:
+    assert Cron.parse("0 6 * * *") == Cron.parse("0  6 * * * ") != Cron.parse("0 7 * * *")
+    assert len({Cron.parse("0 6 * * *"), Cron.parse("0 6 * * *")}) == 1
     assert str(Cron.parse("  0  5 *   ? * Fri-Mon ")) == "0 5 * ? * Fri-Mon"
     assert Cron.parse("0 6 * * *").text == "0 6 * * *"

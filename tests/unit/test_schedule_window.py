@@ -211,6 +211,16 @@ def test_a_date_far_away_is_found_without_a_look_at_each_day() -> None:
     assert [span.begins for span in found] == [at("2400-02-29T10:00")]
 
 
+def test_clocks_may_claim_anything() -> None:
+    first, last = (moment.replace(tzinfo=UTC) for moment in (dt.datetime.min, dt.datetime.max))
+    window, zone = Window.parse("from dusk to dawn"), ZoneInfo("Pacific/Kiritimati")
+    assert next(window.spans(first, last, zone, VIENNA)).begins.year in (1969, 1970)
+    assert len(list(window.spans(last - DAY, last, zone, VIENNA))) <= 1
+    assert list(window.spans(last, first, zone, VIENNA)) == []
+
+
 def test_the_text_is_kept_in_one_form() -> None:
+    assert Window.parse("on mon") == Window.parse(" ON Mon") != Window.parse("on tue")
+    assert len({Window.parse("on mon"), Window.parse("on mon")}) == 1
     window = Window.parse("  On MON , Wed .. Fri   from  Dawn - 30m to 10:00 ")
     assert str(window) == window.text == "on mon,wed..fri from dawn-30m to 10:00"

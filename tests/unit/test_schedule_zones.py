@@ -75,4 +75,6 @@ def test_days_are_counted_from_1970() -> None:
     assert day_of(dt.date(2000, 3, 1)) == 11_017
     assert date_of(11_016) == dt.date(2000, 2, 29)
     assert seconds_of(dt.datetime(1970, 1, 2, 0, 0, 0, 999_999, tzinfo=dt.UTC)) == DAY_S
+    assert seconds_of(dt.datetime.min.replace(tzinfo=dt.UTC)) == -DAY_S
+    assert moment_of(seconds_of(dt.datetime.max.replace(tzinfo=dt.UTC))).year == 9892
     assert moment_of(-1) == dt.datetime(1969, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
