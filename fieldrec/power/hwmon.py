@@ -164,9 +164,10 @@ def _milliwatts(millivolts: int, milliamps: int | None, microwatts: int | None) 
 
 def _number(chip: Path, attribute: str) -> int | None:
     try:
-        return int(_text(chip / f"{attribute}_input"))
+        value = int(_text(chip / f"{attribute}_input"))
     except ValueError:
         return None
+    return value if abs(value) < 1 << 63 else None
 
 
 def _text(path: Path) -> str:

@@ -282,11 +282,13 @@ def _text(path: Path, attribute: str) -> str:
 
 
 def _integer(path: Path, attribute: str) -> int | None:
-    """An attribute as an integer; None where it is missing, refuses or is not one."""
+    """An attribute as an integer; None where it is missing, refuses or is none that the kernel
+    has."""
     try:
-        return int(_text(path, attribute))
+        value = int(_text(path, attribute))
     except ValueError:
         return None
+    return value if abs(value) < 1 << 63 else None
 
 
 def _magnitude(path: Path, attribute: str) -> int | None:

@@ -116,7 +116,7 @@ def test_mains_by_the_charger_s_voltage(tmp_path: Path) -> None:
     assert [reading.on_mains for reading in said] == [True, False]
 
 
-@pytest.mark.parametrize("text", ["", "-12", "0", "NA", "1.5"])
+@pytest.mark.parametrize("text", ["", "-12", "0", "NA", "1.5", "9" * 400])
 def test_a_voltage_that_is_none(tmp_path: Path, text: str) -> None:
     chip(tmp_path, in1=text)
     assert read(tmp_path)[0].problem == "in1_input: no voltage"

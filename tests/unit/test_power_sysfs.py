@@ -93,6 +93,8 @@ def test_an_unreadable_mains_supply_leaves_it_to_the_status(tmp_path: Path) -> N
     ({"capacity": -1}, None),
     ({"capacity": "NA"}, None),
     ({"capacity": OSError}, None),
+    ({"capacity": "9" * 400, "energy_now": "9" * 400, "energy_full": "8" * 400}, None),
+    ({"capacity": "9" * 9000, "charge_now": 1, "charge_full": 1 << 80}, None),
     ({"capacity": 0}, 0.0),
     ({"capacity": 0, "capacity_level": "Normal"}, None),
     ({"capacity": 0, "capacity_level": "Critical"}, 0.0),
