@@ -193,7 +193,7 @@ def _figure(values: Mapping[str, Any], key: str, most: float = 1e9) -> float | N
         return None
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 0 <= number <= most:
         raise ValueError(f"{key}: expected a number from 0 to {most:g} (got {str(value)[:40]!r})")

@@ -61,6 +61,7 @@ def test_a_level_alone(level: str, on_mains: bool, says: PowerLevel | None) -> N
     ('{"percent": NaN}', "percent: expected a number"),
     ('{"percent": true}', "percent: expected a number"),
     ('{"percent": [1]}', "percent: expected a number"),
+    ('{"volts": %s}' % ("9" * 400), "volts: expected a number"),
     ("volts=twelve", "volts: expected a number"),
     ("mains=maybe", "mains: expected true or false (got 'maybe')"),
     ("level=fine", "level: expected mains, battery, low or critical (got 'fine')"),
