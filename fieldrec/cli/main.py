@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "list": ("look", "List the recordings."),
     "show": ("show", "Show one recording, or any store."),
     "jobs": ("look", "List the jobs, with why they wait."),
+    "energy": ("energy", "Say what recording and jobs have used."),
     "check": ("look", "Check that everything on disk is as promised."),
     "recover": ("look", "Complete interrupted recordings."),
     "export": ("verbs", "Encode recordings to video, verified."),

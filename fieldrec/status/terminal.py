@@ -19,7 +19,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from fieldrec.core.model import CameraState, Drive, DriveState, Heat, Job, JobState, PowerLevel
+from fieldrec.core.model import (
+    CameraState,
+    Drive,
+    DriveState,
+    Heat,
+    Job,
+    JobState,
+    PowerLevel,
+    SpaceTier,
+)
 from fieldrec.core.snapshot import Event, RecorderStatus, Snapshot
 from fieldrec.status import words
 from fieldrec.status.board import NOTHING, Board
@@ -148,13 +157,16 @@ def _header(snapshot: Snapshot, narrow: bool) -> RenderableType:
 
 
 def _disk(snapshot: Snapshot) -> Text:
-    storage = snapshot.storage
+    storage, tier = snapshot.storage, snapshot.space.tier
+    left = words.minutes_left(snapshot)
     style = ""
-    if storage.stop_percent > 0 and storage.used_percent >= storage.stop_percent:
+    full = 0 < storage.stop_percent <= storage.used_percent
+    if full or tier in (SpaceTier.ACT, SpaceTier.STOP):
         style = "bold red"
-    elif storage.minutes_left is not None and storage.minutes_left < 60:
+    elif tier is SpaceTier.WARN or (left is not None and left < 60):
         style = "yellow"
-    return Text.assemble(("disk  ", "dim"), (words.describe_storage(storage), style))
+    return Text.assemble(("disk  ", "dim"),
+                         (words.describe_storage(storage, snapshot.space), style))
 
 
 def _cameras(snapshot: Snapshot) -> Table:
@@ -220,6 +232,8 @@ def _notes(snapshot: Snapshot) -> Iterator[RenderableType]:
         what, _, rest = line.partition(": ")
         style = "yellow" if snapshot.schedule.clock_problem and what.startswith("clock") else ""
         yield Text.assemble((f"{what}  ", "dim"), (rest, style))
+    if snapshot.temperature_c is not None:
+        yield Text.assemble(("processor  ", "dim"), f"{snapshot.temperature_c:.0f} °C")
     if snapshot.recovery:
         yield Text.assemble(("recovery  ", "dim"), (words.safe_text(snapshot.recovery), "yellow"))
 
@@ -312,6 +326,9 @@ def _problems(snapshot: Snapshot) -> Iterator[RenderableType]:
     for part, problem in snapshot.parts:
         if problem:
             yield _problem(words.safe_text(part, 60), problem)
+    if snapshot.space.tier is not SpaceTier.OK:
+        yield _problem("disk space", f"{snapshot.space.tier.value.upper()}: "
+                                     f"{snapshot.space.reason}")
     if snapshot.power.reason and snapshot.power.level not in (PowerLevel.MAINS, PowerLevel.BATTERY):
         yield _problem("power", snapshot.power.reason)
 

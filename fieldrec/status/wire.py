@@ -18,7 +18,7 @@ Status::
 | drop   | frames that cameras skipped                                                          |
 | lost   | frames that arrived and found our ring full                                          |
 | disk   | percent of the recordings' file system in use                                        |
-| left   | minutes of recording until the disk is full; empty: not known                        |
+| left   | minutes until the disks are full, at the present or expected rate; empty: not known  |
 | pwr    | MAINS BATTERY LOW CRITICAL UNKNOWN                                                   |
 | chg    | battery charge in percent; empty: not known                                          |
 | job    | running job as kind:percent, else wait:reason, else none                             |
@@ -37,6 +37,7 @@ Only while they say something, and as far as there is room (``err`` is shorter t
 | arm    | cameras that wait for their trigger                                                  |
 | pre    | frames held back from before a start                                                 |
 | lrun   | first-last number of the latest run of lost frames                                   |
+| space  | WARN ACT STOP: how near the disks are to being full                                  |
 | dir    | which recordings folder is in use, 2 for the second                                  |
 | skew   | ms between the first frames of cameras started together                              |
 | next   | local time at which the schedule records next: 20:14, Mon 20:14, 2026-11-21 20:14    |
@@ -60,7 +61,7 @@ import operator
 import re
 from datetime import UTC, datetime
 
-from fieldrec.core.model import CameraState, Drive, DriveState, Heat, JobState
+from fieldrec.core.model import CameraState, Drive, DriveState, Heat, JobState, SpaceTier
 from fieldrec.core.snapshot import Snapshot
 from fieldrec.status import words
 
@@ -103,7 +104,7 @@ def status_fields(snapshot: Snapshot) -> str:
         f"drop={_number(sum(r.dropped for r in recorders))}",
         f"lost={_number(sum(r.lost for r in recorders))}",
         f"disk={_decimal(storage.used_percent, 1)}",
-        f"left={_decimal(storage.minutes_left, 0)}",
+        f"left={_decimal(words.minutes_left(snapshot), 0)}",
         f"pwr={snapshot.power.level.name}",
         f"chg={_decimal(snapshot.power.charge_percent, 0)}",
         f"job={_job(snapshot)}",
@@ -127,6 +128,7 @@ def _more(snapshot: Snapshot) -> list[str]:
         "pause=1" if any(r.paused for r in recorders) else "",
         f"arm={armed}" if (armed := sum(r.armed for r in recorders)) else "",
         f"pre={_number(held)}" if (held := sum(r.preroll_frames for r in recorders)) else "",
+        "" if snapshot.space.tier is SpaceTier.OK else f"space={snapshot.space.tier.name}",
         f"dir={in_use}" if in_use > 1 else "",
         "" if snapshot.skew_ms is None else f"skew={_decimal(snapshot.skew_ms, 1)}",
         "" if lost is None else f"lrun={_number(lost.first_number)}-{_number(lost.last_number)}",

@@ -19,6 +19,8 @@ from fieldrec.core.model import (
     JobState,
     LostFrames,
     PowerState,
+    SpaceState,
+    SpaceTier,
 )
 from fieldrec.core.snapshot import FolderStatus, RecorderStatus, Snapshot, StorageStatus
 
@@ -168,12 +170,28 @@ def pace(job: Job) -> str:
 
 def why(job: Job) -> str:
     """Why a job waits or failed, or what came of it, and what it will come to; "" for nothing."""
-    told = "" if job.state.finished else (
+    told = used(job) if job.state.finished else (
         pace(job) if job.state in _AT_WORK and pace(job) else expectation(job))
     more = "goes first" if job.first and job.state not in _AT_WORK else ""
     if job.state is JobState.FAILED and job.attempt:
         more = plural(job.attempt + 1, "attempt")
     return "; ".join(filter(None, (safe_text(job.reason), told, more)))
+
+
+def used(job: Job) -> str:
+    """"12 min of processor time, 1.3 Wh": what a job has used, as far as it was measured; "" for
+    next to nothing."""
+    said = [f"{duration(job.cpu_s)} of processor time"] if job.cpu_s >= 1 else []
+    if job.energy_mwh is not None:
+        said.append(watt_hours(job.energy_mwh))
+    return ", ".join(said)
+
+
+def watt_hours(milliwatt_hours: float) -> str:
+    """"1.3 Wh", "820 mWh"."""
+    if milliwatt_hours < 1000:
+        return f"{milliwatt_hours:.0f} mWh"
+    return f"{milliwatt_hours / 1000:.1f} Wh"
 
 
 def describe_job(job: Job) -> str:
@@ -263,12 +281,28 @@ def describe_power(power: PowerState) -> str:
     return text
 
 
-def describe_storage(storage: StorageStatus) -> str:
-    """"412 GB free (41.2 % used), 12 h 10 min left"."""
+def describe_storage(storage: StorageStatus, space: SpaceState | None = None) -> str:
+    """"412 GB free (41.2 % used), 12 h 10 min left at 36.0 GB/h", as far as that is known."""
     text = f"{size(storage.free_bytes)} free ({storage.used_percent:.1f} % used)"
+    if space is not None and space.hours_left is not None:
+        return text + (f", {duration(space.hours_left * 3600)} left at "
+                       f"{size(space.bytes_per_hour)}/h")
     if storage.minutes_left is not None:
         text += f", {duration(storage.minutes_left * 60)} left"
     return text
+
+
+def describe_space(space: SpaceState) -> str:
+    """"disk space WARN: 9.5 h left at 40.0 GB/h (…)"; "" while there is room."""
+    if space.tier is SpaceTier.OK:
+        return ""
+    return f"disk space {space.tier.value.upper()}: {safe_text(space.reason)}"
+
+
+def minutes_left(snapshot: Snapshot) -> float | None:
+    """Until the disks are full, at the present or the expected rate; None: not known."""
+    hours = snapshot.space.hours_left
+    return snapshot.storage.minutes_left if hours is None else 60 * hours
 
 
 def describe_snapshot(snapshot: Snapshot) -> str:
@@ -284,7 +318,8 @@ def describe_snapshot(snapshot: Snapshot) -> str:
             f"{plural(frames, 'frame')}, "
             f"{count(sum(r.dropped for r in snapshot.recorders))} dropped, "
             f"{count(sum(r.lost for r in snapshot.recorders))} lost, "
-            f"disk {describe_storage(snapshot.storage)}, {describe_power(snapshot.power)}"
+            f"disk {describe_storage(snapshot.storage, snapshot.space)}, "
+            f"{describe_power(snapshot.power)}"
             + "".join(f", {more}" for more in _seldom(snapshot)))
 
 
@@ -305,6 +340,9 @@ def _seldom(snapshot: Snapshot) -> list[str]:
     """What is there to say only now and then."""
     skew_ms = snapshot.skew_ms
     said = [] if skew_ms is None else [f"first frames within {skew_ms:.1f} ms"]
+    said += [text] if (text := describe_space(snapshot.space)) else []
+    if snapshot.temperature_c is not None:
+        said.append(f"processor {snapshot.temperature_c:.0f} °C")
     lost = [run for r in snapshot.recorders for run in r.lost_runs]
     if lost:
         said.append(describe_lost(max(lost, key=lambda run: run.last_time_ns)))

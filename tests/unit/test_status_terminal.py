@@ -24,6 +24,8 @@ from fieldrec.core.model import (
     LostFrames,
     PowerLevel,
     PowerState,
+    SpaceState,
+    SpaceTier,
 )
 from fieldrec.core.snapshot import Event, FolderStatus, RecorderStatus, Snapshot, StorageStatus
 from fieldrec.status.board import NOTHING, Board
@@ -222,3 +224,13 @@ def test_what_is_seldom_there(width: int) -> None:
                  "in /mnt/card", "frames 5 to 9 lost", "/mnt/usb: input/output error",
                  "/mnt/card: in use", "completing ants (1 of 2)"):
         assert text in shown, text
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_room_and_heat(width: int) -> None:
+    space = SpaceState(SpaceTier.ACT, 10**9, 2.5, 36 * 10**9, "2.5 h left at 36.0 GB/h")
+    shown = picture(dataclasses.replace(BUSY, space=space, temperature_c=61.6), width)
+    assert "2 h 30 min left" in " ".join(shown.split())
+    assert "disk space: ACT: 2.5 h left" in " ".join(shown.split())
+    assert "processor  62 °C" in shown
+    assert "disk space" not in picture(BUSY, width)

@@ -22,6 +22,8 @@ from fieldrec.core.model import (
     LostFrames,
     PowerLevel,
     PowerState,
+    SpaceState,
+    SpaceTier,
 )
 from fieldrec.core.snapshot import (
     FolderStatus,
@@ -182,3 +184,12 @@ def test_cutting_the_stream_elsewhere_changes_nothing(pieces: list[bytes]) -> No
     lines = [line for piece in pieces for line in apart.feed(piece)]
     assert whole.feed(b"".join(pieces)) == lines
     assert apart.held_bytes == whole.held_bytes <= wire.MOST_COMMAND
+
+
+def test_room_on_the_wire() -> None:
+    """`left` by the hours that are judged; the tier only when there is something to say."""
+    plain = Snapshot(version=1, time_ns=0, name="x", recording=False, recording_since_ns=None)
+    space = SpaceState(SpaceTier.ACT, 10**9, 2.5, 10**9, "2.5 h left")
+    short = wire.status_fields(dataclasses.replace(plain, space=space))
+    assert ",left=150," in short and short.endswith(",space=ACT")
+    assert "space=" not in wire.status_fields(plain) and ",left=," in wire.status_fields(plain)

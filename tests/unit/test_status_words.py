@@ -24,6 +24,8 @@ from fieldrec.core.model import (
     PowerLevel,
     PowerState,
     Prediction,
+    SpaceState,
+    SpaceTier,
 )
 from fieldrec.core.snapshot import (
     FolderStatus,
@@ -253,3 +255,30 @@ def test_the_schedule_is_said_where_there_is_one() -> None:
     assert words.describe_schedule(now) == [
         "clock wrong: it shows 1970", "window: noon, 1 min 30 s left", "next: night 20:14, in 3 h"]
     assert "next: night 20:14, in 3 h" in words.describe_snapshot(now)
+
+
+def test_how_long_the_disks_last() -> None:
+    storage = StorageStatus(10**12, 412 * 10**9, 58.8, 94.0)
+    space = SpaceState(SpaceTier.WARN, 352 * 10**9, 9.5, 36 * 10**9, "9.5 h left at 36.0 GB/h")
+    assert words.describe_storage(storage) == "412 GB free (58.8 % used)"
+    assert words.describe_storage(storage, SpaceState()) == "412 GB free (58.8 % used)"
+    assert words.describe_storage(storage, space) == (
+        "412 GB free (58.8 % used), 9 h 30 min left at 36.0 GB/h")
+    assert words.describe_space(SpaceState()) == ""
+    assert words.describe_space(space) == "disk space WARN: 9.5 h left at 36.0 GB/h"
+    snapshot = Snapshot(version=1, time_ns=0, name="x", recording=False, recording_since_ns=None,
+                        storage=storage, space=space, temperature_c=61.6)
+    said = words.describe_snapshot(snapshot)
+    assert "disk 412 GB free (58.8 % used), 9 h 30 min left at 36.0 GB/h" in said
+    assert said.endswith("disk space WARN: 9.5 h left at 36.0 GB/h, processor 62 °C")
+    assert words.minutes_left(snapshot) == 570
+    assert words.minutes_left(dataclasses.replace(snapshot, space=SpaceState())) is None
+
+
+def test_what_a_job_has_used() -> None:
+    done = dataclasses.replace(JOB, state=JobState.DONE, reason="", cpu_s=754.0)
+    assert words.why(done) == "12 min 34 s of processor time"
+    assert words.why(dataclasses.replace(done, energy_mwh=1340.0, reason="x")) == (
+        "x; 12 min 34 s of processor time, 1.3 Wh")
+    assert words.used(dataclasses.replace(done, cpu_s=0.2, energy_mwh=12.0)) == "12 mWh"
+    assert words.used(dataclasses.replace(done, cpu_s=0.2)) == ""
