@@ -51,6 +51,16 @@ def _check_output(value: str) -> str:
     return value
 
 
+def _check_parameter(value: object) -> object:
+    """Here: of a union pydantic would tell one fault for each of its types."""
+    if not isinstance(value, bool | int | float | str):
+        raise ValueError("expected a number, a text, or true or false")
+    return value
+
+
+ParameterValue = Annotated[bool | int | float | str, BeforeValidator(_check_parameter)]
+
+
 class PlaceConfig(Section):
     """A place on earth, in degrees."""
 
@@ -87,7 +97,7 @@ class TaskConfig(Section):
     """copy_all, export_all: delete the source (the raw) when all was verified."""
     camera: str | None = None
     """configure, output: which camera; none: all of them."""
-    values: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    values: dict[str, ParameterValue] = Field(default_factory=dict)
     """configure: parameters and what they are set to, e.g. {ExposureTime: 5000}."""
     output: Annotated[str, AfterValidator(_check_output)] | None = None
     """output: name of a camera's output, e.g. UserOutput1."""

@@ -16,7 +16,7 @@ KNOWN = Known(("top", "side"), ("archive",), {}, True)
 VIENNA = Place(48.2, 16.4)
 
 
-def task(name: str, do: str, when: str, **told: Any) -> Task:
+def task(name: str, /, do: str, when: str, **told: Any) -> Task:
     """One task."""
     return task_of(name, TaskConfig.model_validate({"do": do, "when": when} | told), KNOWN)
 
