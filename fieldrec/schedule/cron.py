@@ -74,6 +74,8 @@ from fieldrec.schedule.zones import (
 
 MOST_CHARACTERS = 500
 """In a line; one with more was not written by hand."""
+LEAP_DAYS = 400
+"""Further ahead than this the stretches between are not walked through."""
 _KINDS = (SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY, YEAR)
 _LAYOUT = {5: _KINDS[1:6], 6: _KINDS[:6], 7: _KINDS}
 _LAST_CHECKED = dt.date(LAST_YEAR, 12, 31)
@@ -159,17 +161,20 @@ class Cron:
 
     def _parts(self, first: int, last: int, zone: ZoneInfo) -> Iterator[Stretch]:
         """The stretches of [first, last] that count, with two days before for what they showed;
-        it ends when no day can suit any more."""
+        years in which no day suits are leapt over, and it ends when none can suit any more."""
         until_day = reading_of(last, zone) // DAY_S + 2
-        coming = -1
-        for part in stretches(first - 2 * DAY_S, last + 1, zone):
-            yield part
-            nearest = (part.ends + part.offset) // DAY_S - 2
-            if coming < nearest:
-                found = self._moments.days.next(nearest, until_day)
-                if found is None:
+        begins: int | None = first - 2 * DAY_S
+        while begins is not None:
+            at, begins = begins, None
+            for part in stretches(at, last + 1, zone):
+                yield part
+                ended = (part.ends + part.offset) // DAY_S
+                coming = self._moments.days.next(ended - 2, until_day)
+                if coming is None:
                     return
-                coming = found
+                if coming > ended + LEAP_DAYS:
+                    begins = (coming - 3) * DAY_S
+                    break
 
 
 def _field(given: list[str], at: int, kind: Kind) -> Values:
