@@ -79,7 +79,7 @@ class StandInControl:
                    "resume_job": JOB, "job_first": JOB, "pause": ["left"],
                    "resume": ["left"], "step": ["left"], "split": ["left"],
                    "configure": {"left": (GAIN,)},
-                   "awake": AWAKE_NOW, "stay_awake": "yes",
+                   "awake": AWAKE_NOW, "stay_awake": "yes", "begin_deployment": "ok",
                    "schedule_list": [ROW], "schedule_add": ROW, "schedule_switch": ROW,
                    "schedule_remove": "removed", "schedule_clear": "removed",
                    "schedule_simulate": SIMULATED}
@@ -159,7 +159,7 @@ async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> Non
         "recording": {"name": "bees"}, "start": {"name": None, "metadata": {"a": {"b": [1]}},
                                                  "duration_s": 5, "cameras": ["x"],
                                                  "trigger": "motion", "preroll_s": 2},
-        "stay_awake": {"seconds": 60},
+        "stay_awake": {"seconds": 60}, "begin_deployment": {"name": "pond"},
         "step": {"frames": 3}, "configure": {"camera": "left", "values": {"Gain": 2, "x": "on"}},
         "stop": {}, "eject": {"drive": None}, "export": {
             "names": None, "preset": "Low", "destination": "usb", "delete_raw": True},
@@ -175,7 +175,7 @@ async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> Non
             json.dumps({"verb": verb, "arguments": arguments.get(verb, {})}).encode()
             for verb in VERBS))
     results = dict(zip(VERBS, replies, strict=True))
-    assert all(reply["ok"] for reply in replies)
+    assert {verb: reply for verb, reply in results.items() if not reply["ok"]} == {}
     assert snapshot_from_dict(results["snapshot"]["result"]) == picture(7)
     assert RECORDING.validate_python(results["recording"]["result"]) == BEES
     for verb in ("jobs", "export", "copy", "move", "delete"):
