@@ -411,5 +411,6 @@ def _place_gone(job: Job, conditions: Conditions) -> bool:
 
 
 def _title(job: Job) -> str:
-    where = f" to {job.destination_label or job.destination}" if job.destination else ""
+    way = "verified at" if job.kind is JobKind.DELETE else "to"
+    where = f" {way} {job.destination_label or job.destination}" if job.destination else ""
     return f"job {job.id}: {job.kind.value} {job.item}{where}"

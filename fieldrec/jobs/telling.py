@@ -64,7 +64,10 @@ def phases_of(job: Job, recording: Recording, queue: JobQueue) -> list[Phase]:
                     if export.preset.lower() == (job.preset or "").lower())
         phases = [Phase(READ, proof, queue.rate(HERE, READ))]
     elif job.kind is JobKind.DELETE:
-        return [Phase(DELETE, raw + exports, queue.rate(HERE, DELETE))]
+        total = raw + exports
+        phases = [] if job.destination is None else [
+            Phase(READ, total, queue.rate(job.destination, READ))]
+        return [*phases, Phase(DELETE, total, queue.rate(HERE, DELETE))]
     else:
         return []
     rate = queue.rate(HERE, DELETE)

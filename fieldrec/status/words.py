@@ -27,6 +27,8 @@ from fieldrec.core.snapshot import FolderStatus, RecorderStatus, Snapshot, Stora
 REPLACEMENT = "�"
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _AT_WORK = (JobState.RUNNING, JobState.VERIFYING)
+_WAYS = {JobKind.DELETE_RAW: "once it is at", JobKind.DELETE: "verified at"}
+"""How what a job does concerns its destination."""
 _MOST_COMBINING = 2
 """Combining marks kept in a row; hundreds of them paint over the neighbouring lines."""
 
@@ -126,8 +128,8 @@ def job_title(job: Job) -> str:
     if job.kind in (JobKind.EXPORT, JobKind.DELETE_RAW) and job.preset:
         title += f" ({safe_text(job.preset, 40)})"
     if job.destination:
-        way = "once it is at" if job.kind is JobKind.DELETE_RAW else "to"
-        title += f" {way} {safe_text(job.destination_label or job.destination, 60)}"
+        where = safe_text(job.destination_label or job.destination, 60)
+        title += f" {_WAYS.get(job.kind, 'to')} {where}"
     return title
 
 

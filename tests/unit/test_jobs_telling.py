@@ -55,6 +55,7 @@ async def test_what_each_kind_of_job_will_do(queue: JobQueue, recording: Recordi
     assert await planned(K.COPY) == await planned(K.MOVE) == both
     assert await planned(K.DELETE_RAW, None) == [(READ, movie, 30.0)]
     assert await planned(K.DELETE, None) == [(DELETE, raw + movie, 0.0)]
+    assert (await planned(K.DELETE))[0] == (READ, raw + movie, 20.0)
     assert await planned(K.EXPORT, None) == []
     await queue.remember_rates(HERE, {DELETE: 40.0})
     assert await planned(K.MOVE) == [*both, (DELETE, raw, 40.0)]

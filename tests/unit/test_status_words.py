@@ -140,6 +140,8 @@ def test_titles_of_raw_and_of_exports_elsewhere() -> None:
     assert words.job_title(raw) == "delete raw of bees (High) once it is at BEES1"
     assert words.job_title(dataclasses.replace(raw, destination=None)) == (
         "delete raw of bees (High)")
+    assert words.job_title(dataclasses.replace(raw, kind=JobKind.DELETE)) == (
+        "delete bees verified at BEES1")
     assert words.job_title(dataclasses.replace(raw, kind=JobKind.EXPORT)) == (
         "export bees (High) to BEES1")
 
