@@ -216,7 +216,7 @@ def test_critical_battery_closes_the_recording_and_mains_bring_it_back(
         device = udevd.insert(udevd.image())
         now = box.until(lambda now: [job["state"] for job in now["jobs"]] == ["waiting"] * 2,
                         "copies wait")
-        assert all(job["reason"].startswith("battery CRITICAL (10 %)") for job in now["jobs"])
+        assert all(job["reason"].startswith("battery CRITICAL, 10 %") for job in now["jobs"])
         battery.mains()
         console.until("SAFE TO REMOVE FIELD")
         udevd.take_out(device)
