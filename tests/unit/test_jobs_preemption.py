@@ -77,6 +77,23 @@ async def test_jobs_for_one_place_follow_each_other_and_say_whom_they_wait_for(t
         assert ended == ["ants", "cats", "bees"]
 
 
+async def test_jobs_that_waited_for_the_same_drive_do_not_begin_at_once(tmp_path: Path) -> None:
+    async with a_box(tmp_path, "ants", "bees", "cats") as box:
+        box.gate.clear()
+        box.become(present_destinations=frozenset())
+        jobs = [await box.add(K.COPY, name) for name in ("ants", "bees", "cats")]
+        async with box.running():
+            for job in jobs:
+                await box.until(job, J.WAITING, reason="not present")
+            box.become(present_destinations=frozenset({"nas"}))
+            for job in jobs[1:]:
+                await box.until(job, J.WAITING, reason="copy of ants to the same destination")
+            assert list(box.runner._running) == [jobs[0].id]
+            assert J.RUNNING not in box.states(jobs[1])
+            box.gate.set()
+            await box.until(jobs[2], J.DONE)
+
+
 async def test_a_deletion_goes_beside_all_others(tmp_path: Path) -> None:
     async with encoding(tmp_path) as (box, _):
         await box.until(await box.add(K.DELETE, "ants"), J.DONE)
@@ -170,6 +187,28 @@ async def test_offload_is_paused_by_the_operator_and_its_drive_can_be_ejected(
             await box.until(job, J.DONE)
 
 
+async def test_an_export_that_is_held_goes_on_when_its_drive_is_free_again(tmp_path: Path) -> None:
+    async with a_box(tmp_path, "bees", "ants") as box:
+        box.gate.clear()
+        export = await box.add(K.EXPORT)
+        box.encode_gate.clear()
+        async with box.running():
+            await asyncio.wait_for(box.encoding.wait(), 30)
+            # as one that is made at the destination itself
+            box.queue._jobs[export.id] = dataclasses.replace(
+                box.queue.job(export.id), destination="nas")
+            box.become(level=PowerLevel.BATTERY)
+            await box.until(export, J.WAITING, reason="on battery")
+            copy = await box.add(K.COPY, "ants")
+            await box.until_true(lambda: bool(box.putting))
+            box.become(level=PowerLevel.MAINS)
+            await box.until(export, J.WAITING, reason="copy of ants to the same destination")
+            box.gate.set()
+            await box.until(copy, J.DONE)
+            await box.until(export, J.RUNNING)
+            box.encode_gate.set()
+
+
 async def test_an_export_that_is_paused_makes_way_for_another(tmp_path: Path) -> None:
     async with encoding(tmp_path) as (box, job):
         await box.queue.set_paused(job.id, True)
@@ -249,6 +288,7 @@ async def test_the_words_before_a_start_are_true_at_every_minute(tmp_path: Path)
 async def test_a_drive_that_is_unmounted_by_hand_is_looked_at_less_and_less(tmp_path: Path) -> None:
     async with a_box(tmp_path) as box:
         box.put_errors = [DriveGone("gone")] * 4
+        box.runner._again._first_s = 0.001
         job = await box.add(K.COPY)
         async with box.running():
             said = await box.until(job, J.WAITING, reason="not mounted any more")
