@@ -130,6 +130,8 @@ class PowerFollowing:
             self.forget_held_back()
 
     def _hold(self, asked: Asked | None) -> None:
+        """What the schedule records is none of it: its own rules begin that anew, as long as the
+        window runs."""
         if asked is not None:
             self._held_back, self._recalled = HeldBack.of(asked, self._clock), False
             self._write(self._kept.keep(self._held_back))

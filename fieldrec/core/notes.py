@@ -71,7 +71,7 @@ class Kind(enum.StrEnum):
     LEASE_DROPPED = "lease_dropped"
     """Something held the box awake longer than it may: who, held_s."""
     POWER_OFF = "power_off"
-    """The box closes and switches the machine off: reason, wake_ns (what the RTC was told)."""
+    """The box closes, and then switches the machine off unless it is fed meanwhile: reason."""
     POWER = "power"
     """level, charge_percent, voltage_mv, power_mw, minutes_left, source, reason."""
     TEMPERATURE = "temperature"

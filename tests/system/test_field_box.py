@@ -266,8 +266,10 @@ def test_stopped_while_a_drive_is_ejected(udevd: Udevd, tmp_path: Path, console:
             box.terminate()
             wait_until(lambda: any(",stop=1," in line for line in console.texts()), GUARD_S,
                        "the stop has begun")
+            assert state_of(box.ask("snapshot"), "FIELD") == "ejecting"  # it is not taken by force
         finally:
             os.close(held)
+    assert "SAFE TO REMOVE FIELD" in console.texts()  # the eject that was in hand has ended well
 
 
 def test_power_off_after_the_orderly_stop(tmp_path: Path, console: Console, battery: Battery

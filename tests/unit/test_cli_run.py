@@ -85,8 +85,8 @@ def battery(tmp_path: Path) -> Battery:
     return Battery(tmp_path / "power")
 
 
-def config_of(tmp_path: Path, battery: Battery, **power: Any) -> Path:
-    return write_config(tmp_path, cameras={"left": {"backend": "synthetic", "options": {
+def config_of(tmp_path: Path, battery: Battery, schedule: Any = None, **power: Any) -> Path:
+    return write_config(tmp_path, schedule=schedule or {}, cameras={"left": {"backend": "synthetic", "options": {
         "width": 64, "height": 48, "hz": 50, "pixel_format": "MONO8"}}}, power={
             "source": "sysfs", "path": str(battery.root), "poll_s": 0.05, "dwell_s": 0.1, **power})
 
@@ -141,6 +141,23 @@ async def test_critical_closes_and_switches_off_and_the_recording_comes_back_in_
         assert {r["user_metadata"]["bird"] for r in shown if r["user_metadata"]} == {"owl"}
         await box.until(lambda _: not kept.exists(), "it is not kept any more")
     assert told(machine_commands) == ""
+
+
+async def test_a_window_that_critical_cut_goes_on_by_the_schedule_alone(
+        tmp_path: Path, battery: Battery, machine_commands: Path) -> None:
+    """Nothing is held back for it: its own rules begin it anew, once, as long as it runs."""
+    schedule = {"tasks": {"always": {"do": "start", "when": "from 00:00 to 24:00"}}}
+    async with running(config_of(tmp_path, battery, schedule=schedule)) as box:
+        await box.until(lambda now: now.recording and now.recorders[0].frame_count >= 3, "frames")
+        battery.drains(5)
+        await box.ended()
+    assert told(machine_commands) == OFF
+    assert not (tmp_path / "recordings" / ".fieldrec" / "held-back.json").exists()
+    battery.mains()
+    async with running(config_of(tmp_path, battery, schedule=schedule)) as box:
+        now = await box.until(lambda now: now.recording and now.recorders[0].frame_count, "back")
+        assert now.recorders[0].recording.startswith("always_")
+        assert now.schedule.running
 
 
 async def test_what_somebody_stopped_never_comes_back(
