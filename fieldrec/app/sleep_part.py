@@ -49,6 +49,7 @@ class SleepPart:
         """`kept`: whether this process may put the machine to sleep."""
         self._around = around
         self._kept = kept
+        self._tasks: Tasks | None = None
         self._sleeping = Sleeping(config, machine, clock, Box(
             self._next_ns, self._let_go_of_drives, around.switch_off, self._woken, around.say,
             around.note))
@@ -62,6 +63,7 @@ class SleepPart:
     def spawn(self, tasks: Tasks) -> None:
         """Begin its task."""
         if self._kept:
+            self._tasks = tasks
             tasks.spawn(TASK, self._sleeping.run)
 
     def look(self, snapshot: Snapshot) -> None:
@@ -70,9 +72,11 @@ class SleepPart:
             self._sleeping.look(snapshot)
 
     async def at_end(self, *, switched_off: bool) -> None:
-        """While recordings are closed: the RTC has the next wake-up."""
-        if self._kept:
-            await self._sleeping.set_alarm_at_end(switched_off=switched_off)
+        """First of all: nothing sleeps any more, and the RTC has the next wake-up."""
+        next_ns = self._next_ns()  # as long as there is a schedule
+        if self._tasks is not None:
+            await self._tasks.cancel(TASK)
+            await self._sleeping.set_alarm_at_end(next_ns, switched_off=switched_off)
 
     async def close(self) -> None:
         """End what works here; its task has ended."""

@@ -139,9 +139,8 @@ class Sleeping:
                                            else max(0.01, min(waits))):
                     await self._changed.wait()
 
-    async def set_alarm_at_end(self, *, switched_off: bool) -> None:
+    async def set_alarm_at_end(self, next_ns: int | None, *, switched_off: bool) -> None:
         """The box stops: the RTC has the next wake-up, checked once more, whatever comes now."""
-        next_ns = self._box.next_ns()
         if next_ns is None or (self._config.mode == "never"
                                and not (switched_off and self._config.wake_after_power_off)):
             return

@@ -282,7 +282,7 @@ async def test_at_the_end_it_is_checked_once_more(
     rig = Rig()
     rig.sleeping._config = rig.config.model_copy(
         update={"mode": mode, "wake_after_power_off": keeps})
-    await rig.sleeping.set_alarm_at_end(switched_off=off)
+    await rig.sleeping.set_alarm_at_end(rig.next_ns, switched_off=off)
     assert rig.wakes_in_s == expected
     rig.sleeping.close()
 
@@ -290,8 +290,8 @@ async def test_at_the_end_it_is_checked_once_more(
 async def test_a_window_that_begins_at_the_end_wakes_it_soon() -> None:
     rig = Rig()
     rig.next_ns = rig.clock.epoch + SECOND_NS
-    await rig.sleeping.set_alarm_at_end(switched_off=True)
+    await rig.sleeping.set_alarm_at_end(rig.next_ns, switched_off=True)
     assert rig.wakes_in_s == 60
     rig.next_ns = None
-    await rig.sleeping.set_alarm_at_end(switched_off=True)
+    await rig.sleeping.set_alarm_at_end(rig.next_ns, switched_off=True)
     rig.sleeping.close()

@@ -86,9 +86,10 @@ def battery(tmp_path: Path) -> Battery:
 
 
 def config_of(tmp_path: Path, battery: Battery, schedule: Any = None, **power: Any) -> Path:
-    return write_config(tmp_path, schedule=schedule or {}, cameras={"left": {"backend": "synthetic", "options": {
-        "width": 64, "height": 48, "hz": 50, "pixel_format": "MONO8"}}}, power={
-            "source": "sysfs", "path": str(battery.root), "poll_s": 0.05, "dwell_s": 0.1, **power})
+    camera = {"backend": "synthetic", "options": {"width": 64, "height": 48, "hz": 50,
+                                                  "pixel_format": "MONO8"}}
+    return write_config(tmp_path, schedule=schedule or {}, cameras={"left": camera}, power={
+        "source": "sysfs", "path": str(battery.root), "poll_s": 0.05, "dwell_s": 0.1, **power})
 
 
 @pytest.fixture
