@@ -37,16 +37,18 @@ class TemperatureWatch:
             self._unwanted.set()
 
     async def run(self) -> None:
-        """Look while it is wanted, until cancelled. A box without sensors is asked once for each
-        time that it is wanted."""
+        """Look while it is wanted, until cancelled. A box that has never told anything is asked
+        once for each time that it is wanted."""
         worker = Worker("temperature")
+        has_sensor = False
         try:
             while True:
                 await self._wanted.wait()
                 found = await worker.run(lambda _stop: temperature.read(self._root))
                 self._take(found)
+                has_sensor = has_sensor or found is not None
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(None if found is None else self._look_s):
+                    async with asyncio.timeout(self._look_s if has_sensor else None):
                         await self._unwanted.wait()
                         self._take(None)
         finally:
