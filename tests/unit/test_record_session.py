@@ -728,3 +728,20 @@ async def test_configure_names_the_camera_and_near_matches(tmp_path: Path) -> No
         with pytest.raises(UsageError, match="camera left: this camera has no parameters"):
             await rig.session.configure("all", {"Gain": 2})
         assert await rig.session.configure("all", {}) == {"left": (), "right": ()}
+
+
+async def test_further_cameras_join_the_session_under_way(tmp_path: Path) -> None:
+    async with session_rig(tmp_path) as rig:
+        assert await rig.session.join(None) == []
+        await rig.session.open_all()
+        await rig.session.start(Asked("bees", cameras=["left"]))
+        await rig.until_recording("left")
+        assert await rig.session.join(["left"]) == []
+        assert await rig.session.join(["left", "right"]) == ["right"]
+        await rig.until_recording("right")
+        with pytest.raises(NotFoundError, match="did you mean right"):
+            await rig.session.join(["rihgt"])
+        assert rig.session.to_ask_again() == Asked("bees", cameras=["left", "right"])
+        await rig.session.stop()
+        await rig.session.start(Asked("bees", by_schedule=True))
+        assert rig.session.to_ask_again() is None
