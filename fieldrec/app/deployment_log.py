@@ -149,7 +149,8 @@ class DeploymentLog:
         """Note the end of this run; nothing is noted after it. Idempotent."""
         if not self._ended:
             self.follow(snapshot)
-            self.note(Kind.STOPPED, f"fieldrec stopped: {reason}", reason=reason)
+            text = reason if reason.startswith("fieldrec") else f"fieldrec stopped: {reason}"
+            self.note(Kind.STOPPED, text, reason=reason)
             self._ended = True
 
     async def close(self) -> None:

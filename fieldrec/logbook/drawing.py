@@ -72,9 +72,8 @@ class Drawing:
         record.from_ns = min(record.from_ns, self._now_ns)
         record.until_ns = max(record.until_ns, self._now_ns)
         record.entries += 1
-        taken = _TAKEN.get(entry.kind)
-        if taken is not None:
-            taken(self, entry, before_ns)
+        taken = _TAKEN.get(entry.kind, Drawing._happened)  # what is not known is listed
+        taken(self, entry, before_ns)
         for camera in self._cameras.values():
             if camera.now is not None:
                 camera.seen_ns = self._now_ns
@@ -359,18 +358,15 @@ class Drawing:
 
 
 _TAKEN: Mapping[str, Callable[[Drawing, Entry, int], None]] = {
-    Kind.STARTED: Drawing._started, Kind.STOPPED: Drawing._happened,
+    Kind.STARTED: Drawing._started,
     Kind.VERSIONS: Drawing._versions, Kind.CONFIG: Drawing._config, Kind.PLACE: Drawing._place,
     Kind.RECORDING_BEGAN: Drawing._began, Kind.RECORDING_ENDED: Drawing._ended,
     Kind.RECORDING: Drawing._exact, Kind.FRAMES_MISSING: Drawing._frames_missing,
     Kind.WANTED: Drawing._wanted, Kind.CAMERA: Drawing._camera_changed,
     Kind.WINDOW: Drawing._window, Kind.WINDOW_MISSED: Drawing._window_missed,
-    Kind.SLEPT: Drawing._happened, Kind.WOKE: Drawing._happened, Kind.POWER: Drawing._power,
-    Kind.TEMPERATURE: Drawing._temperature, Kind.SPACE: Drawing._happened,
+    Kind.POWER: Drawing._power, Kind.TEMPERATURE: Drawing._temperature,
     Kind.CLOCK_STEP: Drawing._clock_step, Kind.DRIVE_IN: Drawing._drive_in,
-    Kind.DRIVE_OUT: Drawing._happened, Kind.DRIVE_REJECTED: Drawing._happened,
-    Kind.JOB: Drawing._job, Kind.EVENT: Drawing._happened,
-    Kind.ENTRIES_DROPPED: Drawing._entries_dropped,
+    Kind.JOB: Drawing._job, Kind.ENTRIES_DROPPED: Drawing._entries_dropped,
 }
 
 

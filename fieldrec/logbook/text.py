@@ -49,7 +49,7 @@ def facts(record: Record, tally: Tally, zone: tzinfo) -> list[tuple[str, str]]:
     found += [("drives", ", ".join(
         f"{label or key} ({_plural(visits, 'visit')})"
         for key, (label, visits) in record.drives.items()) or "none"),
-        ("copied", ", ".join(f"{summary.size(count)} to {name}"
+        ("copied", ", ".join(f"{summary.size(count)} to {_destination(record, name)}"
                              for name, count in record.copied_bytes.items()) or "nothing"),
         ("jobs", ", ".join(f"{count} {what} {state}" for (what, state), count
                            in sorted(record.jobs.items())) or "none"),
@@ -163,6 +163,12 @@ def _power(record: Record) -> str:
     said += [f"{count} times {level}" if count > 1 else f"once {level}"
              for level, count in levels.items()]
     return ", ".join(said) or "not known"
+
+
+def _destination(record: Record, name: str) -> str:
+    """A drive by its label."""
+    label = record.drives.get(name.removeprefix("drive:"), ("", 0))[0]
+    return f"drive {label}" if label and name.startswith("drive:") else name
 
 
 def _quality(record: Record, tally: Tally) -> str:

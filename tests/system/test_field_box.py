@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import xxhash
 
+from fieldrec.logbook.reading import find
 from tests.fakes.small_stores import make_store
 from tests.fakes.waiting import wait_until
 from tests.system.box import GUARD_S, Battery, Box, Console, cameras, unfinished
@@ -95,6 +96,8 @@ def check_drive(udevd: Udevd, image: Path, fs_type: str, point: Path, names: lis
     assert mounted.returncode == 0, mounted.stderr
     try:
         assert_whole(point / "fieldrec", names, exported=exported)
+        (book,) = find(point)
+        assert book.folder.parent.parent == point / "fieldrec" / "logbook"
     finally:
         subprocess.run(["umount", str(point)], check=True)
         udevd.take_out(device)
@@ -169,9 +172,7 @@ def test_pulled_out_in_the_middle_of_a_copy(udevd: Udevd, tmp_path: Path, consol
         now = box.until(lambda now: state_of(now, "FIELD") == "absent" and unfinished(now)
                         and {job["state"] for job in unfinished(now)} == {"waiting"}, "jobs wait")
         assert now["recording"]
-        field = next(drive for drive in now["drives"] if drive["label"] == "FIELD")
-        assert {job["reason"] for job in unfinished(now)} == {
-            f"drive {field['fs_uuid']} not present"}
+        assert {job["reason"] for job in unfinished(now)} == {"drive FIELD not present"}
         wait_until(lambda: any("job=wait:drive" in line for line in console.texts()), GUARD_S,
                    "the console says why")
         device = udevd.insert(image)

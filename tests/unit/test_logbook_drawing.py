@@ -226,6 +226,7 @@ def test_entries_of_another_version_and_with_wrong_facts_harm_nothing() -> None:
                 begins_ns=float("nan"), state={"a": 1}, count="many")
     record = log.record()
     assert record.entries == len(log.entries) and record.place is None
+    assert [one.kind for one in record.happenings].count("kind of the future") == 2
 
 
 def test_no_entries_are_an_empty_record() -> None:
