@@ -22,6 +22,7 @@ from fieldrec.config import Config
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import DriveState, JobKind, JobState
 from fieldrec.core.workers import Worker
+from fieldrec.drives import watcher
 from fieldrec.logbook import book
 from fieldrec.record import session
 from fieldrec.sensors import temperature
@@ -62,6 +63,7 @@ def slow_looks(times: float = SLOWER) -> None:
     session.IDLE_LOOK_S *= times
     publishing.PUBLISH_BUSY_S *= times
     publishing.PUBLISH_IDLE_S *= times
+    watcher.MEASURE_EVERY_S *= times
 
 
 def add_cameras() -> Any:
@@ -218,7 +220,6 @@ class _Boot:
         has_power = pass_time(state, self._sky, now_ns, load)
         nonsense = "" if state.gauge is None or now_ns >= state.gauge_until_ns else state.gauge
         self._supply.show(state.battery, nonsense=nonsense)
-        self._story.write(state)
         if not has_power:
             self._story.tell(now_ns, "empty")
             self._cut("empty", 0)

@@ -26,6 +26,7 @@ from typing import Any
 
 from fieldrec.config import Config
 from tests.crash.running import MEMORY
+from tests.fakes.waiting import wait_until
 from tests.month import judging
 from tests.month.box_life import live, pass_time, slow_looks
 from tests.month.field import Field, field_in, missing
@@ -154,7 +155,17 @@ def _forked(call: Callable[[], None], log: Path) -> int:
             sys.stderr.flush()
             os._exit(code)
     _, status = os.waitpid(pid, 0)
+    wait_until(lambda: _group_is_gone(pid), 30, "the processes of the box are gone")
     return os.waitstatus_to_exitcode(status)
+
+
+def _group_is_gone(group: int) -> bool:
+    """Export processes die with the box; they hold its disk until they have."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def _log_into(path: Path) -> None:
@@ -194,13 +205,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sleep", default="never", help="sleep.mode: between_windows")
     parser.add_argument("--short", action="store_true", help="the suite's three days")
     parser.add_argument("--keep", type=Path, help="a new folder in which all is left")
     parser.add_argument("--page", type=Path, help="a file for the report's page")
     options = parser.parse_args()
     if why := missing():
         sys.exit(f"a simulated month: {why}")
-    scenario = short(options.seed) if options.short else month(options.seed, options.days)
+    scenario = short(options.seed) if options.short else month(options.seed, options.days,
+                                                                 options.sleep)
     if options.keep is not None:
         options.keep.mkdir(parents=True)
         outcome = run(scenario, options.keep, page=options.page)

@@ -45,6 +45,8 @@ class Scenario:
     """Of the recordings' disk: too small for the month, so that room gets short."""
     period_s: float = 60.0
     """From frame to frame."""
+    ends_h: float = 12.0
+    """The local hour of the last day at which it ends."""
     sleep: str = "never"
     """power.sleep's mode."""
 
@@ -54,7 +56,7 @@ class Scenario:
 
     @property
     def ends_ns(self) -> int:
-        return moment_ns(self.days, 12.0)
+        return moment_ns(self.days, self.ends_h)
 
 
 def moment_ns(day: int, hour: float) -> int:
@@ -65,18 +67,16 @@ def moment_ns(day: int, hour: float) -> int:
 
 
 def short(seed: int = 1) -> Scenario:
-    """Three days for the suite: visits, a night that empties the battery, a cut, a flat clock."""
-    return Scenario(seed, 3, _ordered([
-        Happening(moment_ns(0, 15.0), "insert", "FIELD-01"),
-        Happening(moment_ns(0, 16.5), "take", "FIELD-01"),
+    """Two days for the suite: a cut, a flat clock, a night that empties the battery, a visit."""
+    return Scenario(seed, 2, _ordered([
         Happening(moment_ns(0, 23.3), "cut", minutes=40),
         Happening(moment_ns(1, 9.0), "flat_rtc", minutes=5),
-        Happening(moment_ns(2, 14.0), "insert", "FIELD-01"),
-        Happening(moment_ns(2, 15.5), "take", "FIELD-01"),
-    ]), overcast={0: 0.15, 1: 0.03, 2: 1.0}, drives=("FIELD-01",), period_s=300.0)
+        Happening(moment_ns(2, 12.2), "insert", "FIELD-01"),
+        Happening(moment_ns(2, 13.5), "take", "FIELD-01"),
+    ]), overcast={0: 0.15, 1: 0.03, 2: 1.0}, drives=("FIELD-01",), period_s=300.0, ends_h=14.5)
 
 
-def month(seed: int, days: int = 30) -> Scenario:
+def month(seed: int, days: int = 30, sleep: str = "never") -> Scenario:
     """A month: visits twice a week, storms, cuts, a clock that fails, an operator who tries
     things."""
     chance = random.Random(f"{seed} happenings")
@@ -98,7 +98,7 @@ def month(seed: int, days: int = 30) -> Scenario:
               for day in _some(days, 2, chance)]
     storms = {day: 0.03 for first in _some(days - 3, max(1, days // 12), chance)
               for day in range(first, first + 3)}
-    return Scenario(seed, days, _ordered(found), overcast=storms, period_s=120.0)
+    return Scenario(seed, days, _ordered(found), overcast=storms, period_s=120.0, sleep=sleep)
 
 
 def _visit(day: int, chance: random.Random, drive: str) -> list[Happening]:
