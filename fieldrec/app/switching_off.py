@@ -21,6 +21,8 @@ from fieldrec.power import watcher
 
 NO_BATTERY = frozenset({"mains", "fixed"})
 """Sources that watch none."""
+NOTHING_THERE = "none"
+"""Source of a state where no battery was found, which counts as mains."""
 LAST_LOOK_S = 2.0
 """A source that does not answer within this is taken to say what it said before."""
 
@@ -111,7 +113,9 @@ async def fed_again(power: PowerConfig, clock: Clock) -> bool:
     await asyncio.wait(ends, timeout=LAST_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
     looking.cancel()
     await asyncio.wait({looking}, timeout=LAST_LOOK_S)
-    return first.done() and first.result().level in (PowerLevel.MAINS, PowerLevel.BATTERY)
+    if not first.done() or first.result().source == NOTHING_THERE:
+        return False  # a battery that has gone silent is not one that is fed
+    return first.result().level in (PowerLevel.MAINS, PowerLevel.BATTERY)
 
 
 def _seen(task: asyncio.Task[None]) -> None:

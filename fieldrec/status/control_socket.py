@@ -234,6 +234,7 @@ async def serve(folder: Path, control: Control, board: Board) -> AsyncIterator[N
         worker.close()
         raise
     clients: set[asyncio.Task[None]] = set()
+    closing = asyncio.Event()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -242,6 +243,9 @@ async def serve(folder: Path, control: Control, board: Board) -> AsyncIterator[N
             task.add_done_callback(clients.discard)
         try:
             await _talk(reader, writer, control, board)
+        except asyncio.CancelledError:
+            if not closing.is_set():
+                raise  # ours ends here: asyncio's streams make a traceback of it (Python 3.11)
         finally:
             writer.close()
 
@@ -250,6 +254,7 @@ async def serve(folder: Path, control: Control, board: Board) -> AsyncIterator[N
         yield
     finally:
         server.close()
+        closing.set()
         for task in list(clients):
             task.cancel()
         if clients:
