@@ -56,6 +56,8 @@ class Drawing:
         self._by_name: dict[str, Recorded] = {}
         self._between: dict[int, tuple[Recorded | None, Recorded | None]] = {}
         """Of gaps, by their place in the list: the recordings before and after."""
+        self._keys: dict[str, str] = {}
+        """Names of cameras by their serials."""
         self._missed: list[Gap] = []
         """As the schedule noted them; camera "" stands for all."""
         self._shift_ns = 0
@@ -137,11 +139,13 @@ class Drawing:
         name = entry.word("name")
         recorded = self._by_name.get(name)
         first_ns, last_ns = entry.whole("first_ns"), entry.whole("last_ns")
+        serial = entry.word("serial")
         if recorded is None:
-            recorded = Recorded(entry.word("camera") or entry.word("serial"), name,
-                                first_ns or entry.time_ns)
+            recorded = Recorded(self._keys.get(serial, serial), name, first_ns or entry.time_ns)
             self._by_name[name] = recorded
             self.record.recordings.append(recorded)
+        else:
+            self._keys[serial] = recorded.camera
         if first_ns is not None:
             recorded.began_ns = first_ns
         if last_ns is not None:
@@ -156,7 +160,9 @@ class Drawing:
         if recording.first_time_ns is None:
             return
         if known is None:
-            known = Recorded(recording.camera_serial, recording.name, recording.first_time_ns)
+            serial = recording.camera_serial
+            known = Recorded(self._keys.get(serial, serial), recording.name,
+                             recording.first_time_ns)
             self._by_name[recording.name] = known
             self.record.recordings.append(known)
         elif known.exact:
