@@ -22,7 +22,7 @@ from fieldrec.control import Control
 from fieldrec.core.clock import Clock, SystemClock
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import ClockQuality
-from fieldrec.core.notes import Kind, Note
+from fieldrec.core.notes import JsonValue, Kind, Note
 from fieldrec.core.snapshot import ScheduleStatus
 from fieldrec.core.workers import Worker
 from fieldrec.record.clock_quality import clock_quality
@@ -195,8 +195,7 @@ class Scheduling:
         await self._take(self._memory_file, remember, "what was missed meanwhile is not known")
         active = {task.name for task in self.table.active}
         memory.entered = {name: one for name, one in memory.entered.items() if name in active}
-        self._away = (f"fieldrec had ended ({memory.ended_by})" if memory.ended_by
-                      else "fieldrec was killed, or power was cut")
+        self._away = _why_away(memory.ended_by)
         memory.ended_by = ""
         self._sense = ClockSense(memory.at_ns, self._synchronised)
         self._deciding = Deciding(self._calendar(), memory, late=self._config.late)
@@ -291,17 +290,21 @@ class Scheduling:
 
     def _tell_window(self, step: Enter | Prolong) -> None:
         window = step.window
-        task = self.calendar.task(window.task)
         until = local(window.ends_ns, self.zone, self._clock.epoch_ns())
         late_ns = step.late_ns if isinstance(step, Enter) else 0
         late = f", {words.duration(late_ns / 1e9)} late" if late_ns else ""
         others = [one.task for one in self._deciding.wanted if one.task != window.task]
         joins = f", joins {others[0]}" if others else ""
         self._say(f"schedule: {window.task} until {until}{late}{joins}", "info")
-        cameras = task.arguments.get("cameras") if task is not None else None
-        facts = {} if cameras is None else {"cameras": tuple(cameras)}
         self._note(Kind.WINDOW, f"{window.task} until {until}{late}", task=window.task,
-                   begins_ns=window.begins_ns, ends_ns=window.ends_ns, **facts)
+                   begins_ns=window.begins_ns, ends_ns=window.ends_ns,
+                   **self._cameras_of(window.task))
+
+    def _cameras_of(self, name: str) -> dict[str, JsonValue]:
+        """As a fact; nothing where it is all of them."""
+        task = self.calendar.task(name)
+        cameras = None if task is None else task.arguments.get("cameras")
+        return {} if cameras is None else {"cameras": tuple(cameras)}
 
     def _tell_missed(self, missed: Sequence[Missed]) -> None:
         """Each is noted; for people one line a task."""
@@ -312,7 +315,7 @@ class Scheduling:
             more = " (and more of them)" if one.more else ""
             self._note(Kind.WINDOW_MISSED, f"{one.task}: {length} not recorded: {one.cause}{more}",
                        task=one.task, begins_ns=one.begins_ns, ends_ns=one.ends_ns,
-                       cause=one.cause)
+                       cause=one.cause, **self._cameras_of(one.task))
         for name in dict.fromkeys(one.task for one in missed):
             self._say(f"schedule: {name}: {self._missed_in_words(name, missed)}", "warning")
 
@@ -384,6 +387,13 @@ class Scheduling:
     def _calendar(self) -> Calendar:
         tasks: list[Task] = self.table.active
         return Calendar(tasks, self.zone, self.place)
+
+
+def _why_away(ended_by: str) -> str:
+    """Why nobody looked at the schedule, by what the last process wrote down."""
+    if not ended_by:
+        return "fieldrec was killed, or power was cut"
+    return ended_by.replace("fieldrec stopped", "fieldrec was stopped")
 
 
 def _kernel_says_so() -> bool:

@@ -200,7 +200,8 @@ async def test_what_fails_until_the_end_is_noted_up_to_the_end(folder: Path) -> 
 
 
 @pytest.mark.parametrize(("reason", "cause"), [
-    ("battery critical: 9 %", "fieldrec had ended (battery critical: 9 %)"),
+    ("battery critical: 9 %", "battery critical: 9 %"),
+    ("fieldrec stopped", "fieldrec was stopped"),
     (None, "fieldrec was killed, or power was cut")])
 async def test_what_was_missed_while_the_box_was_off(folder: Path, reason: str | None,
                                                      cause: str) -> None:
