@@ -21,6 +21,10 @@ SHORTEST_MISSED_NS = 2_000_000_000
 """What is left of a missed window beside recordings and shorter than this is the time that cameras
 take to begin and to end."""
 
+BEFORE_FIELDREC_NS = 1_767_225_600_000_000_000
+"""2026-01-01: a clock that shows less has lost its time."""
+_END_OF_BOOT = 2**63
+
 
 @dataclass(slots=True)
 class _Camera:
@@ -62,9 +66,13 @@ class Drawing:
         """As the schedule noted them; camera "" stands for all."""
         self._shift_ns = 0
         self._now_ns = 0
+        self._boots: set[str] = set()
 
     def take(self, entry: Entry) -> None:
         """The next entry."""
+        if entry.boot_id not in self._boots:
+            self._boots.add(entry.boot_id)
+            self._place_boot(entry)
         self._shift_ns = sum(moved for at, moved in self._steps.get(entry.boot_id, ())
                              if entry.boottime_ns < at)
         before_ns, self._now_ns = self._now_ns, entry.time_ns + self._shift_ns
@@ -95,6 +103,15 @@ class Drawing:
         record.gaps.sort(key=lambda gap: (gap.from_ns, gap.camera))
         record.cameras = sorted({*record.cameras, *(one.camera for one in record.recordings)})
         return record
+
+    def _place_boot(self, first: Entry) -> None:
+        """A boot whose clock showed a time before there was any fieldrec, and was never put right:
+        all that is known is that it came after what is in the record already. There it is put, so
+        that it does not stand decades apart, with a gap as long."""
+        steps = self._steps.setdefault(first.boot_id, [])
+        at_ns = first.time_ns + sum(moved for at, moved in steps if first.boottime_ns < at)
+        if at_ns < BEFORE_FIELDREC_NS < self.record.until_ns:
+            steps.append((_END_OF_BOOT, self.record.until_ns - at_ns))
 
     # -- recordings and gaps -----------------------------------------------------------------------
 

@@ -186,6 +186,28 @@ def test_times_before_the_clock_was_set_are_put_right() -> None:
     assert other.recordings[0].shift_ns == 0, "another boot's clock says nothing"
 
 
+def test_a_boot_whose_clock_was_never_right_comes_after_the_one_before() -> None:
+    """Flat battery of the RTC, and the power is cut before GPS has set the clock: the recording is
+    no gap of 27 years."""
+    log = Log()
+    log.began(0, "a")
+    log.add(100, Kind.POWER, level="battery")
+    log.boot_id = "boot-2"
+    flat_s = 946_684_800 - START // S
+    log.add(flat_s, Kind.STARTED, previous="power cut")
+    log.began(flat_s + 10, "b")
+    log.add(flat_s + 70, Kind.POWER, level="battery")
+    log.boot_id = "boot-3"
+    log.add(500, Kind.STARTED, previous="power cut")
+    log.began(510, "c")
+    log.ended(600, "c", "stopped")
+    record = log.record()
+    assert spans(record) == [("top", 100, 110, "power"), ("top", 170, 510, "power")]
+    assert [(one.name, (one.from_ns - START) / S) for one in record.recordings] == [
+        ("a", 0), ("b", 110), ("c", 510)]
+    assert record.from_ns == START
+
+
 def test_only_what_lies_between_from_and_to_counts() -> None:
     log = Log()
     log.began(0, "a")
