@@ -99,6 +99,8 @@ class Control:
         self._no_recording: dict[str, str] = {}
         self.schedule: object | None = None
         """The schedule's verbs; given by who runs one."""
+        self.allowed: Callable[[], None] = lambda: None
+        """Called when a part takes back that it refuses recording."""
         self.sleep: Sleep | None = None
         """Verbs about sleeping; given by who may put the machine to sleep."""
         self.attended: Callable[[], None] = lambda: None
@@ -113,7 +115,9 @@ class Control:
     def refuse_recording(self, why: str, whose: str = "power") -> None:
         """Refuse to start recording with this reason; "" takes back what the same part (`whose`)
         refused (power came back, there is room again)."""
-        self._no_recording[whose] = why
+        before, self._no_recording[whose] = self._no_recording.get(whose), why
+        if before and not why:
+            self.allowed()
 
     # -- looking ---------------------------------------------------------------------------------
 

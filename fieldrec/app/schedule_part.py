@@ -115,6 +115,7 @@ class SchedulePart:
         self._scheduling = scheduling
         surroundings.next_start = self.next_start
         await scheduling.open()
+        control.allowed = self.wake
         control.schedule = ScheduleVerbs(scheduling, self._clock, figures=figures)
         if self._config.record.autostart and scheduling.calendar.starts:
             self._say("record.autostart records all the time: scheduled recordings wait until it "

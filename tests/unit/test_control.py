@@ -370,3 +370,15 @@ async def test_eject(rig: Rig) -> None:
     with pytest.raises(UsageError, match="present: CD-34, OTHER"):
         await rig.control.eject()
     assert await rig.control.eject("CD-34") == "SAFE TO REMOVE CD-34"
+
+
+async def test_who_waits_to_record_hears_that_it_is_allowed_again(rig: Rig) -> None:
+    heard: list[str] = []
+    rig.control.allowed = lambda: heard.append("allowed")
+    rig.control.refuse_recording("", "room")
+    rig.control.refuse_recording("full", "room")
+    rig.control.refuse_recording("empty")
+    with pytest.raises(StateError, match="full; empty"):
+        await rig.control.start("bees")
+    rig.control.refuse_recording("", "room")
+    assert heard == ["allowed"]
