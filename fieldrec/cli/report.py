@@ -69,7 +69,7 @@ def report_command(where: Where, from_text: str | None, to_text: str | None, for
         output.suffix.lower() if output else "", "text")
     books = _chosen(found, deployment)
     known = _known(books)
-    zone = _zone(timezone or known.zone_name)
+    zone = _zone(known.zone_name) if timezone is None else _zone_asked(timezone)
     tally = Tally()
     record = _record(books, known, tally, _time(from_text, zone, "--from"),
                      _time(to_text, zone, "--to"))
@@ -279,6 +279,13 @@ def _nights(record: Record, known: _Known, zone: tzinfo) -> list[tuple[int, int]
 
 
 def _zone(name: str) -> tzinfo:
+    """UTC where this machine does not know the zone."""
+    from fieldrec.cli.local_time import zone
+
+    return zone(name)
+
+
+def _zone_asked(name: str) -> tzinfo:
     from fieldrec.store.created import zone_of
 
     zone = zone_of(name)
