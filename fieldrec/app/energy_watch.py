@@ -1,6 +1,6 @@
 """Who uses energy when: follows recordings and jobs, reads the meters, and has it booked. One task
-on the event loop, which wakes twice a minute while anything is under way, once a minute on battery
-(to learn what idling draws), and not at all on mains while nothing happens."""
+on the event loop, which wakes once a minute while anything is under way, and on battery (to learn
+what idling draws); not at all on mains while nothing happens."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fieldrec.core.snapshot import RecorderStatus
 from fieldrec.jobs.energy_book import Meters
 from fieldrec.jobs.meters import CpuMeters
 
-BUSY_S = 30.0
-IDLE_S = 60.0
+LOOK_S = 60.0
+"""Less than :data:`fieldrec.jobs.energy_book.MOST_STEP_S`."""
 _ON_BATTERY = (PowerLevel.BATTERY, PowerLevel.LOW, PowerLevel.CRITICAL)
 """Where the power that is read is what the box draws: on mains it is what charges the battery."""
 _AT_WORK = (JobState.RUNNING, JobState.VERIFYING, JobState.COMMITTING, JobState.DELETING_SOURCE)
@@ -103,9 +103,8 @@ class EnergyWatch:
         self._books.touch()
 
     def _pause_s(self) -> float | None:
-        if self._books.energy.busy:
-            return BUSY_S
-        return IDLE_S if self._power().level in _ON_BATTERY else None
+        watched = self._books.energy.busy or self._power().level in _ON_BATTERY
+        return LOOK_S if watched else None
 
     def _meters(self) -> Meters:
         power = self._power()

@@ -19,7 +19,14 @@ from fieldrec.config import Config
 from fieldrec.config.space import below_stop
 from fieldrec.control import Control
 from fieldrec.core.clock import Clock
-from fieldrec.core.model import Conditions, PowerLevel, PowerState, Recording, SpaceState
+from fieldrec.core.model import (
+    Conditions,
+    JobState,
+    PowerLevel,
+    PowerState,
+    Recording,
+    SpaceState,
+)
 from fieldrec.core.snapshot import RecorderStatus
 from fieldrec.jobs.forecast import Battery, Figure
 from fieldrec.jobs.freeing import Evidence
@@ -27,6 +34,8 @@ from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.record.folders import Folders
 from fieldrec.record.session import Session
 
+_STANDING = (JobState.WAITING, JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+"""Jobs that want nothing of the processor now. One that waits for it to cool is too_warm's."""
 REFUSAL = "space"
 """Whose word it is when recording is refused."""
 
@@ -55,6 +64,7 @@ class Resources:
         self._config = config
         self._clock = clock
         self._box: Box | None = None
+        self._is_too_warm: Callable[[], bool] = lambda: False
 
     async def open(self, private: Path, box: Box, surroundings: Surroundings) -> None:
         """`private`: the folder of the books; `surroundings` are told of room and heat."""
@@ -75,6 +85,7 @@ class Resources:
             space, self._space, box.queue, say=box.say, copies=lambda: self._books.copies,
             folders=box.folders, conditions=box.conditions, stop=self._stop_recording,
             refuse=lambda why: box.control.refuse_recording(why, REFUSAL), wake=box.wake_jobs)
+        self._is_too_warm = lambda: surroundings.is_too_warm
         surroundings.space = lambda: self._space.state
         surroundings.temperature_c = lambda: self._heat.celsius
         surroundings.export_on_battery = lambda: self._acting.export_on_battery
@@ -119,8 +130,8 @@ class Resources:
         if self._box is None:
             return
         self._energy.look(recorders, recording)
-        self._heat.want(recording or any(not job.state.finished
-                                         for job in self._box.queue.jobs()))
+        self._heat.want(recording or self._is_too_warm() or any(
+            job.state not in _STANDING for job in self._box.queue.jobs()))
         if self._space.look(recorders, recording):
             self._box.replan()
 

@@ -38,6 +38,11 @@ class Surroundings:
         self._too_warm = False
         self._looked: tuple[object, ...] = (None, SpaceState().tier, False)
 
+    @property
+    def is_too_warm(self) -> bool:
+        """Whether exports wait for the processor to cool, as of the last look."""
+        return self._too_warm
+
     def look(self) -> bool:
         """Judge the temperature anew; whether something has changed that jobs may have waited for
         or may run no more for. Time alone is the runner's to watch."""

@@ -57,7 +57,8 @@ def _status_without_daemon(config: Any, as_json: bool) -> None:
     from fieldrec.status import words
 
     folders = recordings_folders(config)
-    storage = Folders(folders, config.storage, on_event=lambda _text, _severity: None).refresh()
+    storage = Folders(folders, config.storage, on_event=lambda _text, _severity: None).refresh(
+        _last_rate(folders))
     recordings = scan(*folders)
     if as_json:
         print_json({"running": False, "recordings": len(recordings),
@@ -67,6 +68,20 @@ def _status_without_daemon(config: Any, as_json: bool) -> None:
     echo(f"{words.plural(len(recordings), 'recording')}, {words.describe_storage(storage)}")
     for folder in storage.folders if len(storage.folders) > 1 else ():
         echo(words.describe_folder(folder))
+
+
+def _last_rate(folders: tuple[Path, ...]) -> float:
+    """Bytes per second of the last recordings, by the book; 0 where it has none."""
+    from fieldrec.core.errors import FieldrecError
+    from fieldrec.core.folder import PRIVATE_NAME
+    from fieldrec.jobs.book_rows import BOOKS_NAME, look
+    from fieldrec.jobs.energy_figures import RECORDING, figure_of
+
+    try:
+        figure = figure_of(look(folders[0] / PRIVATE_NAME / BOOKS_NAME).entries, RECORDING)
+    except FieldrecError:
+        return 0.0
+    return 0.0 if figure is None else figure.bytes_per_hour / 3600
 
 
 async def _watch(owner: Any) -> None:

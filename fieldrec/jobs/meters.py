@@ -74,11 +74,9 @@ class CpuMeters:
             _cpu_s(self._proc / child / "stat", with_children=True) for child in self._children())
 
     def _children(self) -> list[str]:
-        """Process ids; none where the kernel does not list them (CONFIG_PROC_CHILDREN)."""
-        found: list[str] = []
-        for task in _listed(self._proc / "self" / "task"):
-            found += _text(task / "children").split()
-        return found
+        """Process ids of those that the main thread has begun, as exports are; none where the
+        kernel does not list them (CONFIG_PROC_CHILDREN)."""
+        return _text(self._proc / "self" / "task" / str(os.getpid()) / "children").split()
 
 
 def _cpu_s(stat: Path, *, with_children: bool = False) -> float:
@@ -89,13 +87,6 @@ def _cpu_s(stat: Path, *, with_children: bool = False) -> float:
     except ValueError:
         return 0.0
     return sum(used) / _TICKS
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
 
 
 def _text(file: Path) -> str:

@@ -127,7 +127,7 @@ async def test_an_idle_box_on_mains_is_not_woken(tmp_path: Path) -> None:
     box.meters.power = dataclasses.replace(BATTERY, level=PowerLevel.MAINS)
     assert box.watch._pause_s() is None
     box.watch.look([LEFT], recording=True)
-    assert box.watch._pause_s() == 30
+    assert box.watch._pause_s() == 60
     box.watch.end()
     await box.books.close()
 

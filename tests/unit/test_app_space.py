@@ -291,6 +291,32 @@ async def test_a_box_deletes_what_is_verified_and_no_more_than_it_must(tmp_path:
     assert len(left) == 2 and "cows" in left
 
 
+async def test_recording_is_stopped_for_room_only_where_that_is_allowed(tmp_path: Path) -> None:
+    recordings = tmp_path / "recordings"
+    recordings.mkdir()
+    disk = Disk(recordings)
+    config = Config.model_validate({
+        "storage": {"directory": recordings, "reserve_bytes": 0}, "power": {"source": "mains"},
+        "drives": {"enabled": False}, "export": {"automatic": False}, "space": {"act": ["stop"]},
+        "cameras": {"side": {"backend": "synthetic", "options": {"hz": 50}}}})
+    app = App(config, DAEMON)
+    app._folders = Folders((recordings,), config.storage, on_event=app._say_from_anywhere,
+                           claim=app._own.claim, statvfs=disk, readings=3)
+    async with app:
+        await app.control.start("x")
+        disk.others = 92
+        assert looked(app) is SpaceTier.ACT
+        await until(app, lambda: not app.board.latest.recording)
+        assert "disk space ACT: 92.0 % used" in app.board.latest.recorders[0].stop_reason
+        with pytest.raises(StateError, match="recording refused: disk space ACT"):
+            await app.control.start("y")
+        disk.others = 50
+        assert looked(app) is SpaceTier.OK
+        await app.settled()
+        await app.control.start("y")
+        await app.control.stop()
+
+
 async def test_who_refuses_recording_takes_back_only_its_own_word(tmp_path: Path) -> None:
     recordings = tmp_path / "recordings"
     recordings.mkdir()

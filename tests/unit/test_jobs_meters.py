@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -64,8 +65,9 @@ def test_a_proc_that_says_nothing(tmp_path: Path) -> None:
     meters = CpuMeters(tmp_path)
     assert meters.job_threads_s() >= 0
     assert meters.children_s() >= 0
-    (tmp_path / "self" / "task" / "1").mkdir(parents=True)
-    (tmp_path / "self" / "task" / "1" / "children").write_text("12 x 14 ")
+    own = tmp_path / "self" / "task" / str(os.getpid())
+    own.mkdir(parents=True)
+    (own / "children").write_text("12 x 14 ")
     (tmp_path / "12").mkdir()
     (tmp_path / "12" / "stat").write_text("12 (a) b) S 1 " + "nonsense " * 20)
     assert meters.children_s() >= 0
