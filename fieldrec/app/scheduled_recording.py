@@ -102,7 +102,10 @@ class ScheduledRecording:
         self._gap: _Gap | None = None
         self._tries = 0
         self._tried_ns = 0
-        """Of the monotonic clock."""
+        """Of the monotonic clock, as the next."""
+        self._began_ns = 0
+        self._cameras: tuple[str, ...] | None = None
+        """That were asked to record; None: all."""
         self._said_foreign = False
         self.stopping = False
         """While the schedule itself ends a recording."""
@@ -128,7 +131,7 @@ class ScheduledRecording:
         if self._session.recording_since_ns is None:
             return await self._try(wishes)
         if self.ours:
-            await self._session.join(_cameras(wishes))
+            await self._let_join(_cameras(wishes))
             self._close_gap()
         elif not self._said_foreign:
             self._said_foreign = True
@@ -151,6 +154,12 @@ class ScheduledRecording:
 
     # --- beginning and ending ---------------------------------------------------------------------
 
+    async def _let_join(self, cameras: tuple[str, ...] | None) -> None:
+        """Only what is new: a camera that has played out is not brought back."""
+        if cameras != self._cameras:
+            self._cameras = cameras
+            await self._session.join(cameras)
+
     async def _try(self, wishes: Sequence[Wish]) -> float | None:
         """One attempt, unless the last one was just now."""
         now_ns = self._clock.monotonic_ns()
@@ -165,6 +174,8 @@ class ScheduledRecording:
         except FieldrecError as error:
             return self._failed(wishes, str(error), now_ns)
         self._ours_ns = self._session.recording_since_ns
+        self._cameras = _cameras(wishes)
+        self._began_ns = now_ns
         self._said_foreign = False
         self._close_gap()
         self._tries = 0
@@ -186,6 +197,9 @@ class ScheduledRecording:
     def _ended_by_itself(self, wishes: Sequence[Wish]) -> None:
         self._ours_ns = None
         self._forget_held_back()
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._began_ns < SOONEST_S * 1e9:  # over at once: not begun again at once
+            self._tries, self._tried_ns = self._tries + 1, now_ns
         reasons = dict.fromkeys(status.stop_reason for status in self._session.status()
                                 if status.stop_reason)
         if wishes and self._gap is None:

@@ -172,6 +172,7 @@ async def test_changes_do_not_make_it_try_without_end(folder: Path) -> None:
 async def test_a_recording_that_power_or_disk_ended_is_begun_anew(folder: Path) -> None:
     box = ScheduleBox(folder, "2026-11-21 21:00", NIGHT)
     async with box.runs():
+        await box.passes(0.1)
         box.session.recording_since_ns = None
         box.session.stop_reason = "battery critical"
         box.control.refuses = CameraError("recording refused: battery critical: 9 %")
@@ -185,6 +186,17 @@ async def test_a_recording_that_power_or_disk_ended_is_begun_anew(folder: Path) 
             "recording refused: battery critical: 9 %"}
         await box.passes(10)
     assert starts_and_stops(box)[-1] == ("stop", "schedule: night: its time is over")
+
+
+async def test_a_recording_that_is_over_at_once_is_not_begun_without_end(folder: Path) -> None:
+    box = ScheduleBox(folder, "2026-11-21 21:00", NIGHT)
+    async with box.runs():
+        for _ in range(50):
+            box.session.recording_since_ns = None
+            await box.wake()
+        assert box.control.calls == [("begin", "night")]
+        await box.passes(6 / 3600)
+        assert box.control.calls == [("begin", "night")] * 2
 
 
 async def test_what_fails_until_the_end_is_noted_up_to_the_end(folder: Path) -> None:
