@@ -114,6 +114,7 @@ class App:
         self._schedule = SchedulePart(config, self.clock, kept=parts.schedule, say=self.say,
                                       note=self.note, changed=self.changed)
         self._log = DeploymentLog(config, self.clock, kept=parts.deployment_log,
+                                  daemon=parts.automatic_jobs,
                                   say_from_anywhere=self._say_from_anywhere)
         self._off = SwitchingOff(config.power, self.clock, state=lambda: self._power.state,
                                  stop=self.stop_requested.set, say=self.say, note=self.note)
@@ -178,6 +179,7 @@ class App:
         if self._session is not None and self.config.record.autostart \
                 and not self._power.holds_back:
             await self._start_recording(AS_CONFIGURED)
+        self._worth_keeping = self._worth_keeping or self._log.is_worth_keeping
         systemd.ready()
 
     async def _take_folders(self) -> Path:

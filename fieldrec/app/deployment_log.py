@@ -40,10 +40,13 @@ class DeploymentLog:
     """Made with the app; without `config.logbook.enabled`, or for a command (`kept` False), it
     keeps nothing and costs nothing."""
 
-    def __init__(self, config: Config, clock: Clock, *, kept: bool, say_from_anywhere: Say) -> None:
+    def __init__(self, config: Config, clock: Clock, *, kept: bool, daemon: bool,
+                 say_from_anywhere: Say) -> None:
+        """`daemon`: it runs until it is stopped, so that its end is the end of something wanted."""
         self._config = config
         self._clock = clock
         self._kept = kept and config.logbook.enabled
+        self._daemon = daemon
         self._say = say_from_anywhere
         self._early: deque[tuple[str, str, dict[str, JsonValue]]] = deque(maxlen=EARLY_NOTES)
         self._book: Logbook | None = None
@@ -63,6 +66,11 @@ class DeploymentLog:
             self._early.append((kind, text, facts))
         else:
             self._book.note(kind, text, **facts)
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether the record counts although nothing was recorded: why not is in it."""
+        return self._book is not None and self._daemon
 
     async def open(self, private: Path) -> None:
         """Go on with the deployment's logbook in a private folder; the first entries."""
@@ -150,7 +158,7 @@ class DeploymentLog:
         if not self._ended:
             self.follow(snapshot)
             text = reason if reason.startswith("fieldrec") else f"fieldrec stopped: {reason}"
-            self.note(Kind.STOPPED, text, reason=reason)
+            self.note(Kind.STOPPED, text, reason=reason, over=not self._daemon)
             self._ended = True
 
     async def close(self) -> None:

@@ -35,7 +35,8 @@ class Kind(enum.StrEnum):
     """fieldrec began to run: program, previous ("first", "in order", "killed", "power cut"),
     last_ns (the last line before), pid."""
     STOPPED = "stopped"
-    """fieldrec ended in order: reason. Where it is missing, it was killed or power was cut."""
+    """fieldrec ended in order: reason, over (it was a command that has done its work, not the
+    daemon). Where it is missing, it was killed or power was cut."""
     VERSIONS = "versions"
     """fieldrec, kernel, python, machine, and one fact for each library."""
     CONFIG = "config"

@@ -291,6 +291,12 @@ class Drawing:
                                  after=camera.now)
         self._happened(entry, before_ns)
 
+    def _stopped(self, entry: Entry, before_ns: int) -> None:
+        if entry.facts.get("over") is True:  # a command: nothing is to be recorded after it
+            for key, camera in self._cameras.items():
+                self._gap_ends(key, camera, camera.gap_ns or 0)
+        self._happened(entry, before_ns)
+
     def _power(self, entry: Entry, _before_ns: int) -> None:
         record = self.record
         for name, curve, scale in (("charge_percent", record.charge, 1.0),
@@ -381,7 +387,7 @@ class Drawing:
 
 
 _TAKEN: Mapping[str, Callable[[Drawing, Entry, int], None]] = {
-    Kind.STARTED: Drawing._started,
+    Kind.STARTED: Drawing._started, Kind.STOPPED: Drawing._stopped,
     Kind.VERSIONS: Drawing._versions, Kind.CONFIG: Drawing._config, Kind.PLACE: Drawing._place,
     Kind.RECORDING_BEGAN: Drawing._began, Kind.RECORDING_ENDED: Drawing._ended,
     Kind.RECORDING: Drawing._exact, Kind.FRAMES_MISSING: Drawing._frames_missing,

@@ -159,6 +159,15 @@ def test_a_run_without_its_last_line_was_killed_or_power_was_cut(
     assert started.facts["last_ns"] == StoodClock().epoch
 
 
+def test_the_record_of_a_daemon_that_recorded_nothing_is_kept(tmp_path: Path) -> None:
+    async def start() -> None:
+        async with App(config_of(tmp_path), DAEMON):
+            pass
+
+    asyncio.run(start())
+    assert entries(logbook(tmp_path))[-1].kind == Kind.STOPPED
+
+
 def test_a_command_on_a_folder_keeps_no_record_and_neither_does_a_box_that_must_not(
         tmp_path: Path) -> None:
     async def start(config: Config, parts: Any) -> None:

@@ -157,6 +157,16 @@ def test_a_pause_is_a_gap_of_its_own_cause() -> None:
     assert spans(log.record()) == [("top", 5, 8, "paused")]
 
 
+def test_a_command_that_was_ended_leaves_no_gap_behind_it() -> None:
+    log = Log()
+    log.began(0, "a")
+    log.ended(10, "a", "fieldrec stopped")
+    log.add(11, Kind.STOPPED, reason="fieldrec stopped", over=True)
+    log.add(500, Kind.STARTED, previous="in order")
+    log.began(501, "b")
+    assert spans(log.record()) == []
+
+
 def test_a_gap_that_is_not_over_reaches_to_the_end_of_the_record() -> None:
     log = Log()
     log.began(0, "a")
