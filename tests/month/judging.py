@@ -205,13 +205,32 @@ def _gaps_are_explained(field: Field, story: Story, config: Config, scenario: Sc
     missing = holes(wanted, recorded, slack_ns)
     found.planned_h = sum(ends - begins for begins, ends in wanted) / 3600e9
     found.missing_h = sum(ends - begins for begins, ends in missing) / 3600e9
-    for begins, ends in holes(missing, gaps, slack_ns):
+    lost = _without_a_clock(story)
+    for begins, ends in holes(missing, merged([*gaps, *lost]), slack_ns):
         if not any(begins - slack_ns <= at_ns <= ends for at_ns in by_hand):
             found.wrong.append(f"not recorded and not in the report: {utc(begins)} to {utc(ends)}")
-    over = [(begins, ends) for begins, ends in _both(gaps, recorded)
-            if ends - begins > 2 * slack_ns]
+    known = holes(recorded, lost, 1)
+    over = [(begins, ends) for begins, ends in _both(gaps, known) if ends - begins > 2 * slack_ns]
     found.wrong += [f"recorded, and a gap in the report: {utc(begins)} to {utc(ends)}"
                     for begins, ends in over]
+
+
+def _without_a_clock(story: Story) -> list[Span]:
+    """From the boot before one whose clock was never right to the boot after it: nobody can say
+    when in this time that was."""
+    found: list[Span] = []
+    right_ns, wrong = 0, False
+    """When the box last knew the time; whether it does not now."""
+    for line in story.diary("boot", "gps", "ended"):
+        if line["what"] == "boot":
+            if wrong:  # the boot before never learned it
+                found.append((right_ns, line["at_ns"]))
+            wrong = abs(line["wall_ns"] - line["at_ns"]) > 10**9
+        elif line["what"] == "gps":
+            wrong = False
+        if not wrong:
+            right_ns = line["at_ns"]
+    return merged(found)
 
 
 def utc(at_ns: int) -> str:
