@@ -43,6 +43,7 @@ from fieldrec.schedule.relative import Relative
 from fieldrec.schedule.rows import local
 from fieldrec.schedule.table import Table
 from fieldrec.schedule.tasks import Task
+from fieldrec.schedule.window import Window
 from fieldrec.status import words
 
 ALIVE_NS = 600 * SECOND_NS
@@ -199,6 +200,7 @@ class Scheduling:
         memory.ended_by = ""
         self._sense = ClockSense(memory.at_ns, self._synchronised)
         self._deciding = Deciding(self._calendar(), memory, late=self._config.late)
+        self._tell_never()
 
     async def run(self) -> None:
         """Keep to the schedule until cancelled."""
@@ -210,7 +212,7 @@ class Scheduling:
                                          mono_ns)
             await self._write_if_due(steps, mono_ns)
             again_s = await self._keep_to(steps)
-            self._next = self.calendar.next_window(wall_ns)
+            self._next = None if self._clock_problem else self.calendar.next_window(wall_ns)
             self._changed()
             await self._alarm.wait(self._next_look_ns(wall_ns, mono_ns, again_s), self._wake)
 
@@ -306,6 +308,16 @@ class Scheduling:
         cameras = None if task is None else task.arguments.get("cameras")
         return {} if cameras is None else {"cameras": tuple(cameras)}
 
+    def _tell_never(self) -> None:
+        """Windows that do not occur are most likely not meant so."""
+        now_ns = self._clock.epoch_ns()
+        for task in self.calendar.starts:
+            lacks_place = isinstance(task.when, Window) and task.when.needs_place \
+                and self.place is None
+            if not lacks_place and self.calendar.next_window(now_ns, task) is None:
+                self._say(f"schedule: {task.name} is never due, as far as can be seen: "
+                          f"{task.when_text}", "warning")
+
     def _tell_missed(self, missed: Sequence[Missed]) -> None:
         """Each is noted; for people one line a task."""
         for one in missed:
@@ -339,10 +351,9 @@ class Scheduling:
         found = [now_ns + ALIVE_NS]
         if again_s is not None:
             found.append(now_ns + int(again_s * 1e9))
-        if not self._clock_problem:
-            next_ns = self._deciding.next_look_ns(wall_ns, mono_ns)
-            found += [] if next_ns is None else [next_ns]
-            self._next_moment_ns = next_ns
+        self._next_moment_ns = None if self._clock_problem \
+            else self._deciding.next_look_ns(wall_ns, mono_ns)
+        found += [] if self._next_moment_ns is None else [self._next_moment_ns]
         in_ns = self._relative.next_in_ns(self.calendar, mono_ns)
         if in_ns is not None:
             found.append(wall_ns + in_ns)

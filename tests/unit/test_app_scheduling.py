@@ -328,6 +328,7 @@ async def test_a_clock_that_was_never_set(folder: Path, policy: str) -> None:
     always = policy == "record_always"
     async with box.runs() as schedule:
         assert schedule.status().clock_problem.startswith("it shows 1970-01-01 00:01")
+        assert (schedule.next_start_ns, schedule.next_moment_ns) == (None, None)
         assert box.control.calls == [("begin", None)] * always
         await box.passes(3)
         await box.set_clock("2026-11-20 21:00")
@@ -339,6 +340,14 @@ async def test_a_clock_that_was_never_set(folder: Path, policy: str) -> None:
     (missed,) = box.missed()
     assert missed == ("night", at("2026-11-20 20:00"), at("2026-11-20 21:00"), missed[3])
     assert "killed" in missed[3]
+
+
+async def test_windows_that_never_occur_are_said_at_the_start(folder: Path) -> None:
+    box = ScheduleBox(folder, "2026-11-21 12:00", NIGHT | {
+        "past": {"do": "start", "when": "from 6:00 to 7:00 2020-05-01"}})
+    async with box.runs():
+        assert box.said == ["schedule: past is never due, as far as can be seen: "
+                            "from 6:00 to 7:00 2020-05-01"]
 
 
 async def test_a_clock_that_becomes_right_outside_of_windows_ends_what_was_recorded(

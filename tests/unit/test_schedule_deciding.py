@@ -437,9 +437,9 @@ def _compare(box: Box, oracle: Oracle) -> None:
         assert one.begins_ns - 3600 * SECOND_NS <= box.wall < one.ends_ns
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 def test_random_jumps_never_do_a_thing_twice_nor_skip_a_window(seed: int) -> None:
-    played(seed, 16)
+    played(seed, 14)
 
 
 # --- what was lived through -----------------------------------------------------------------------
