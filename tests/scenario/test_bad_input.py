@@ -361,6 +361,7 @@ def recorded(output: Path) -> Path:
     (("show", "beees"), NOT_FOUND, "no recording 'beees'"),
     (("cancel", "7"), NOT_FOUND, "no job 7"),
     (("retry", "7"), NOT_FOUND, "no job 7"),
+    (("job-first", "7"), NOT_FOUND, "no job 7"),
     (("cancel", "seven"), SYNTAX, "seven"),
     (("start",), STATE, "no fieldrec runs on"),
     (("stop",), STATE, "no fieldrec runs on"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fieldrec.app.conditions import conditions_of, destinations_of
+from fieldrec.app.conditions import conditions_of, destinations_of, labels_of
 from fieldrec.config import Config
 from fieldrec.core.model import (
     Drive,
@@ -50,6 +50,12 @@ def test_destinations_are_present_when_configured_named_by_a_job_or_ready(tmp_pa
     assert found.present_destinations == {"nas", "/some/folder", "drive:AB-12"}
     assert (found.recording, found.recording_since_ns) == (False, None)
     assert (found.power, found.free_bytes, found.shutting_down) == (power, 7, True)
+
+
+def test_drives_are_called_by_their_labels() -> None:
+    nameless = dataclasses.replace(READY, fs_uuid="CD-34", label="")
+    gone = dataclasses.replace(READY, fs_uuid="EF-56", label="OLD", state=DriveState.ABSENT)
+    assert labels_of([READY, nameless, gone]) == {"drive:AB-12": "FIELD", "drive:EF-56": "OLD"}
 
 
 def test_only_what_can_be_opened_now_is_a_destination(tmp_path: Path) -> None:
