@@ -30,6 +30,8 @@ from fieldrec.record.session import Session
 RECORDINGS, JOBS, DRIVES, DISKS, LATE, SHOWN = 0.45, 0.6, 0.78, 0.88, 0.92, 0.96
 """Parts of the budget at which the next step begins at the latest. Closing a store takes a sync or
 two; stopping at a slice seconds; a drive's sync as long as the drive needs."""
+BEFORE_OFF = 0.9
+"""Of the budget: the rest is for the last look at the power, and the command."""
 
 
 @dataclass
@@ -60,7 +62,8 @@ class Closing:
     _stop: OrderlyStop = field(init=False)
 
     def __post_init__(self) -> None:
-        self._stop = OrderlyStop(self.budget_s, self.changed)
+        share = BEFORE_OFF if self.switches_off else 1.0
+        self._stop = OrderlyStop(self.budget_s * share, self.changed)
 
     @property
     def late(self) -> tuple[str, ...]:

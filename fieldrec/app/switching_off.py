@@ -23,7 +23,7 @@ NO_BATTERY = frozenset({"mains", "fixed"})
 """Sources that watch none."""
 NOTHING_THERE = "none"
 """Source of a state where no battery was found, which counts as mains."""
-LAST_LOOK_S = 2.0
+LAST_LOOK_S = 1.0
 """A source that does not answer within this is taken to say what it said before."""
 
 
