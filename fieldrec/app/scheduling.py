@@ -15,6 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from fieldrec.app.alarm import Alarm, alarm_for
+from fieldrec.app.schedule_telling import Telling
 from fieldrec.app.scheduled_recording import Say, ScheduledRecording, Wish
 from fieldrec.app.scheduled_tasks import perform
 from fieldrec.config import Config
@@ -22,7 +23,7 @@ from fieldrec.control import Control
 from fieldrec.core.clock import Clock, SystemClock
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import ClockQuality
-from fieldrec.core.notes import JsonValue, Kind, Note
+from fieldrec.core.notes import Note
 from fieldrec.core.snapshot import ScheduleStatus
 from fieldrec.core.workers import Worker
 from fieldrec.record.clock_quality import clock_quality
@@ -43,7 +44,6 @@ from fieldrec.schedule.relative import Relative
 from fieldrec.schedule.rows import local
 from fieldrec.schedule.table import Table
 from fieldrec.schedule.tasks import Task
-from fieldrec.schedule.window import Window
 from fieldrec.status import words
 
 ALIVE_NS = 600 * SECOND_NS
@@ -74,7 +74,7 @@ class Scheduling:
         self._session = session
         self._clock = clock
         self._say = say
-        self._note = note
+        self._telling = Telling(self.zone, clock, say, note)
         self._changed = changed
         self._alarm = alarm or alarm_for(clock)
         self._synchronised = synchronised or (
@@ -200,7 +200,7 @@ class Scheduling:
         memory.ended_by = ""
         self._sense = ClockSense(memory.at_ns, self._synchronised)
         self._deciding = Deciding(self._calendar(), memory, late=self._config.late)
-        self._tell_never()
+        self._telling.never(self.calendar)
 
     async def run(self) -> None:
         """Keep to the schedule until cancelled."""
@@ -260,10 +260,11 @@ class Scheduling:
     async def _keep_to(self, steps: Sequence[Step]) -> float | None:
         """Say, note and do it; seconds until a recording is to be tried again."""
         over = ""
-        self._tell_missed([step for step in steps if isinstance(step, Missed)])
+        self._telling.missed([step for step in steps if isinstance(step, Missed)], self.calendar)
         for step in steps:
             if isinstance(step, Enter | Prolong):
-                self._tell_window(step)
+                others = [name for name in self.windows_running if name != step.window.task]
+                self._telling.window(step, self.calendar, others)
             elif isinstance(step, Leave):
                 over = f"{step.entered.task}: {step.why}"
             elif isinstance(step, Fire):
@@ -289,62 +290,6 @@ class Scheduling:
             self._say(f"schedule: {task.name}{late}: {error}", "error")
         else:
             self._say(f"schedule: {task.name}{late}: {done}", "info")
-
-    def _tell_window(self, step: Enter | Prolong) -> None:
-        window = step.window
-        until = local(window.ends_ns, self.zone, self._clock.epoch_ns())
-        late_ns = step.late_ns if isinstance(step, Enter) else 0
-        late = f", {words.duration(late_ns / 1e9)} late" if late_ns else ""
-        others = [one.task for one in self._deciding.wanted if one.task != window.task]
-        joins = f", joins {others[0]}" if others else ""
-        self._say(f"schedule: {window.task} until {until}{late}{joins}", "info")
-        self._note(Kind.WINDOW, f"{window.task} until {until}{late}", task=window.task,
-                   begins_ns=window.begins_ns, ends_ns=window.ends_ns,
-                   **self._cameras_of(window.task))
-
-    def _cameras_of(self, name: str) -> dict[str, JsonValue]:
-        """As a fact; nothing where it is all of them."""
-        task = self.calendar.task(name)
-        cameras = None if task is None else task.arguments.get("cameras")
-        return {} if cameras is None else {"cameras": tuple(cameras)}
-
-    def _tell_never(self) -> None:
-        """Windows that do not occur are most likely not meant so."""
-        now_ns = self._clock.epoch_ns()
-        for task in self.calendar.starts:
-            lacks_place = isinstance(task.when, Window) and task.when.needs_place \
-                and self.place is None
-            if not lacks_place and self.calendar.next_window(now_ns, task) is None:
-                self._say(f"schedule: {task.name} is never due, as far as can be seen: "
-                          f"{task.when_text}", "warning")
-
-    def _tell_missed(self, missed: Sequence[Missed]) -> None:
-        """Each is noted; for people one line a task."""
-        for one in missed:
-            if one.kind == "moment":
-                continue
-            length = words.duration((one.ends_ns - one.begins_ns) / 1e9)
-            more = " (and more of them)" if one.more else ""
-            self._note(Kind.WINDOW_MISSED, f"{one.task}: {length} not recorded: {one.cause}{more}",
-                       task=one.task, begins_ns=one.begins_ns, ends_ns=one.ends_ns,
-                       cause=one.cause, **self._cameras_of(one.task))
-        for name in dict.fromkeys(one.task for one in missed):
-            self._say(f"schedule: {name}: {self._missed_in_words(name, missed)}", "warning")
-
-    def _missed_in_words(self, name: str, missed: Sequence[Missed]) -> str:
-        mine = [one for one in missed if one.task == name]
-        first, last, now_ns = mine[0], mine[-1], self._clock.epoch_ns()
-        since = local(first.begins_ns, self.zone, now_ns)
-        if len(mine) > 1:
-            many = f"over {len(mine) - 1}" if last.more else str(len(mine))
-            return (f"missed {many} times from {since} to "
-                    f"{local(last.ends_ns, self.zone, now_ns)}: {first.cause}")
-        if first.kind == "moment":
-            return f"missed at {since}: {first.cause}"
-        length = words.duration((first.ends_ns - first.begins_ns) / 1e9)
-        what = "missed" if first.kind == "window" else "not recorded"
-        return (f"{length} from {since} to {local(first.ends_ns, self.zone, now_ns)} {what}: "
-                f"{first.cause}")
 
     def _next_look_ns(self, wall_ns: int, mono_ns: int, again_s: float | None) -> int:
         now_ns = self._clock.epoch_ns()
