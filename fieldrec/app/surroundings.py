@@ -36,7 +36,7 @@ class Surroundings:
         self.temperature_c: Callable[[], float | None] = lambda: None
         """Of the processor."""
         self._too_warm = False
-        self._looked: tuple[object, ...] = (None, SpaceState().tier, False)
+        self._looked: tuple[object, ...] = (None, SpaceState().tier, False, False)
 
     @property
     def is_too_warm(self) -> bool:
@@ -49,7 +49,8 @@ class Surroundings:
         self._too_warm = too_warm(self._too_warm, self.temperature_c(),
                                   self._idle.max_temperature_c, self._idle.back_temperature_c)
         before = self._looked
-        self._looked = (self.next_start()[0], self.space().tier, self._too_warm)
+        self._looked = (self.next_start()[0], self.space().tier, self.export_on_battery(),
+                        self._too_warm)
         return self._looked != before
 
     def put_into(self, conditions: Conditions) -> Conditions:

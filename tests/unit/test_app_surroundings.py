@@ -76,6 +76,9 @@ def test_jobs_are_woken_by_what_they_may_wait_for_and_by_nothing_else() -> None:
     assert around.look()
     assert around.put_into(PLAIN).space is space
     assert not around.look()
+    around.export_on_battery = lambda: True
+    assert around.look()
+    assert not around.look()
 
 
 @pytest.mark.parametrize(("before", "now_c", "expected"), [

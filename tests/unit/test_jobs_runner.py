@@ -210,10 +210,12 @@ async def test_a_bug_in_one_job_does_not_stop_the_next(tmp_path: Path) -> None:
             await box.until(again, J.DONE)
 
 
-async def test_cancel_stops_a_running_copy_and_clears_its_leavings(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [JobKind.COPY, JobKind.MOVE])
+async def test_cancel_stops_a_running_copy_and_clears_its_leavings(tmp_path: Path, kind: JobKind
+                                                                   ) -> None:
     async with a_box(tmp_path) as box:
         box.gate.clear()
-        job = await box.add(JobKind.COPY)
+        job = await box.add(kind)
         async with box.running():
             await box.until_true(lambda: bool(box.putting))
             await box.queue.cancel(job.id)
