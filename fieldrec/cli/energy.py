@@ -48,7 +48,7 @@ def _print(books: Any, figures: list[Any]) -> None:
     from fieldrec.cli.tables import print_table
     from fieldrec.status import words
 
-    rows = [[one.kind, one.label or "-", str(one.entries), f"{one.hours:.1f} h",
+    rows = [[one.kind, one.label or "-", str(one.entries), words.duration(one.hours * 3600),
              _watts(one.own_mw), _watts(one.whole_mw), words.duration(one.cpu_s_per_hour),
              words.size(one.bytes_per_hour) if one.bytes_per_hour else "-",
              "-" if one.mwh_per_gb is None else words.watt_hours(one.mwh_per_gb),

@@ -34,7 +34,7 @@ def test_a_table_and_json(tmp_path: Path) -> None:
     book(tmp_path)
     said = asked(tmp_path)
     rows = {line.split()[0]: line.split() for line in said.splitlines() if line.strip()}
-    assert rows["recording"] == ["recording", "left+right", "1", "2.0", "h", "5.00", "7.00", "18",
+    assert rows["recording"] == ["recording", "left+right", "1", "2", "h", "5.00", "7.00", "18",
                                  "min", "36.0", "GB", "139", "mWh", "30", "s"]
     assert rows["copy"][-5:] == ["100", "GB", "25", "mWh", "18", "s"][-5:]
     assert rows["export"][5:8] == ["-", "-", "3"]
