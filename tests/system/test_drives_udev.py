@@ -426,3 +426,26 @@ async def test_nothing_of_ours_is_left(udevd: Udevd, tmp_path: Path) -> None:
             await watched.until(device, DriveState.READY)
     assert not [m for m in read_mounts() if m.mount_point.is_relative_to(tmp_path)]
     assert not list((tmp_path / "mnt").iterdir())
+
+
+async def test_the_end_waits_for_an_eject_in_hand(udevd: Udevd, tmp_path: Path) -> None:
+    """Somebody still writes: their lease is waited for, nothing is unmounted under them."""
+    device = udevd.insert(udevd.image())
+    async with watching(udevd, tmp_path) as watched:
+        drive = await watched.until(device, DriveState.READY)
+        lease = watched.watcher.lease(drive.fs_uuid)
+        ejecting = asyncio.create_task(watched.watcher.eject(device))
+        await watched.until(device, DriveState.EJECTING)
+        watched.task.cancel()
+        await asyncio.wait({watched.task})
+        closing = asyncio.create_task(watched.watcher.close())
+        await asyncio.wait({closing}, timeout=0.5)  # without the wait it would be done by now
+        assert not closing.done()
+        assert mount_at(lease.mount_point) is not None
+        (lease.mount_point / "last").write_bytes(b"frames")
+        lease.release()
+        await ejecting
+        await closing
+        assert watched.watcher.drives()[-1].state is DriveState.SAFE
+    assert not mounts_of(device, "-")
+    assert not any("stays mounted" in event for event in watched.events)

@@ -85,11 +85,14 @@ def battery(tmp_path: Path) -> Battery:
     return Battery(tmp_path / "power")
 
 
-def config_of(tmp_path: Path, battery: Battery, schedule: Any = None, **power: Any) -> Path:
+def config_of(tmp_path: Path, battery: Battery, *, schedule: Any = None, autostart: bool = False,
+              **power: Any) -> Path:
     camera = {"backend": "synthetic", "options": {"width": 64, "height": 48, "hz": 50,
                                                   "pixel_format": "MONO8"}}
-    return write_config(tmp_path, schedule=schedule or {}, cameras={"left": camera}, power={
-        "source": "sysfs", "path": str(battery.root), "poll_s": 0.05, "dwell_s": 0.1, **power})
+    return write_config(
+        tmp_path, schedule=schedule or {}, record={"autostart": autostart},
+        cameras={"left": camera}, power={"source": "sysfs", "path": str(battery.root),
+                                         "poll_s": 0.05, "dwell_s": 0.1, **power})
 
 
 @pytest.fixture
@@ -128,7 +131,7 @@ async def test_critical_closes_and_switches_off_and_the_recording_comes_back_in_
     assert told(machine_commands) == OFF
     assert whole(recordings, "night")
     assert kept.exists()
-    config = config_of(tmp_path, battery, dwell_s=600)
+    config = config_of(tmp_path, battery, dwell_s=600, autostart=True)  # not in its place
     async with running(config) as box:  # somebody switched it on: the battery is as empty
         await box.until(lambda now: now.power.level.value == "low", "not believed yet")
         assert not box.link.board.latest.recording
