@@ -182,7 +182,7 @@ def report(field: Field, form: str, output: Path) -> None:
     """What `fieldrec report` makes of the logbook."""
     done = subprocess.run(
         [sys.executable, "-m", "fieldrec.cli.main", "report", str(field.recordings), "--format",
-         form, "--output", str(output)], check=False, capture_output=True, text=True)
+         form, "--output", str(output), "--replace"], check=False, capture_output=True, text=True)
     if done.returncode:
         raise AssertionError(f"fieldrec report: {done.stderr[-500:]}")
 

@@ -28,7 +28,7 @@ from fieldrec.config import Config
 from tests.crash.running import MEMORY
 from tests.fakes.waiting import wait_until
 from tests.month import judging
-from tests.month.box_life import live, pass_time, slow_looks
+from tests.month.box_life import add_cameras, live, pass_time, slow_looks
 from tests.month.field import Field, field_in, missing
 from tests.month.machine import POWER_OFF, SUSPEND
 from tests.month.scenario import LATITUDE, LONGITUDE, ZONE, Scenario, month, short
@@ -80,6 +80,7 @@ def configured(scenario: Scenario, field: Field, **more: Any) -> Config:
 def run(scenario: Scenario, folder: Path, *, configure: Callable[..., Config] = configured,
         page: Path | None = None) -> Outcome:
     """The whole scenario in `folder` (new, in memory); needs root. `page`: for the report."""
+    add_cameras()  # before the forks, so that each finds them imported
     outcome = Outcome(story=Story(folder))
     story = Story(folder)
     with field_in(folder, scenario.disk_mb, scenario.drives) as field:
