@@ -19,7 +19,7 @@ from fieldrec.app.keeping_log import KeepingLog
 from fieldrec.config import Config
 from fieldrec.core.clock import Clock
 from fieldrec.core.errors import FieldrecError, StateError
-from fieldrec.core.model import Job, Recording
+from fieldrec.core.model import Job, JobState, Recording
 from fieldrec.core.notes import JsonValue, Kind
 from fieldrec.core.snapshot import Snapshot
 from fieldrec.core.workers import Worker
@@ -32,6 +32,10 @@ from fieldrec.logbook.reading import FOLDER_NAME
 from fieldrec.status.board import Board
 
 Say = Callable[[str, str], None]
+_UNDER_WAY = (JobState.QUEUED, JobState.RUNNING, JobState.VERIFYING, JobState.COMMITTING,
+              JobState.DELETING_SOURCE)
+SETTLE_S = 1.0
+"""After the end of a job, until the next one for the same destination has begun."""
 EARLY_NOTES = 200
 """Kept until the logbook is there."""
 
@@ -122,12 +126,13 @@ class DeploymentLog:
 
     async def travel_on_change(self, destinations: Callable[[], Mapping[str, DestinationFactory]],
                                jobs: Callable[[], Sequence[Job]]) -> None:
-        """Bring the record to each destination when the jobs for it have ended; until
-        cancelled."""
+        """Bring the record to each destination when no job for it is under way any more; until
+        cancelled. One that waits for something else may wait for days."""
         while True:
             await self._due_changed.wait()
+            await asyncio.sleep(SETTLE_S)
             self._due_changed.clear()
-            busy = {job.destination for job in jobs() if not job.state.finished}
+            busy = {job.destination for job in jobs() if job.state in _UNDER_WAY}
             for name in sorted(self._due - busy):
                 self._due.discard(name)
                 await self.travel(name, destinations())
