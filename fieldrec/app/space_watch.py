@@ -81,7 +81,7 @@ class SpaceWatch:
         if reading.total_bytes:
             self._reading = reading
             self._rate.look(written_bytes=written, free_bytes=reading.free_bytes,
-                            recording=recording, now_ns=now_ns)
+                            total_bytes=reading.total_bytes, recording=recording, now_ns=now_ns)
         before = self.state.tier
         rate = self._rate.bytes_per_hour(self._recorded(), self._planned_share(now_ns))
         after = self._judge.update(reading, rate)

@@ -82,14 +82,19 @@ class SpaceRate:
         self._written = SmoothRate(SMOOTH_NS, SETTLE_NS)
         self._net = SmoothRate(NET_NS, NET_SETTLE_NS)
         self._recording = False
+        self._total = 0
         self._last: int | None = None
         """Of the last recording since the start; None before there was one that wrote."""
 
-    def look(self, *, written_bytes: int, free_bytes: int, recording: bool, now_ns: int) -> None:
+    def look(self, *, written_bytes: int, free_bytes: int, total_bytes: int, recording: bool,
+             now_ns: int) -> None:
         """One look: `written_bytes` by :class:`WrittenBytes`; `now_ns` is monotonic."""
         if recording is not self._recording:
             self._recording = recording
             self._written.begin()
+            self._net.begin()
+        if total_bytes != self._total:  # a disk came or went: its room was not used up
+            self._total = total_bytes
             self._net.begin()
         if recording:
             self._written.look(written_bytes, now_ns)

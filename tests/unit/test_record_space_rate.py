@@ -76,7 +76,8 @@ def test_what_is_recorded_now_comes_first_then_the_last_then_free_room() -> None
             now += S
             written += write
             free -= write + net
-            rate.look(written_bytes=written, free_bytes=free, recording=recording, now_ns=now)
+            rate.look(written_bytes=written, free_bytes=free, total_bytes=2000 * GB,
+                      recording=recording, now_ns=now)
 
     run(10, write=0, recording=False)
     assert rate.bytes_per_hour() == 0
@@ -99,7 +100,18 @@ def test_what_is_recorded_now_comes_first_then_the_last_then_free_room() -> None
 def test_a_box_that_waits_for_motion_goes_by_the_last_recordings() -> None:
     rate = SpaceRate()
     for second in range(100):
-        rate.look(written_bytes=0, free_bytes=GB, recording=True, now_ns=second * S)
+        rate.look(written_bytes=0, free_bytes=GB, total_bytes=9 * GB, recording=True,
+                  now_ns=second * S)
     assert rate.bytes_per_hour(recorded=7 * GB) == 7 * GB
     assert rate.bytes_per_hour() == 0
     assert SmoothRate(HOUR_NS, 0).bytes_per_hour() is None
+
+
+def test_a_disk_that_goes_was_not_used_up() -> None:
+    rate = SpaceRate()
+    for minute in range(600):
+        away = minute >= 300  # one of two disks fails
+        rate.look(written_bytes=0, free_bytes=(500 if away else 1500) * GB,
+                  total_bytes=(1000 if away else 2000) * GB, recording=False,
+                  now_ns=minute * 60 * S)
+        assert rate.bytes_per_hour() == 0
