@@ -17,6 +17,7 @@ from fieldrec.config.schedule import TaskConfig, TaskKind
 from fieldrec.core.errors import ConfigError, FieldrecError, ScheduleError, UsageError
 from fieldrec.export.own_presets import own_presets
 from fieldrec.export.presets import Preset, preset
+from fieldrec.record.asked import RESERVED
 from fieldrec.schedule.cron import Cron
 from fieldrec.schedule.window import Window
 from fieldrec.schedule.window_words import KEYWORDS
@@ -133,6 +134,8 @@ def _faults(told: TaskConfig, known: Known) -> Iterator[tuple[str, str]]:
     for key in _REQUIRED[told.do]:
         if getattr(told, key) in (None, {}):
             yield key, f"`do: {told.do}` needs it"
+    for key in RESERVED & told.metadata.keys() | {key for key in told.metadata if not key}:
+        yield "metadata", f"the key {key!r} is reserved or no text; use another name"
     yield from _unknown_names(told, known)
 
 

@@ -67,6 +67,7 @@ def line_of(path: Path, key: str) -> int:
     ({"cameras": []}, "cameras", ["names no camera"]),
     ({"preset": "Hihg"}, "preset", ["Hihg"]),
     ({"name": "a/b"}, "name", ["letters, digits"]),
+    ({"metadata": {"timezone": "UTC"}}, "metadata", ["the key 'timezone' is reserved"]),
     ({"destination": "archive"}, "destination", ["not for `do: start`"]),
     ({"camera_relative": True, "when": "0 6 * * *", "duration": 5}, "camera_relative",
      ["not for `do: start`"]),
