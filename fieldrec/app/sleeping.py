@@ -77,6 +77,9 @@ class Sleeping:
         self._verdict: Sleep | None = None
         """While it falls asleep, sleeps and wakes: as was decided."""
         self._told_next_ns: int | None = None
+        self._ahead_ns = clock.epoch_ns() - clock.monotonic_ns()
+        """Of the wall clock before the monotonic one."""
+        self._alarm_is_stale = True
         self.stay = Stay("", None)
         """Why it does not sleep now."""
 
@@ -86,6 +89,11 @@ class Sleeping:
         """The box shows something new. Cheap."""
         self._keeping.look(snapshot)
         next_ns = self._box.next_ns()
+        ahead_ns = self._clock.epoch_ns() - self._clock.monotonic_ns()
+        if abs(ahead_ns - self._ahead_ns) > ASLEEP_NS:  # the wall clock was set: the RTC was not
+            self._ahead_ns = ahead_ns
+            self._alarm_is_stale = True
+            self._changed.set()
         if next_ns != self._told_next_ns:
             self._told_next_ns = next_ns
             self._changed.set()
@@ -159,9 +167,12 @@ class Sleeping:
         if self._config.mode == "never" or next_ns is None:
             return
         at_ns = wake_ns(self._config, next_ns)
-        if at_ns > self._clock.epoch_ns() and not (
-                self.alarm.set_ns is not None and abs(self.alarm.set_ns - at_ns) < 60 * SECOND_NS):
-            await self.alarm.set_to(at_ns)
+        set_ns, stale = self.alarm.set_ns, self._alarm_is_stale
+        right = set_ns is not None and not stale and abs(set_ns - at_ns) < 60 * SECOND_NS
+        if right or at_ns <= self._clock.epoch_ns():
+            return
+        self._alarm_is_stale = False
+        await self.alarm.set_to(at_ns)
 
     def _view(self) -> View:
         held_by = [holder.name for holder in self.awake.holders()]

@@ -132,6 +132,18 @@ async def test_every_change_of_the_schedule_sets_it_anew() -> None:
         await rig.until(lambda: rig.wakes_in_s == 89_880)
 
 
+async def test_a_wall_clock_that_is_set_sets_the_alarm_anew() -> None:
+    """GPS has found that the box was an hour slow; the RTC, in its own time, still is."""
+    async with rigged() as rig:
+        rig.next_ns = rig.clock.epoch + 10_000 * SECOND_NS
+        rig.sleeping.look(IDLE)
+        await rig.until(lambda: rig.wakes_in_s == 9880)
+        rig.clock.step_wall(3600)
+        rig.machine.rtc_files.off_s = -3600
+        rig.sleeping.look(IDLE)
+        await rig.until(lambda: rig.wakes_in_s == 10_000 - 3600 - 120)
+
+
 async def test_a_long_sleep_is_looked_into() -> None:
     async with rigged(longest_s=3600) as rig:
         rig.next_ns = rig.clock.epoch + 86_400 * SECOND_NS
