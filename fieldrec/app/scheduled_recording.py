@@ -141,16 +141,21 @@ class ScheduledRecording:
 
     def ended_by_hand(self, ended: Sequence[Entered], tasks: Callable[[str], Task | None]) -> None:
         """The operator stopped: what is left of these windows is not recorded."""
-        self._close_gap()
         self._ours_ns = None
-        now_ns = self._clock.epoch_ns()
-        for one in ended:
-            wish = Wish.of(one, tasks(one.task))
-            self._missed(wish, now_ns, one.ends_ns, "stopped by hand")
+        self.ended_early(ended, tasks, "stopped by hand")
         if ended:
             names = ", ".join(one.task for one in ended)
             self._say(f"schedule: {names}: nothing more until the next window, stopped by hand",
                       "info")
+
+    def ended_early(self, ended: Sequence[Entered], tasks: Callable[[str], Task | None],
+                    cause: str) -> None:
+        """What is left of these windows is not recorded."""
+        self._close_gap()
+        now_ns = self._clock.epoch_ns()
+        for one in ended:
+            if one.ends_ns > now_ns:
+                self._missed(Wish.of(one, tasks(one.task)), now_ns, one.ends_ns, cause)
 
     # --- beginning and ending ---------------------------------------------------------------------
 

@@ -159,11 +159,12 @@ class Scheduling:
 
     def tasks_changed(self) -> None:
         """The table was changed; windows of tasks that are gone are left."""
+        before = self.calendar
         self._deciding.calendar = self._calendar()
-        active = {task.name for task in self.table.active}
-        for name in list(self._deciding.memory.entered):
-            if name not in active:
-                self._deciding.forget(name)
+        gone = [one for name in self._deciding.memory.entered.keys()
+                - {task.name for task in self.table.active}
+                if (one := self._deciding.forget(name)) is not None and not one.ended_by_hand]
+        self._recording.ended_early(gone, before.task, "the task was taken away, or switched off")
         self._urgent = True
         self._wake.set()
 
@@ -283,6 +284,8 @@ class Scheduling:
         try:
             if task.what == "stop":
                 ended = self._deciding.end_by_hand()
+                self._recording.ended_early(ended, self.calendar.task,
+                                            f"ended by the task {task.name}")
                 done = "ends " + (", ".join(one.task for one in ended) or "nothing")
             else:
                 done = await perform(task, self._control)

@@ -132,6 +132,8 @@ async def test_a_stop_task_ends_what_the_schedule_records_and_nothing_else(folde
         box.session.recording_since_ns = 5
         await box.passes(24)
         assert box.session.recording_since_ns == 5
+    assert box.missed()[0] == ("night", at("2026-11-21 23:00"), at("2026-11-22 06:00"),
+                               "ended by the task enough")
 
 
 # --- what cannot be recorded ----------------------------------------------------------------------
@@ -310,6 +312,8 @@ async def test_a_task_that_is_taken_away_stops_recording(folder: Path) -> None:
         schedule.tasks_changed()
         await box.settled()
         assert starts_and_stops(box)[-1] == ("stop", "schedule: no window runs")
+        assert box.missed() == [("night", at("2026-11-21 21:00"), at("2026-11-22 06:00"),
+                                 "the task was taken away, or switched off")]
         schedule.table.switch("night", True)
         schedule.tasks_changed()
         await box.settled()
