@@ -15,7 +15,7 @@ from fieldrec.config import Config
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import Drive, DriveState, Job, JobKind, JobState, Recording
 from fieldrec.export.presets import Preset, preset
-from fieldrec.jobs import automation
+from fieldrec.jobs import automation, order
 from fieldrec.jobs.automation import Wanted
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.remembered import by_preset
@@ -172,10 +172,12 @@ class Offload:
                 visit.jobs.add((await self._put(want)).id)
 
     def _unfinished(self, drive: Drive) -> list[Job]:
-        """Raw that waits for other jobs, or for its export to come along, keeps no drive."""
+        """Raw that waits for other jobs on it, or for its export to come along, keeps no drive; raw
+        whose turn comes when the one before it is deleted does."""
         return [job for job in self._queue.jobs()
                 if job.destination == drive_destination(drive) and not job.state.finished
-                and (job.kind, job.state) != (JobKind.DELETE_RAW, JobState.WAITING)]
+                and ((job.kind, job.state) != (JobKind.DELETE_RAW, JobState.WAITING)
+                     or order.waits_its_turn(job))]
 
     def _end_if_served(self, drive: Drive, visit: _Visit) -> None:
         if self._unfinished(drive) or visit.ejection is not None:

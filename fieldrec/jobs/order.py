@@ -22,6 +22,7 @@ one may run makes way for it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -35,6 +36,7 @@ AGING_JOBS = 200
 
 _OFFLOAD = frozenset(JobKind) - {JobKind.EXPORT}
 _DELETIONS = (JobKind.DELETE, JobKind.DELETE_RAW)
+_TURN = re.compile(r"\(job \d+\)\Z")
 _WORDS = {JobKind.EXPORT: "export of", JobKind.COPY: "copy of", JobKind.MOVE: "move of",
           JobKind.DELETE: "deletion of", JobKind.DELETE_RAW: "deletion of the raw of"}
 
@@ -101,6 +103,12 @@ def may_go_on(held: Job, others: Sequence[Job], *, space_short: bool = False) ->
     taken its destination meanwhile. None for nothing."""
     blocker = _blocker(held, others, space_short)
     return None if blocker is None else Wait(_taken(held, blocker))
+
+
+def waits_its_turn(job: Job) -> bool:
+    """Whether a job that waits has nothing before it but another job in its place: it runs when
+    that has ended. By the words of :func:`_taken`, which is all that a row keeps."""
+    return job.state is JobState.WAITING and _TURN.search(job.reason) is not None
 
 
 def rank(job: Job, *, space_short: bool = False) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from fieldrec.core.model import (
     Recording,
     RecordingState,
 )
+from fieldrec.jobs import order
 from fieldrec.jobs.job_queue import JobQueue
 
 pytestmark = pytest.mark.asyncio
@@ -257,6 +258,27 @@ async def test_raw_that_waits_keeps_no_drive_and_goes_at_its_visit(queue: JobQue
     assert rig.ejected == []  # it is about to go
     await queue.set_state(job.id, JobState.WAITING, "another job needs the raw first")
     await rig.offload.serve([drive()], [bees])
+    await rig.ended()
+    assert rig.ejected == ["/dev/sdA"]
+    await rig.offload.close()
+
+
+async def test_raw_whose_turn_comes_keeps_its_drive(queue: JobQueue) -> None:
+    """One deletion runs at a time: the others must not be left for the next visit."""
+    rig = Rig(queue, export={"automatic": False, "raw": "delete_when_offloaded"})
+    here = [recording("bees", exports=(EXPORTED,)), recording("ants", exports=(EXPORTED,))]
+    await rig.offload.serve([drive()], here)
+    assert await rig.finish() == 2  # the copies
+    await rig.offload.plan(here)
+    first, second = rig.unfinished()
+    runs = dataclasses.replace(first, state=JobState.RUNNING)
+    arranged = order.arrange([second], [runs], [runs, second])
+    await queue.set_state(second.id, JobState.WAITING, arranged.waits[second.id].reason)
+    await queue.set_state(first.id, JobState.DONE)
+    await rig.offload.serve([drive()], here)
+    assert rig.ejected == []
+    await queue.set_state(second.id, JobState.DONE)
+    await rig.offload.serve([drive()], here)
     await rig.ended()
     assert rig.ejected == ["/dev/sdA"]
     await rig.offload.close()
