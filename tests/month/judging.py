@@ -51,7 +51,11 @@ class Found:
     cut_off: int = 0
     """Frames that were not durable yet when power was cut."""
     recordings: set[str] = field(default_factory=set)
-    """Names of all that is anywhere."""
+    """Names of all that is anywhere…"""
+    with_raw: set[str] = field(default_factory=set)
+    """…of those whose raw the box has…"""
+    on_drives: set[str] = field(default_factory=set)
+    """…and of those that a drive has, whole."""
     gaps: Counter[str] = field(default_factory=Counter)
     """Of the report, by cause."""
     planned_h: float = 0.0
@@ -92,6 +96,9 @@ def at_the_end(field: Field, story: Story, config: Config, scenario: Scenario) -
                 _collect(folder, found, copies=True)
     _frames_are_all_there(field, story, found)
     _exports_were_made_once(story, found)
+    gone = found.recordings - found.with_raw
+    found.wrong += [f"I5 the raw of {name} is gone, and no drive has it"
+                    for name in sorted(gone - found.on_drives)]
     _gaps_are_explained(field, story, config, scenario, found)
     found.wrong += [f"{line['text']}: {json.dumps(line)}" for line in story.diary("wrong")]
     if story.diary("empty"):
@@ -116,9 +123,13 @@ def _collect(folder: Path, found: Found, *, copies: bool) -> None:
                 found.wrong.append(f"I4 {path}: {problem}")
                 continue
             found.recordings.add(path.name)
+            (found.on_drives if copies else found.with_raw).add(path.name)
             (found.copied if copies else found.raw).update(_read_store(path, found))
         elif path.suffix == ".mp4" and path.with_name(path.name + ".json").exists():
-            found.recordings.add(path.name.partition(".")[0])
+            name = path.name.partition(".")[0]
+            found.recordings.add(name)
+            if copies:
+                found.on_drives.add(name)
             found.exported.update(_read_export(path, found))
 
 

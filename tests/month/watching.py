@@ -39,6 +39,7 @@ class Watching:
         self._last_ns = clock.monotonic_ns()
         self._seen: dict[int, JobState] = {}
         self._over = False
+        self._bad: dict[int, str] = {}
         self._level: PowerLevel | None = None
 
     def stop(self) -> None:
@@ -54,6 +55,7 @@ class Watching:
         self._last_ns = self._clock.monotonic_ns()
         self._follow(now)
         self._check_reasons(now)
+        self._check_running(now)
         self._check_starved(now, passed_s)
 
     def _wrong(self, text: str, **facts: Any) -> None:
@@ -147,6 +149,25 @@ class Watching:
         match = re.search(r"job (\d+)", job.reason)
         return match is not None and any(other.id == int(match[1]) and not other.state.finished
                                          for other in now.jobs)
+
+    def _check_running(self, now: Snapshot) -> None:
+        """What runs and may not; at two looks in a row, for a slice may be under way."""
+        bad = {job.id: why for job in now.jobs if job.state in AT_WORK
+               and (why := self._why_not(job, now))}
+        for job in now.jobs:
+            if job.id in bad and bad[job.id] == self._bad.get(job.id):
+                self._wrong(f"it runs {bad[job.id]}", kind=job.kind.value, item=job.item)
+        self._bad = bad
+
+    def _why_not(self, job: Job, now: Snapshot) -> str:
+        if now.power.level is PowerLevel.CRITICAL:
+            return "at CRITICAL"
+        if job.kind is not JobKind.EXPORT:
+            return "at LOW" if now.power.level is PowerLevel.LOW \
+                and job.kind is not JobKind.DELETE else ""
+        if now.recording:
+            return "while something is recorded"
+        return "" if now.power.level is PowerLevel.MAINS else "on battery"
 
     # -- starving ----------------------------------------------------------------------------------
 
