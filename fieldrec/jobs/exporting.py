@@ -38,13 +38,10 @@ from fieldrec.jobs.held import EncoderLike, Held
 from fieldrec.jobs.history import predicted, time_left_s
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.pace import Pace
-from fieldrec.jobs.places import DestinationFactory, NotYet, check_ready, opened
+from fieldrec.jobs.places import DestinationFactory, NotYet, check_ready, opened, went
 from fieldrec.jobs.proofs import exports_with, has_export, why_raw_stays
 from fieldrec.jobs.telling import HERE, PROGRESS_S, Telling, phases_of
 from fieldrec.jobs.threads import in_thread
-
-GONE_PATIENCE_S = 2.0
-"""A pulled drive fails the encoder a moment before anybody is told that it went."""
 
 _THREAD = "export-check"
 _OPENED = re.compile(r"/proc/(self|[0-9]+)/fd/[0-9]+")
@@ -148,7 +145,7 @@ class Exporting:
             try:
                 return await self._make_there(job, recording, row, folder, held)
             except FieldrecError as error:
-                if not isinstance(error, DriveGone) and await self._went(where):
+                if not isinstance(error, DriveGone) and await went(self._destinations, where):
                     raise DriveGone(f"{describe_destination(where)} was pulled out; put it back "
                                     "and the export goes on") from error
                 raise
@@ -253,18 +250,6 @@ class Exporting:
         sample = pace.sample(recording, row.name, exports)
         if sample is not None:
             await self._queue.remember(sample)
-
-    async def _went(self, destination: str) -> bool:
-        """Whether a drive has been pulled out just now; a moment is given for the word of it."""
-        if not destination.startswith("drive:"):
-            return False
-        loop = asyncio.get_running_loop()
-        until_s = loop.time() + GONE_PATIENCE_S
-        while destination in self._destinations():
-            if loop.time() >= until_s:
-                return False
-            await asyncio.sleep(0.05)
-        return True
 
     async def discard(self, job: Job) -> None:
         """Remove what an export that was cancelled, or failed, left. Nothing where the preset is

@@ -13,17 +13,25 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from fieldrec.core.errors import JobRefused, NotFoundError, StateError
+from fieldrec.core.errors import (
+    DestinationError,
+    DriveGone,
+    JobRefused,
+    NotFoundError,
+    StateError,
+    VerifyMismatch,
+)
 from fieldrec.core.model import Job, JobKind, JobState, Recording
 from fieldrec.destinations import Destination
 from fieldrec.export.presets import Preset
 from fieldrec.jobs import transfer
+from fieldrec.jobs.admission import describe_place
 from fieldrec.jobs.byte_pace import DELETE, READ, WRITE
 from fieldrec.jobs.exporting import Exporting, MakeEncoder
 from fieldrec.jobs.freeing import Evidence
 from fieldrec.jobs.held import Held
 from fieldrec.jobs.job_queue import JobQueue
-from fieldrec.jobs.places import DestinationFactory, check_ready, opened
+from fieldrec.jobs.places import DestinationFactory, check_ready, opened, went
 from fieldrec.jobs.room import size as size_text
 from fieldrec.jobs.source import Stopped
 from fieldrec.jobs.space_freeing import size_of
@@ -123,7 +131,13 @@ class Performer:
             if recording is None:
                 await self._check_moved(job, destination)
                 return
-            await self._transfer(job, recording, destination)
+            try:
+                await self._transfer(job, recording, destination)
+            except (VerifyMismatch, DestinationError) as error:
+                if await went(self._destinations, job.destination or ""):
+                    raise DriveGone(f"{describe_place(job)} was pulled out; put it back and the "
+                                    f"{job.kind.value} goes on") from error
+                raise
 
     async def _check_moved(self, job: Job, destination: Destination) -> None:
         def look(_stop: threading.Event) -> bool:

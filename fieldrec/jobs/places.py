@@ -1,7 +1,8 @@
-"""Where jobs take things, and whether a recording is ready for them. Pure but for opening."""
+"""Where jobs take things, and whether a recording is ready for them. Event loop, no I/O."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 
@@ -17,6 +18,10 @@ _NOT_YET = frozenset({RecordingState.OPENING, RecordingState.RECORDING, Recordin
                       RecordingState.RECOVERING})
 
 
+GONE_PATIENCE_S = 2.0
+"""A pulled drive fails a job a moment before anybody is told that it went."""
+
+
 class NotYet(Exception):
     """The job cannot be done now, for no fault of its own; asked again at the next change."""
 
@@ -28,6 +33,20 @@ def opened(places: Mapping[str, DestinationFactory], name: str
     if factory is None:
         raise DestinationError(f"{describe_destination(name)} not present")
     return factory()
+
+
+async def went(places: Callable[[], Mapping[str, DestinationFactory]], name: str) -> bool:
+    """Whether a drive has been pulled out just now; a moment is given for the word of it. Before
+    that comes a drive may fail in any way, or give bytes that nobody wrote."""
+    if not name.startswith("drive:"):
+        return False
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + GONE_PATIENCE_S
+    while name in places():
+        if loop.time() >= until_s:
+            return False
+        await asyncio.sleep(0.05)
+    return True
 
 
 def check_ready(recording: Recording, verb: str) -> None:

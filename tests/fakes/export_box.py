@@ -35,7 +35,7 @@ class ExportBox(JobBox):
             self.queue, catalogue=self.scan, recordings=[self.recordings],
             destinations=self.destinations, make_encoder=self.make_encoder,
             conditions=lambda: self.conditions, own_presets=self.own_presets,
-            keep_free_bytes=self.keep_free_bytes, first_retry_s=0.01,
+            keep_free_bytes=self.keep_free_bytes, first_retry_s=0.001,
             on_event=lambda text, _severity: self.events.append(text))
 
     def make_encoder(self, store: Path, preset: Preset, folder: Path, on_progress: EncoderProgress

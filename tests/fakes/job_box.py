@@ -68,7 +68,7 @@ class JobBox:
         return JobRunner(
             self.queue, catalogue=self.scan, recordings=self.all_recordings(),
             destinations=self.destinations, make_encoder=self.make_encoder,
-            conditions=lambda: self.conditions, first_retry_s=0.01,
+            conditions=lambda: self.conditions, first_retry_s=0.001,
             on_event=lambda text, _severity: self.events.append(text))
 
     def all_recordings(self) -> list[Path]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fieldrec.core.errors import DriveGone
+from fieldrec.core.errors import DriveGone, VerifyMismatch
 from fieldrec.core.model import (
     Conditions,
     Job,
@@ -299,6 +299,26 @@ async def test_a_drive_that_is_unmounted_by_hand_is_looked_at_less_and_less(tmp_
             done = await box.until(job, J.DONE)
         assert done.attempt == 0
         assert [one for one in box.events if "not mounted" in one]
+
+
+async def test_a_drive_that_gives_rubbish_a_moment_before_it_is_gone_is_gone(tmp_path: Path
+                                                                             ) -> None:
+    async with a_box(tmp_path, places=("drive:A",)) as box:
+        box.put_errors = [VerifyMismatch("bees read back from A differs")]
+        job = await box.add(K.COPY, destination="drive:A")
+        destinations = box.runner._performer._destinations
+        asked = 0
+
+        def pulled() -> Any:  # between two looks, and nobody has told the runner
+            nonlocal asked
+            asked += 1
+            return {} if asked == 3 else destinations()
+
+        box.runner._performer._destinations = pulled
+        async with box.running():
+            await box.until(job, J.WAITING, reason="drive A not present")
+            done = await box.until(job, J.DONE)
+        assert done.attempt == 0
 
 
 async def test_a_drive_that_was_taken_out_and_put_in_is_not_waited_for(tmp_path: Path) -> None:
