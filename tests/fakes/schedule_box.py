@@ -65,6 +65,8 @@ class StandInControl:
         self.clock = clock
         self.calls: list[tuple[Any, ...]] = []
         self.asked: list[Asked] = []
+        self.ended: list[tuple[str, int | None]] = []
+        """Why each stop was asked for, and the beginning of what it ended."""
         self.refuses: FieldrecError | None = None
         """What a start fails with."""
         self.stopped: Callable[[], None] = lambda: None
@@ -82,6 +84,7 @@ class StandInControl:
     async def stop(self, reason: str = "stopped") -> list[str]:
         self.stopped()
         self.calls.append(("stop", reason))
+        self.ended.append((reason, self.session.recording_since_ns))
         self.session.recording_since_ns = None
         return ["a"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -451,3 +452,47 @@ async def test_tasks_relative_to_the_recording_whatever_the_clock_does(folder: P
         assert len(box.control.calls) == 1
         await box.passes(0.02)
         assert len(box.control.calls) == 2
+
+
+# --- anything, in any order -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_happens_windows_are_recorded_and_nobody_elses_recording_is_ended(
+        folder: Path, seed: int) -> None:
+    """Failures, operators, jumps and restarts, three days of them."""
+    random_ = random.Random(seed)
+    box = ScheduleBox(folder, "2026-11-21 12:00", NIGHT | {
+        "clip": {"do": "start", "when": "*/20 * * * *", "duration": "5min"}})
+    for _ in range(6):
+        async with box.runs(random_.choice(("fieldrec stopped", None))) as schedule:
+            for _ in range(12):
+                await _anything(random_, box)
+                await box.passes(70 / 3600)  # the longest pause between two tries is over
+                wanted, refused = schedule.windows_running, box.control.refuses is not None
+                by_hand = box.session.recording_since_ns == BY_HAND
+                assert not box.session.recording or by_hand or wanted
+                assert box.session.recording or refused or not wanted
+        box.off(random_.choice((0.001, 1, 9)))
+    assert all(whose != BY_HAND for reason, whose in box.control.ended
+               if reason.startswith("schedule"))
+
+
+BY_HAND = 5
+"""Beginning of a recording that a person began."""
+
+
+async def _anything(random_: random.Random, box: ScheduleBox) -> None:
+    match random_.randrange(6):
+        case 0:
+            box.control.refuses = random_.choice((None, CameraError("away"), StoreFull("full")))
+        case 1:
+            await box.control.stop("stopped by a person")
+        case 2 if not box.session.recording:
+            box.session.recording_since_ns = BY_HAND
+        case 3 if box.session.recording_since_ns != BY_HAND:
+            box.session.recording_since_ns = None  # a disk, a battery
+        case 4:
+            box.clock.step_wall(random_.choice((-7200, -60, 60, 7200)))
+    await box.wake()
+    await box.passes(random_.choice((0.001, 0.1, 1.0)))
