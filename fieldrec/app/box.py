@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -421,7 +420,8 @@ class App:
         recording = session is not None and session.recording
         # the session ends a moment after the last of its cameras has
         under_way = (recording, *((r.recording, r.state) for r in recorders))
-        other_share = self._beside.look(recorders, recording, time.monotonic())
+        now_s = asyncio.get_running_loop().time()
+        other_share = self._beside.look(recorders, recording, now_s)
         self._resources.look(recorders, recording)
         otherwise = self._surroundings.look()
         if under_way != self._under_way:  # a recording began or ended: other jobs may run now
