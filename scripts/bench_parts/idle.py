@@ -34,7 +34,8 @@ def measure(folder: Path, quick: bool, repetitions: int) -> None:
         config = folder / f"{len(cameras)}.yaml"
         config.write_text(yaml.safe_dump({
             "storage": {"directory": str(recordings)}, "cameras": cameras,
-            "export": {"automatic": False}}))
+            "export": {"automatic": False},
+            "power": {"poweroff_command": "none"}}))  # a laptop that is measured stays on
         cases[name] = lambda _, config=config: watch([*fieldrec, str(config)], seconds)  # type: ignore[misc]
     results = table.interleaved(cases, repetitions)
     table.show(f"idle over {seconds} s", results, ratios=("CPU %", "wake-ups/s"))
