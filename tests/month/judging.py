@@ -96,6 +96,7 @@ def at_the_end(field: Field, story: Story, config: Config, scenario: Scenario) -
                 _collect(folder, found, copies=True)
     _frames_are_all_there(field, story, found)
     _exports_were_made_once(story, found)
+    _deleted_after_a_copy(story, found)
     gone = found.recordings - found.with_raw
     found.wrong += [f"I5 the raw of {name} is gone, and no drive has it"
                     for name in sorted(gone - found.on_drives)]
@@ -187,6 +188,17 @@ def _frames_are_all_there(field: Field, story: Story, found: Found) -> None:
             found.cut_off += 1
     if there - set(camera):
         found.wrong.append(f"{len(there - set(camera))} frames that no camera gave")
+
+
+def _deleted_after_a_copy(story: Story, found: Found) -> None:
+    copied: set[str] = set()
+    done = [line for line in story.diary("job") if line["state"] == "done"]
+    for at_ns in dict.fromkeys(line["at_ns"] for line in done):
+        looked = [line for line in done if line["at_ns"] == at_ns]
+        copied |= {line["item"] for line in looked if line["kind"] in ("copy", "move")}
+        found.wrong += [f"I5 {line['kind']} of {line['item']} before any copy of it: {line}"
+                        for line in looked if line["kind"] in ("delete", "delete-raw")
+                        and line["item"] not in copied]
 
 
 def report(field: Field, form: str, output: Path) -> None:

@@ -40,6 +40,7 @@ class Watching:
         self._seen: dict[int, JobState] = {}
         self._over = False
         self._bad: dict[int, str] = {}
+        self._told: set[tuple[int, str]] = set()
         self._level: PowerLevel | None = None
 
     def stop(self) -> None:
@@ -156,7 +157,9 @@ class Watching:
                and (why := self._why_not(job, now))}
         for job in now.jobs:
             if job.id in bad and bad[job.id] == self._bad.get(job.id):
-                self._wrong(f"it runs {bad[job.id]}", kind=job.kind.value, item=job.item)
+                if (job.id, bad[job.id]) not in self._told:
+                    self._wrong(f"it runs {bad[job.id]}", kind=job.kind.value, item=job.item)
+                self._told.add((job.id, bad[job.id]))
         self._bad = bad
 
     def _why_not(self, job: Job, now: Snapshot) -> str:
