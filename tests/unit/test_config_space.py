@@ -25,8 +25,8 @@ def problem(tmp_path: Path, text: str) -> str:
     ("space: {warn_hours: 0}", "1: space.warn_hours: input should be greater than 0 (got 0)"),
     ("space: {act_hours: -3}", "1: space.act_hours: input should be greater than 0 (got -3)"),
     ("space: {act_hours: .nan}", "1: space.act_hours: input should be a finite number (got nan)"),
-    ("space: {act_hours: 1000000}", "1: space.act_hours: input should be less than or equal to 100000 "
-                                "(got 1000000)"),
+    ("space: {act_hours: 1000000}", "1: space.act_hours: input should be less than or equal to "
+                                "100000 (got 1000000)"),
     ("space: {act_hours: soon}", "1: space.act_hours: input should be a valid number, unable to "
                                  "parse string as a number (got 'soon')"),
     ("space:\n  act_hours: 13", "1: space: act_hours 13 must be less than warn_hours 12"),
