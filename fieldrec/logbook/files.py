@@ -66,6 +66,7 @@ class Files:
         """What is last in the file may be half a line."""
         self._seq = 0
         self._written_seq = 0
+        self._newest = Entry(0, 0, 0, "", "", "")
         self._standing: dict[str, bytes] = {}
         self._waiting: list[tuple[int, bytes]] = []
         """Numbered, and not written yet."""
@@ -93,6 +94,7 @@ class Files:
             self._seq += 1
             line = encode(replace(entry, seq=self._seq))
             self._waiting.append((self._seq, line))
+            self._newest = entry
             if entry.kind in STANDING:
                 self._standing[entry.kind] = line
 
@@ -203,7 +205,7 @@ class Files:
 
     def _head(self) -> bytes:
         """Its number is that of the entry before it, so that it takes none away."""
-        return encode(Entry(self._written_seq, 0, 0, "", Kind.FILE, "", {
+        return encode(replace(self._newest, seq=self._written_seq, kind=Kind.FILE, text="", facts={
             "format": FORMAT, "box": self._box, "deployment": self._deployment,
             "program": f"fieldrec {__version__}"}))
 
