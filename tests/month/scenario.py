@@ -71,6 +71,7 @@ def short(seed: int = 1) -> Scenario:
     return Scenario(seed, 2, _ordered([
         Happening(moment_ns(0, 23.3), "cut", minutes=40),
         Happening(moment_ns(1, 9.0), "flat_rtc", minutes=5),
+        Happening(moment_ns(1, 11.4), "cut", minutes=40),  # over the whole of noon's recording
         Happening(moment_ns(2, 12.2), "insert", "FIELD-01"),
         Happening(moment_ns(2, 13.5), "take", "FIELD-01"),
     ]), overcast={0: 0.15, 1: 0.03, 2: 1.0}, drives=("FIELD-01",), period_s=300.0, ends_h=14.5)
