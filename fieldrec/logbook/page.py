@@ -96,7 +96,7 @@ svg *,i.k,i.m,.cards div{-webkit-print-color-adjust:exact;print-color-adjust:exa
 def render(record: Record, tally: Tally, zone: tzinfo, *, lies: Sequence[str] = (),
            nights: Sequence[plot.Span] = (), made_by: str = "fieldrec") -> str:
     """The whole page. `lies`: what lies where; `nights`: for the shading of the timeline."""
-    title = f"Deployment {record.deployment or '?'}"
+    title = summary.title(record)
     return "\n".join([
         "<!doctype html>", '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width,initial-scale=1">',

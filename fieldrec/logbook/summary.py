@@ -13,6 +13,17 @@ from fieldrec.logbook.record import Gap, Record, Recorded
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+NAMELESS = ("", "deployment")
+"""A record of which nobody has said what it is of: the configuration's default."""
+
+
+def title(record: Record) -> str:
+    """"Deployment lobau", or that of its box where it was given no name."""
+    if record.deployment in NAMELESS:
+        return f"Deployment of {record.box or 'a box'}"
+    return f"Deployment {record.deployment}"
+
+
 @dataclass(frozen=True, slots=True)
 class CameraFigures:
     """One camera over the whole record."""

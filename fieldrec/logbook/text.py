@@ -63,8 +63,8 @@ def facts(record: Record, tally: Tally, zone: tzinfo) -> list[tuple[str, str]]:
 
 def _head(record: Record, zone: tzinfo) -> Iterator[str]:
     place = summary.place_text(record)
-    yield printable(f"Deployment {record.deployment or '?'} of box {record.box or '?'}"
-                    + (f" at {place}" if place else ""))
+    whose = "" if record.deployment in summary.NAMELESS else f" of box {record.box or '?'}"
+    yield printable(f"{summary.title(record)}{whose}" + (f" at {place}" if place else ""))
     yield (f"{summary.moment(record.from_ns, zone)} to {summary.moment(record.until_ns, zone)} "
            f"({zone}), {summary.length((record.until_ns - record.from_ns) / 1e9)}")
 

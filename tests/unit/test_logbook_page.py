@@ -232,3 +232,8 @@ def test_every_gap_is_in_the_text_with_its_cause_and_unexplained_ones_are_counte
     said = text.render(record, Tally(damaged=3, missing=7), VIENNA)
     assert "unexplained gaps: 1, 1 h 00 min" in said and "49.59 % of the time planned" in said
     assert "1 min 00 s  top  disk: disk full" in said and "3 damaged lines skipped" in said
+
+
+def test_a_record_without_a_name_is_that_of_its_box() -> None:
+    assert summary.title(Record("pond", "deployment")) == "Deployment of pond"
+    assert summary.title(Record("pond", "lobau")) == "Deployment lobau"
