@@ -26,7 +26,6 @@ from fieldrec.core.model import (
 from fieldrec.core.notes import Kind, Note
 from fieldrec.core.snapshot import Event, RecorderStatus, Snapshot
 from fieldrec.status import words
-from fieldrec.status.board import Board
 
 STEP_NS = 500_000_000
 """A wall clock that moved this far between two looks was set; NTP slews it less."""
@@ -90,14 +89,6 @@ class KeepingLog:
         self._expected = set(unfinished)
         self._known: set[str] | None = None
         """Recordings whose figures are in the record; None before the first look."""
-
-    async def run(self, board: Board) -> None:
-        """Follow a board until cancelled."""
-        version = -1
-        while True:
-            snapshot = await board.wait_changed(version, None)
-            version = snapshot.version
-            self.follow(snapshot)
 
     def follow(self, snapshot: Snapshot) -> None:
         """Note what has changed since the last one."""

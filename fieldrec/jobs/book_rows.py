@@ -14,10 +14,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fieldrec.core import durable
 from fieldrec.core.errors import FieldrecError
 from fieldrec.jobs.energy_book import ENTRIES
 from fieldrec.jobs.energy_figures import Entry
+from fieldrec.jobs.row_file import RowFile, check, insert
 from fieldrec.jobs.verified_copies import VerifiedCopy
 
 BOOKS_NAME = "books.sqlite"
@@ -57,82 +57,46 @@ class BookRows:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._connection: sqlite3.Connection | None = None
+        self._file: RowFile[Books] = RowFile(path, SCHEMA_VERSION, _prepare, _books,
+                                             write_ahead=False)
         self._is_new = False
 
     def load(self) -> tuple[Books, str]:
         """What it holds, and what was wrong with it, "" for nothing. It is made when there is
         something to keep."""
-        if not self.path.exists():
-            self._is_new = True
-            return Books(), ""
-        try:
-            return self._read(), ""
-        except sqlite3.OperationalError as error:  # locked, read-only, disk full: not its fault
-            self.close()
-            return Books(), f"{self.path} cannot be opened ({error}): kept in memory only"
-        except (sqlite3.DatabaseError, ValueError) as error:
-            self.close()
-            trouble = f"{self.path} cannot be read ({error})"
-        try:
-            aside = self.path.with_name(self.path.name + ".bad")
-            durable.rename(self.path, aside)
-            durable.unlink(self.path.with_name(self.path.name + "-journal"), missing_ok=True)
-            return self._read(), f"{trouble}: put aside as {aside.name}, begun anew"
-        except (sqlite3.Error, OSError, FieldrecError, ValueError) as error:
-            self.close()
-            return Books(), f"{trouble}, nor replaced ({error}): kept in memory only"
+        self._is_new = not self.path.exists()
+        return (Books(), "") if self._is_new else self._file.load(Books())
 
     def save(self, entries: Iterable[Entry], idle: tuple[float, float],
              copies: Iterable[VerifiedCopy], gone: Iterable[VerifiedCopy]) -> str:
         """Add what is new, remove what is gone; what went wrong, "" for nothing."""
         if self._is_new:
             self._is_new = False
-            if trouble := self._begin():
+            if trouble := self._file.load(Books())[1]:
                 return trouble
-        if self._connection is None:
-            return "the file could not be opened"
-        try:
-            with self._connection as rows:
-                rows.executemany(_insert("INTO energy", _ENTRY), [_row(e, _ENTRY) for e in entries])
-                rows.execute("DELETE FROM energy WHERE id <= (SELECT MAX(id) FROM energy) - ?",
-                             (ENTRIES,))
-                rows.execute("INSERT OR REPLACE INTO idling VALUES (1, ?, ?)", idle)
-                rows.executemany("DELETE FROM copies WHERE uuid = ? AND name = ? AND "
-                                 "destination = ?", [(c.uuid, c.name, c.destination) for c in gone])
-                rows.executemany(_insert("OR REPLACE INTO copies", _COPY),
-                                 [_row(copy, _COPY) for copy in copies])
-                rows.execute("DELETE FROM copies WHERE rowid NOT IN (SELECT rowid FROM copies "
-                             "ORDER BY verified_at_ns DESC LIMIT ?)", (COPIES,))
-        except (sqlite3.Error, OverflowError) as error:
-            return str(error)
-        return ""
+
+        def write(rows: sqlite3.Connection) -> None:
+            rows.executemany(insert("INTO energy", _ENTRY), [_row(e, _ENTRY) for e in entries])
+            rows.execute("DELETE FROM energy WHERE id <= (SELECT MAX(id) FROM energy) - ?",
+                         (ENTRIES,))
+            rows.execute("INSERT OR REPLACE INTO idling VALUES (1, ?, ?)", idle)
+            rows.executemany("DELETE FROM copies WHERE uuid = ? AND name = ? AND "
+                             "destination = ?", [(c.uuid, c.name, c.destination) for c in gone])
+            rows.executemany(insert("OR REPLACE INTO copies", _COPY),
+                             [_row(copy, _COPY) for copy in copies])
+            rows.execute("DELETE FROM copies WHERE rowid NOT IN (SELECT rowid FROM copies "
+                         "ORDER BY verified_at_ns DESC LIMIT ?)", (COPIES,))
+
+        return self._file.write(write)
 
     def close(self) -> None:
         """Close the file. Idempotent."""
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
-            self._connection = None
+        self._file.close()
 
-    def _begin(self) -> str:
-        try:
-            self._read()
-        except (sqlite3.Error, ValueError) as error:
-            self.close()
-            return str(error)
-        return ""
 
-    def _read(self) -> Books:
-        with contextlib.suppress(OSError, FieldrecError):
-            durable.make_directories(self.path.parent)
-        rows = self._connection = sqlite3.connect(self.path, check_same_thread=False)
-        _check(rows)
-        with rows:
-            for table in _TABLES:
-                rows.execute(table)
-            rows.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        return _books(rows)
+def _prepare(rows: sqlite3.Connection) -> None:
+    for table in _TABLES:
+        rows.execute(table)
 
 
 def look(path: Path) -> Books:
@@ -143,20 +107,11 @@ def look(path: Path) -> Books:
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
                                 ) as rows:
-            _check(rows)
+            check(rows, SCHEMA_VERSION)
             return _books(rows)
     except (sqlite3.Error, ValueError) as error:
         raise FieldrecError(f"{path} cannot be read: {error}; the daemon puts it aside and begins "
                             "anew at its next start") from error
-
-
-def _check(rows: sqlite3.Connection) -> None:
-    version, = rows.execute("PRAGMA user_version").fetchone()
-    if not 0 <= version <= SCHEMA_VERSION:
-        raise ValueError(f"its version is {version}, not {SCHEMA_VERSION}")
-    sound, = rows.execute("PRAGMA quick_check(1)").fetchone()
-    if sound != "ok":
-        raise ValueError(str(sound))
 
 
 def _books(rows: sqlite3.Connection) -> Books:
@@ -166,10 +121,6 @@ def _books(rows: sqlite3.Connection) -> Books:
     copies = [_copy(row) for row in rows.execute(
         f"SELECT {', '.join(_COPY)} FROM copies ORDER BY verified_at_ns")]
     return Books(tuple(entries), float(mw), float(seconds), tuple(copies))
-
-
-def _insert(into: str, columns: Sequence[str]) -> str:
-    return f"INSERT {into} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
 def _row(value: object, columns: Sequence[str]) -> tuple[object, ...]:
