@@ -20,7 +20,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,11 @@ def _forked(call: Callable[[], None], log: Path) -> int:
         finally:
             sys.stderr.flush()
             os._exit(code)
-    _, status = os.waitpid(pid, 0)
+    try:
+        _, status = os.waitpid(pid, 0)
+    except BaseException:  # told to end
+        os.killpg(pid, signal.SIGKILL)
+        raise
     wait_until(lambda: _group_is_gone(pid), 30, "the processes of the box are gone")
     return os.waitstatus_to_exitcode(status)
 
@@ -196,6 +200,7 @@ def _figures(scenario: Scenario, field: Field, story: Story, found: judging.Foun
         "gaps by cause": dict(found.gaps), "planned hours": round(found.planned_h, 1),
         "of these not recorded": round(found.missing_h, 1),
         "visits": len(story.diary("insert")),
+        "room": Counter(line["tier"] for line in story.diary("room")),
         "hours asleep": round(state.asleep_s / 3600, 1),
         "least battery %": round(100 * state.battery.least_mwh / FULL_MWH, 1),
         "wrong": Counter(line["text"] for line in story.diary("wrong")),
@@ -207,14 +212,18 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sleep", default="never", help="sleep.mode: between_windows")
+    parser.add_argument("--disk-mb", type=int, help="size of the recordings' disk")
     parser.add_argument("--short", action="store_true", help="the suite's three days")
     parser.add_argument("--keep", type=Path, help="a new folder in which all is left")
     parser.add_argument("--page", type=Path, help="a file for the report's page")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it has mounted is given back
     if why := missing():
         sys.exit(f"a simulated month: {why}")
     scenario = short(options.seed) if options.short else month(options.seed, options.days,
                                                                  options.sleep)
+    if options.disk_mb is not None:
+        scenario = replace(scenario, disk_mb=options.disk_mb)
     if options.keep is not None:
         options.keep.mkdir(parents=True)
         outcome = run(scenario, options.keep, page=options.page)

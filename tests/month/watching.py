@@ -8,6 +8,7 @@ between a change and what follows from it there may be a moment.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 from fieldrec.app import App
 from fieldrec.config import Config
-from fieldrec.core.model import DriveState, Job, JobKind, JobState, PowerLevel
+from fieldrec.core.model import DriveState, Job, JobKind, JobState, PowerLevel, SpaceTier
 from fieldrec.core.snapshot import Snapshot
 from tests.month.simulated_time import SimulatedClock
 from tests.month.story import State, Story
@@ -23,6 +24,9 @@ from tests.month.story import State, Story
 STARVED_S = 45 * 60.0
 """A job that may run, while nobody uses what it needs, runs within this; retries back off for
 less."""
+_NO_ROOM = r"needs about .* free|.*goes on when there is room"
+MOST_FOR_AN_EXPORT = 3_000_000
+"""Of the pictures of a night; bytes, twice what is predicted for the movie."""
 AT_WORK = (JobState.RUNNING, JobState.VERIFYING, JobState.COMMITTING, JobState.DELETING_SOURCE)
 
 
@@ -42,6 +46,7 @@ class Watching:
         self._bad: dict[int, str] = {}
         self._told: set[tuple[int, str]] = set()
         self._level: PowerLevel | None = None
+        self._tier: SpaceTier | None = None
 
     def stop(self) -> None:
         """The box is being stopped, or is gone."""
@@ -85,6 +90,10 @@ class Watching:
                                      item=job.item, destination=job.destination,
                                      state=job.state.value, reason=job.reason, attempt=job.attempt,
                                      number=job.id, created_ns=job.created_ns)
+        if now.space.tier is not self._tier:
+            self._tier = now.space.tier
+            self._story.tell(self._clock.monotonic_ns(), "room", tier=now.space.tier.value,
+                             reason=now.space.reason, free_bytes=now.storage.free_bytes)
         if now.power.level is not self._level:
             self._level = now.power.level
             self._story.tell(self._clock.monotonic_ns(), "power", level=now.power.level.value,
@@ -136,7 +145,7 @@ class Watching:
             (r"interrupted recordings are completed first", lambda _, now: bool(now.recovery)),
             (r".*again in \d+ s", lambda *_: True),
             (r"shutting down", lambda _, now: now.stopping),
-            (r".*(no room|needs .* free|goes on when there is room)", lambda *_: True),
+            (_NO_ROOM, lambda *_: self._room_is_short()),
             (r".*yet; the raw goes when it is", lambda *_: True),
             (r".* is being recorded", lambda _, now: now.recording),
         ]
@@ -196,12 +205,20 @@ class Watching:
         calm = percent > power.low_leave_percent + 2 or state.battery.on_mains
         if job.kind is JobKind.EXPORT:
             return (not now.recording and state.battery.on_mains and calm
-                    and not self._about_to_record())
+                    and not self._about_to_record()
+                    and not (re.match(_NO_ROOM, job.reason) and self._room_is_short()))
         if job.kind is JobKind.DELETE_RAW:
             others = any(other.item_uuid == job.item_uuid and other.id != job.id
                          and not other.state.finished for other in now.jobs)
             return calm and not others and (job.destination is None or self._present(job))
         return calm and (job.destination is None or self._present(job))
+
+    def _room_is_short(self) -> bool:
+        """By the file system's own figures: what a month's export needs is not there."""
+        storage = self._config.storage
+        figures = os.statvfs(storage.directory)
+        free_bytes = figures.f_bavail * figures.f_frsize - storage.reserve_bytes
+        return free_bytes < MOST_FOR_AN_EXPORT
 
     def _about_to_record(self) -> bool:
         """By the calendar, or while the box's clock is wrong, and a moment after it is right."""
