@@ -33,6 +33,8 @@ from fieldrec.power.uevents import Uevents
 _BATTERY_TYPES = frozenset({"Battery", "UPS"})
 _MAINS_TYPES = frozenset({"Mains", "USB", "Wireless"})
 _NOT_EMPTY_LEVELS = frozenset({"Normal", "High", "Full"})
+_LEAST_RATIO = 0.5
+"""Percent; below it only a gauge is believed that says a charge as well."""
 _LEAST_PLAUSIBLE_UV = 100_000
 """Nothing runs on 0.1 V: a smaller "µV" is a driver that speaks mV (the kernel's test driver)."""
 
@@ -231,8 +233,8 @@ def _battery(path: Path) -> _Battery:
     current = _magnitude(path, "current_now")
     if power is None and current is not None and voltage is not None:
         power = current * voltage // 1_000_000
-    energy, energy_full = _magnitude(path, "energy_now"), _magnitude(path, "energy_full")
-    charge, charge_full = _magnitude(path, "charge_now"), _magnitude(path, "charge_full")
+    energy, energy_full = _amount(path, "energy_now"), _amount(path, "energy_full")
+    charge, charge_full = _amount(path, "charge_now"), _amount(path, "charge_full")
     return _Battery(
         name=_printable(path.name), status=_text(path, "status"),
         percent=_percent(path, [(energy, energy_full), (charge, charge_full)]),
@@ -246,15 +248,18 @@ def _percent(path: Path, pairs: list[tuple[int | None, int | None]]) -> float | 
     """A believable charge, or None.
 
     Outside 0…100 (255 and -1 are what gauges say that do not know) the ratio of left to full
-    stands in. A 0 counts only if the ratio or the driver's own level does not speak against it: a
-    gauge that has just started says 0 too.
+    stands in, unless that is next to nothing: such a gauge says nonsense everywhere. A 0 counts
+    only if the ratio or the driver's own level does not speak against it: a gauge that has just
+    started says 0 too.
     """
     ratio = next((100.0 * now / full for now, full in pairs if now is not None and full), None)
     if ratio is not None and not 0.0 <= ratio <= 120.0:
         ratio = None
     value = _integer(path, "capacity")
-    if value is None or not 0 <= value <= 100:
+    if value is None:
         return None if ratio is None else min(ratio, 100.0)
+    if not 0 <= value <= 100:
+        return None if ratio is None or ratio < _LEAST_RATIO else min(ratio, 100.0)
     if value == 0 and ratio is not None:
         return min(ratio, 100.0)
     if value == 0 and _text(path, "capacity_level") in _NOT_EMPTY_LEVELS:
@@ -294,6 +299,12 @@ def _integer(path: Path, attribute: str) -> int | None:
 def _magnitude(path: Path, attribute: str) -> int | None:
     value = _integer(path, attribute)
     return None if value is None else abs(value)
+
+
+def _amount(path: Path, attribute: str) -> int | None:
+    """What is in a battery; -1 is what gauges say that do not know."""
+    value = _integer(path, attribute)
+    return None if value is None or value < 0 else value
 
 
 def _printable(name: str) -> str:

@@ -103,6 +103,10 @@ def test_an_unreadable_mains_supply_leaves_it_to_the_status(tmp_path: Path) -> N
     ({"capacity": 255, "charge_now": 200, "charge_full": 80}, None),
     ({"capacity": 255, "charge_now": 82, "charge_full": 80}, 100.0),
     ({"capacity": 255, "charge_now": 82, "charge_full": 0}, None),
+    ({"capacity": -1, "energy_now": -1, "energy_full": 160_000_000}, None),
+    ({"capacity": 255, "energy_now": 255, "energy_full": 160_000_000}, None),
+    ({"capacity": OSError, "energy_now": -1, "energy_full": 160_000_000}, None),
+    ({"capacity": OSError, "energy_now": 160_000, "energy_full": 160_000_000}, 0.1),
     ({"capacity": 100}, 100.0),
 ])
 def test_charge(tmp_path: Path, attributes: dict[str, object], percent: float | None) -> None:
