@@ -133,6 +133,7 @@ class _Boot:
         try:
             async with app:
                 log.info("boot %d", state.boots)
+                self._watching.begin()
                 world = asyncio.create_task(self._turn(), name="world")
                 await asyncio.wait([asyncio.create_task(app.stop_requested.wait(), name="asked"),
                                     world, asyncio.create_task(self._over.wait(), name="over")],

@@ -268,7 +268,7 @@ def _both(some: list[Span], others: list[Span]) -> list[Span]:
 def _exports_were_made_once(story: Story, found: Found) -> None:
     jobs = {(line["item"], line["created_ns"]): line for line in story.diary("job")
             if line["kind"] == "export" and line["state"] == "done"
-            and "already" not in line["reason"]}  # each boot sees those of the boots before again
+            and "already" not in line["reason"]}
     made: Counter[tuple[Any, ...]] = Counter(
         (line["item"], line["destination"]) for line in jobs.values())
     found.wrong += [f"exported {times} times: {item}" for (item, _), times in made.items()

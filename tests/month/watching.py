@@ -78,18 +78,22 @@ class Watching:
                         recording=now.recording)
         self._last_ns = now_ns
 
+    def begin(self) -> None:
+        """The box has started: every job that ends goes into the diary."""
+        self._app._queue.subscribe(self._job)
+
+    def _job(self, job: Job) -> None:
+        if job.state.finished and self._seen.get(job.id) is not job.state:
+            self._story.tell(self._clock.monotonic_ns(), "job", kind=job.kind.value,
+                             item=job.item, destination=job.destination, state=job.state.value,
+                             reason=job.reason, attempt=job.attempt, number=job.id,
+                             created_ns=job.created_ns)
+        self._seen[job.id] = job.state
+
     # -- the diary of what the box did -------------------------------------------------------------
 
     def _follow(self, now: Snapshot) -> None:
-        """Jobs that ended and levels of power, as shown."""
-        for job in now.jobs:
-            if self._seen.get(job.id) is not job.state:
-                self._seen[job.id] = job.state
-                if job.state.finished:
-                    self._story.tell(self._clock.monotonic_ns(), "job", kind=job.kind.value,
-                                     item=job.item, destination=job.destination,
-                                     state=job.state.value, reason=job.reason, attempt=job.attempt,
-                                     number=job.id, created_ns=job.created_ns)
+        """Tiers of room and levels of power, as shown."""
         if now.space.tier is not self._tier:
             self._tier = now.space.tier
             self._story.tell(self._clock.monotonic_ns(), "room", tier=now.space.tier.value,
