@@ -255,6 +255,7 @@ async def test_raw_that_waits_keeps_no_drive_and_goes_at_its_visit(queue: JobQue
     (job,) = rig.unfinished()
     assert (job.kind, job.destination) == (JobKind.DELETE_RAW, "drive:A")
     await rig.offload.serve([drive()], [bees])
+    await asyncio.sleep(0)  # an eject would begin now
     assert rig.ejected == []  # it is about to go
     await queue.set_state(job.id, JobState.WAITING, "another job needs the raw first")
     await rig.offload.serve([drive()], [bees])
@@ -276,6 +277,7 @@ async def test_raw_whose_turn_comes_keeps_its_drive(queue: JobQueue) -> None:
     await queue.set_state(second.id, JobState.WAITING, arranged.waits[second.id].reason)
     await queue.set_state(first.id, JobState.DONE)
     await rig.offload.serve([drive()], here)
+    await asyncio.sleep(0)  # an eject would begin now
     assert rig.ejected == []
     await queue.set_state(second.id, JobState.DONE)
     await rig.offload.serve([drive()], here)
