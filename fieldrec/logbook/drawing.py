@@ -262,8 +262,10 @@ class Drawing:
         self._happened(entry, before_ns)
 
     def _span(self, entry: Entry) -> tuple[int, int]:
+        """By the clock of then, put right as that was."""
         from_ns = entry.whole("begins_ns") or entry.time_ns
-        return from_ns, max(entry.whole("ends_ns") or from_ns, from_ns)
+        until_ns = max(entry.whole("ends_ns") or from_ns, from_ns)
+        return from_ns + self._shift_ns, until_ns + self._shift_ns
 
     def _frames_missing(self, entry: Entry, _before_ns: int) -> None:
         now_ns = entry.time_ns

@@ -205,6 +205,8 @@ def test_a_boot_whose_clock_was_never_right_comes_after_the_one_before() -> None
     log.boot_id = "boot-2"
     flat_s = 946_684_800 - START // S
     log.add(flat_s, Kind.STARTED, previous="power cut")
+    log.add(flat_s + 2, Kind.WINDOW_MISSED, task="clock", begins_ns=START + (flat_s + 2) * S,
+            ends_ns=START + (flat_s + 7) * S, cause="disk full")
     log.began(flat_s + 10, "b")
     log.add(flat_s + 70, Kind.POWER, level="battery")
     log.boot_id = "boot-3"
