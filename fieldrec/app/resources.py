@@ -132,7 +132,8 @@ class Resources:
         self._energy.look(recorders, recording)
         self._heat.want(recording or self._is_too_warm() or any(
             job.state not in _STANDING for job in self._box.queue.jobs()))
-        if self._space.look(recorders, recording):
+        tier_changed = self._space.look(recorders, recording)
+        if self._acting.settled() or tier_changed:
             self._box.replan()
 
     async def plan(self, recordings: Sequence[Recording]) -> None:

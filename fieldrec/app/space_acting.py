@@ -3,7 +3,9 @@ are deleted, exports run on battery, recording stops. On the event loop; planned
 else that the box gives itself to do, so at every change that matters.
 
 Each step only when those before it have nothing left to do. Deletions are ordinary jobs, which look
-at the evidence again (I5); what cannot be proven is kept, and the next oldest is asked for.
+at the evidence again (I5); what cannot be proven is kept, and the next oldest is asked for. What
+deletions came to is not known before the disks were looked at again, as often as a tier is judged
+by: until then nothing more is deleted, and no further step taken.
 """
 
 from __future__ import annotations
@@ -48,6 +50,18 @@ class SpaceActing:
         self.export_on_battery = False
         """Whether exports may run on battery now."""
         self._refused = False
+        self._done: set[int] = set()
+        """Deletions."""
+        self._settled_at_look: int | None = None
+        """Of the watch; None while no deletion has ended of which it does not know yet."""
+
+    def settled(self) -> bool:
+        """Called after each look at the disks; whether it is known just now what the deletions came
+        to, and the plan should be made again."""
+        if self._settled_at_look is None or self._watch.looks < self._settled_at_look:
+            return False
+        self._settled_at_look = None
+        return True
 
     async def plan(self, recordings: Sequence[Recording]) -> None:
         """Do what is to be done now, and undo it when there is room."""
@@ -69,7 +83,14 @@ class SpaceActing:
     # -- the steps -------------------------------------------------------------------------------
 
     async def _delete(self, recordings: Sequence[Recording]) -> bool:
-        """Queue deletions; whether any is under way."""
+        """Queue deletions; whether any is under way, or not seen in the room that it made."""
+        deletions = [job for job in self._queue.jobs() if job.kind is JobKind.DELETE]
+        done = {job.id for job in deletions if job.state is JobState.DONE}
+        if not done <= self._done:
+            self._settled_at_look = self._watch.looks + self._config.readings
+        self._done = done
+        if self._settled_at_look is not None or any(not job.state.finished for job in deletions):
+            return True
         room = {folder.path for folder in self._folders.status().folders if not folder.total_bytes}
         wanted = freeings_wanted(
             recordings, self._copies().of, self._queue.jobs(), needed_bytes=self._watch.to_free,
@@ -81,8 +102,7 @@ class SpaceActing:
                                   destination=one.copy.destination)
             self._say(f"making room: {one.recording.name} ({words.size(one.frees_bytes)}) is to be "
                       f"deleted, {verified(one)}", "warning")
-        return any(job.kind is JobKind.DELETE and not job.state.finished
-                   for job in self._queue.jobs())
+        return bool(wanted)
 
     async def _give_up(self, one: Freeing) -> None:
         for job_id in one.gives_up:

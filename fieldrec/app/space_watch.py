@@ -51,6 +51,11 @@ class SpaceWatch:
         return self._judge.state
 
     @property
+    def looks(self) -> int:
+        """At the disks, that were judged."""
+        return self._looks
+
+    @property
     def beyond(self) -> bool:
         """Whether what `space.act` says is to be done."""
         return self.state.tier in _BEYOND

@@ -4,7 +4,8 @@ what reads runs in the jobs' threads.
 Where the destination is present, every file is read back from it and compared with what is here, as
 before a move. Where it is away, the book of verified copies must say that a copy was verified
 there, and what is here must still be what was copied then. What turns out wrong is forgotten, so
-that nobody relies on it again.
+that nobody relies on it again. An export that was made since the copy is on no destination: it
+stays, while the raw that it was made of goes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fieldrec.core.errors import DestinationError, DriveGone, JobRefused, VerifyMismatch
@@ -20,11 +22,20 @@ from fieldrec.jobs import transfer
 from fieldrec.jobs.places import DestinationFactory
 from fieldrec.jobs.source import check
 from fieldrec.jobs.threads import in_thread
-from fieldrec.jobs.verified_copies import VerifiedCopies, VerifiedCopy, fingerprint
+from fieldrec.jobs.verified_copies import VerifiedCopies, VerifiedCopy, covered
 
 
 class NotVerified(JobRefused):
     """The copy is not there, not right, or of something else: the recording is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the evidence says."""
+
+    names: frozenset[str]
+    """Of the items, here, that may go."""
+    words: str
 
 
 class Evidence:
@@ -36,54 +47,57 @@ class Evidence:
         self._forgot = forgot
 
     async def look(self, job: Job, recording: Recording, place: DestinationFactory | None,
-                   on_progress: transfer.Progress) -> str:
-        """What was found, in words. `place`: the destination, None while it is away. NotVerified
-        and VerifyMismatch say why the recording is kept; any other error says nothing about the
-        copy (the drive was pulled, the disk failed)."""
+                   on_progress: transfer.Progress) -> Found:
+        """What may go, and what was found. `place`: the destination, None while it is away.
+        NotVerified and VerifyMismatch say why the recording is kept; any other error says nothing
+        about the copy (the drive was pulled, the disk failed)."""
         where = job.destination or ""
         try:
-            missing = _AWAY if place is None else await self._read(recording, place, on_progress)
-            if missing == _AWAY:
+            there = None if place is None else await self._read(recording, place, on_progress)
+            if there is None:
                 copy = next((one for one in self._copies().of(recording)
                              if one.destination == where), None)
                 return await in_thread("delete", lambda stop: _check_book(recording, copy, stop))
-            if missing:
-                raise NotVerified(f"{job.destination_label or where} has no {missing}; "
+            if _lacks_raw(recording, there):
+                raise NotVerified(f"{job.destination_label or where} has no {recording.name}; "
                                   f"{recording.name} is kept; copy it again")
-            return f"read back at {job.destination_label or where} just now"
+            return Found(there, f"read back at {job.destination_label or where} just now")
         except (NotVerified, VerifyMismatch):
             self._copies().forget(recording.uuid, recording.name, where)
             self._forgot()
             raise
 
     async def _read(self, recording: Recording, place: DestinationFactory,
-                    on_progress: transfer.Progress) -> str:
-        """Name of what is missing, "" when all is right; _AWAY when the place cannot be opened: a
+                    on_progress: transfer.Progress) -> frozenset[str] | None:
+        """Names of the items that are there and right; None when the place cannot be opened: a
         share that is not mounted."""
         with place() as destination:
-            def read(stop: threading.Event) -> str:
+            def read(stop: threading.Event) -> frozenset[str] | None:
                 with contextlib.closing(destination):
                     try:
                         destination.free_bytes()
                     except (DestinationError, DriveGone):
-                        return _AWAY
+                        return None
                     return transfer.verify_present(recording, destination, stop=stop,
                                                    on_progress=on_progress)
 
             return await in_thread(f"copy {destination.name}", read)
 
 
-_AWAY = "/"
-"""No item has this name."""
+def _lacks_raw(recording: Recording, names: frozenset[str]) -> bool:
+    """Whether the raw is not among the items that are verified, or nothing is."""
+    return not names or (recording.has_raw and recording.path.name not in names)
 
 
-def _check_book(recording: Recording, copy: VerifiedCopy | None, stop: threading.Event) -> str:
+def _check_book(recording: Recording, copy: VerifiedCopy | None, stop: threading.Event) -> Found:
     check(stop)
     if copy is None:
         raise NotVerified(f"no verified copy of {recording.name} is on record; it is kept")
     where = copy.label or copy.destination
-    if fingerprint(recording) != copy.fingerprint:
+    names = covered(recording, copy.fingerprint)
+    if _lacks_raw(recording, names):
         raise NotVerified(f"{recording.name} is not what was copied to {where} any more; it is "
                           "kept; copy it again")
     when = datetime.fromtimestamp(copy.verified_at_ns // 1_000_000_000, UTC)
-    return f"verified at {where} on {when:%Y-%m-%d %H:%M} UTC, which is not present now"
+    return Found(names, f"verified at {where} on {when:%Y-%m-%d %H:%M} UTC, which is not present "
+                        "now")

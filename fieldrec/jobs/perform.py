@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from fieldrec.jobs import transfer
 from fieldrec.jobs.admission import describe_place
 from fieldrec.jobs.byte_pace import DELETE, READ, WRITE
 from fieldrec.jobs.exporting import Exporting, MakeEncoder
-from fieldrec.jobs.freeing import Evidence
+from fieldrec.jobs.freeing import Evidence, Found
 from fieldrec.jobs.held import Held
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.places import DestinationFactory, check_ready, opened, went
@@ -89,9 +90,9 @@ class Performer:
         telling = None if recording is None else \
             Telling(self._queue, job, phases_of(job, recording, self._queue))
         size = 0 if recording is None else recording.size_bytes
-        said = ""
+        found = None
         if recording is not None and telling is not None and job.destination is not None:
-            said = await self._prove(job, recording, telling)
+            found = await self._prove(job, recording, telling)
 
         def on_removed(done: int, folders: int) -> None:
             if telling is not None:
@@ -100,15 +101,16 @@ class Performer:
         def delete(_stop: threading.Event) -> None:
             if recording is not None:
                 on_removed(0, 1)
-                transfer.delete_recording(recording, on_removed)
+                transfer.delete_recording(recording, on_removed,
+                                          only=None if found is None else found.names)
             self._sweep_sidecars(job.item)
 
         await in_thread("delete", delete)
         if telling is not None:
             await telling.remember(job.destination or HERE, here=(DELETE,))
-        return said
+        return "" if found is None or recording is None else _freed(recording, found)
 
-    async def _prove(self, job: Job, recording: Recording, telling: Telling) -> str:
+    async def _prove(self, job: Job, recording: Recording, telling: Telling) -> Found:
         """The recording is at the job's destination; NotVerified, VerifyMismatch: it is kept."""
         if self._evidence is None:
             raise JobRefused(f"that {job.item} is verified elsewhere cannot be looked at here; it "
@@ -120,7 +122,7 @@ class Performer:
             lambda done, total: telling.progress(READ, done, total))
         await self._queue.set_state(job.id, JobState.COMMITTING)
         await self._queue.set_state(job.id, JobState.DELETING_SOURCE)
-        return f"{size_text(size_of(recording))} freed; {found}"
+        return found
 
     async def _offload(self, job: Job, recording: Recording | None) -> None:
         """Copy or move to the job's destination; a moved recording that is gone is done."""
@@ -194,3 +196,12 @@ class Performer:
             if recording.uuid == job.item_uuid and recording.name == job.item:
                 return recording
         return None
+
+
+def _freed(recording: Recording, found: Found) -> str:
+    """What the deletion of items came to."""
+    going = [export for export in recording.exports if export.path.name in found.names]
+    size = size_of(dataclasses.replace(recording, exports=tuple(going)))
+    stay = len(recording.exports) - len(going)
+    words = f"{size_text(size)} freed; {found.words}"
+    return f"{words}; exports made since then stay: {stay}" if stay else words

@@ -114,32 +114,30 @@ def move(recording: Recording, destination: Destination, *, stop: threading.Even
 
 
 def verify_present(recording: Recording, destination: Destination, *, stop: threading.Event,
-                   on_progress: Progress = lambda _done, _total: None) -> str:
-    """Read a whole copy back and compare it with the source, writing nothing; the name of an item
-    that is not there, "" when all are. Raises as :func:`transfer` does, JobRefused when the source
-    changed meanwhile."""
-    works = [_Work(item, recording.uuid, destination, stop, lambda _bytes: None)
-             for item in items_of(recording)]
-    missing = next((work.name for work in works if not work.present), "")
-    if missing:
-        return missing
+                   on_progress: Progress = lambda _done, _total: None) -> frozenset[str]:
+    """Read a copy back and compare it with the source, writing nothing; the names here of the items
+    that are there. Raises as :func:`transfer` does, JobRefused when the source changed
+    meanwhile."""
+    works = [work for work in (_Work(item, recording.uuid, destination, stop, lambda _bytes: None)
+                               for item in items_of(recording)) if work.present]
     _run(works, on_progress, _Work.verify)
     for work in works:
         if (changed := changed_since(work.item)) is not None:
             raise JobRefused(f"{changed} changed while its copy was looked at; it is kept")
-    return ""
+    return frozenset(work.item.path.name for work in works)
 
 
 def delete_recording(recording: Recording,
-                     on_removed: durable.Removed = lambda _done, _total: None) -> None:
+                     on_removed: durable.Removed = lambda _done, _total: None, *,
+                     only: frozenset[str] | None = None) -> None:
     """Delete a recording's raw, then its exports: cut off between the two, the sidecars still say
     what it was, and nothing can be exported a second time. StateError while it is written.
-    `on_removed` hears how far the raw is."""
+    `on_removed` hears how far the raw is; `only`: names of the items that go, None for all."""
     if recording.state in _BUSY:
         raise StateError(f"{recording.name} is {recording.state.value}; stop it first")
-    if recording.has_raw:
+    if recording.has_raw and (only is None or recording.path.name in only):
         delete_raw(recording.path, on_removed)
-    delete_exports(recording)
+    delete_exports(recording, only)
 
 
 def delete_raw(path: Path, on_removed: durable.Removed = lambda _done, _total: None) -> None:
@@ -148,14 +146,17 @@ def delete_raw(path: Path, on_removed: durable.Removed = lambda _done, _total: N
         durable.rmtree(path, on_removed)
 
 
-def delete_exports(recording: Recording) -> None:
-    """Delete a recording's exports: each is renamed first, then its sidecar goes, then the bytes.
+def delete_exports(recording: Recording, only: frozenset[str] | None = None) -> None:
+    """Delete a recording's exports, or those with a name in `only`: each is renamed first, then its
+    sidecar goes, then the bytes.
 
     Slices of sets that were not complete go too, and sidecars that a cut left without their file.
     """
     folder = recording.path.parent
     beside = Catalogue(folder).exports_of(recording) if folder.is_dir() else ()
     for export in {export.path: export for export in (*recording.exports, *beside)}.values():
+        if only is not None and export.path.name not in only:
+            continue
         trash = export.path.with_name(durable.TRASH_PREFIX + export.path.name)
         if export.path.exists():
             durable.rename(export.path, trash)

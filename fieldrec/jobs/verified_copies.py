@@ -3,13 +3,14 @@ destination is away. Event loop, but for :func:`fingerprint`, which blocks.
 
 An entry is made when a copy job of this box has ended well: every file was then written, read back
 from the medium past the page cache, compared with what was recorded, and committed (I4, I5). It
-holds a fingerprint of what was copied; a recording that is another one now (an export was made
-since, an index was repaired) is not covered by it. It proves what was, not what is: a drive that
-was formatted or lost since then still counts, until it is put in and looked at.
+holds a fingerprint of each item that was copied, raw and exports; what is another one now (an index
+was repaired) or was made since (an export) is not covered by it. It proves what was, not what is: a
+drive that was formatted or lost since then still counts, until it is put in and looked at.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ class VerifiedCopy:
     verified_at_ns: int
     """Epoch, when the copy was committed."""
     fingerprint: str
+    """As :func:`fingerprint` gave it."""
     size_bytes: int
 
 
@@ -76,27 +78,37 @@ class VerifiedCopies:
 
 
 def fingerprint(recording: Recording, before_ns: int | None = None) -> str:
-    """Of all files of a recording as they are now: names, sizes, and the content of those that are
-    small and tell of the others. "" where one of them is newer than `before_ns` (epoch): what was
-    copied then may have been something else. Blocking; FieldrecError for what cannot be read.
+    """Of the items of a recording as they are now: names, sizes, and the content of those files
+    that are small and tell of the others. Items with a file newer than `before_ns` (epoch) are left
+    out: what was copied then may have been something else; "" where that leaves none. Blocking;
+    FieldrecError for what cannot be read.
     """
-    digest = xxhash.xxh64()
-    for item in sorted(items_of(recording), key=lambda item: (item.kind, item.path.name)):
-        if not _add(digest, item, before_ns):
-            return ""
-    return digest.hexdigest()
+    prints = {item.path.name: _print(item) for item in items_of(recording)
+              if before_ns is None or all(file.mtime_ns < before_ns for file in item.files)}
+    return json.dumps(prints, sort_keys=True) if prints else ""
 
 
-def _add(digest: xxhash.xxh64, item: Item, before_ns: int | None) -> bool:
-    digest.update(f"{item.kind}\0{item.path.name}\0".encode())
+def covered(recording: Recording, copied: str) -> frozenset[str]:
+    """Names of the recording's items that are now what they were when `copied`, a fingerprint, was
+    taken. Blocking; as :func:`fingerprint`."""
+    try:
+        then = json.loads(copied)
+    except ValueError:
+        return frozenset()
+    now = json.loads(fingerprint(recording) or "{}")
+    if not isinstance(then, dict):
+        return frozenset()
+    return frozenset(name for name in now if now[name] == then.get(name))
+
+
+def _print(item: Item) -> str:
+    digest = xxhash.xxh64(f"{item.kind}\0{item.path.name}\0".encode())
     digest.update(item.sidecar or b"")
     for file in item.files:
-        if before_ns is not None and file.mtime_ns >= before_ns:
-            return False
         digest.update(f"{file.relative}\0{file.size_bytes}\0".encode())
         if file.path.suffix in _READ:
             try:
                 digest.update(file.path.read_bytes())
             except OSError as error:
                 raise FieldrecError(f"{file.path}: cannot be read: {error.strerror}") from error
-    return True
+    return digest.hexdigest()

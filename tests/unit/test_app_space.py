@@ -194,6 +194,25 @@ async def test_the_oldest_verified_go_first_and_their_waiting_exports_with_them(
     assert box.said[-1].startswith("warning: making room: ants (")
 
 
+async def test_what_a_deletion_came_to_is_looked_at_before_anything_more_is_done(make: Make
+                                                                                 ) -> None:
+    box = make(act=["delete_verified", "export_on_battery"])
+    box.verified("ants")
+    box.used(91)
+    await box.plan()
+    box.verified("bees")
+    (job,) = [job for job in box.queue.jobs() if job.kind is JobKind.DELETE]
+    await box.queue.set_state(job.id, JobState.DONE)
+    for _ in range(2):
+        await box.plan()
+        assert [box.deletions(), exports(box), box.acting.settled()] == [["ants"], False, False]
+        box.used(91, looks=1)
+    box.used(91, looks=1)
+    assert [box.acting.settled(), box.acting.settled()] == [True, False]
+    await box.plan()
+    assert [sorted(box.deletions()), exports(box)] == [["ants", "bees"], False]
+
+
 async def test_exports_on_battery_only_when_no_deletion_is_left(make: Make) -> None:
     box = make(act=["delete_verified", "export_on_battery"])
     box.verified("ants")

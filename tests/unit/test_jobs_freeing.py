@@ -169,12 +169,30 @@ async def test_without_a_record_nothing_goes(box: Box) -> None:
 
 async def test_what_changed_since_it_was_copied_is_not_covered(box: Box) -> None:
     await box.copied()
-    make_export(box.recordings, "bees", box.uuid("bees"))
+    metadata = box.recordings / "bees" / "metadata.yaml"
+    metadata.write_text(metadata.read_text() + "# mended\n")
     box.there = False
     job = await box.deleted()
     assert job.state is JobState.FAILED
     assert job.reason == "bees is not what was copied to nas any more; it is kept; copy it again"
     assert is_here(box)
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_an_export_made_since_the_copy_stays_and_the_raw_goes(box: Box, there: bool) -> None:
+    make_export(box.recordings, "bees", box.uuid("bees"))
+    await box.copied()
+    copied, newer = (box.recordings / f"bees.high{ending}" for ending in (".mp4", ".mkv"))
+    make_export(box.recordings, "bees", box.uuid("bees"), extension=".mkv")
+    box.there = there
+    job = await box.deleted()
+    assert job.state is JobState.DONE, job.reason
+    assert job.reason.endswith("; exports made since then stay: 1")
+    assert not is_here(box) and not copied.exists()
+    (left,) = scan(box.recordings)
+    assert not left.has_raw and [export.path for export in left.exports] == [newer]
+    assert (await box.deleted()).state is JobState.FAILED  # of the export there is no copy
+    assert newer.exists()
 
 
 async def test_the_record_outlives_a_restart(box: Box) -> None:

@@ -10,7 +10,12 @@ import pytest
 from fieldrec.catalogue.scan import scan
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import Recording
-from fieldrec.jobs.verified_copies import VerifiedCopies, VerifiedCopy, fingerprint
+from fieldrec.jobs.verified_copies import (
+    VerifiedCopies,
+    VerifiedCopy,
+    covered,
+    fingerprint,
+)
 from tests.fakes.small_stores import make_export, make_store
 
 
@@ -37,6 +42,9 @@ def test_it_changes_with_anything_that_matters(tmp_path: Path) -> None:
     make_export(tmp_path, "bees", recording(tmp_path).uuid)
     prints.append(fingerprint(recording(tmp_path)))
     assert len(set(prints)) == 4
+    assert [covered(recording(tmp_path), one) for one in prints] == [
+        set(), set(), {"bees"}, {"bees", "bees.high.mp4"}]
+    assert covered(recording(tmp_path), "f" * 16) == covered(recording(tmp_path), "[]") == set()
 
 
 def test_what_is_newer_than_the_copy_is_not_covered(tmp_path: Path) -> None:
