@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,7 @@ async def test_what_a_deletion_came_to_is_looked_at_before_anything_more_is_done
     box.verified("bees")
     (job,) = [job for job in box.queue.jobs() if job.kind is JobKind.DELETE]
     await box.queue.set_state(job.id, JobState.DONE)
+    shutil.rmtree(box.root / "ants")
     for _ in range(2):
         await box.plan()
         assert [box.deletions(), exports(box), box.acting.settled()] == [["ants"], False, False]
