@@ -93,7 +93,7 @@ class App:
         self._tasks = Tasks(self._part_changed)
         self._beside = BesideRecording(config.export)
         self._surroundings = Surroundings(config, self.clock)
-        self._resources = Resources(config, self.clock)
+        self._resources = Resources(config, self.clock, lasting=parts.automatic_jobs)
         self._exit = contextlib.AsyncExitStack()
         self._storage = StorageStatus()
         self._version = 0

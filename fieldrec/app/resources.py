@@ -60,8 +60,10 @@ class Box:
 class Resources:
     """Before :meth:`open` it knows nothing and holds up nothing."""
 
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(self, config: Config, clock: Clock, *, lasting: bool) -> None:
+        """`lasting`: whether the process goes on, and what the disks will be in hours matters."""
         self._config = config
+        self._lasting = lasting
         self._clock = clock
         self._box: Box | None = None
         self._is_too_warm: Callable[[], bool] = lambda: False
@@ -73,7 +75,7 @@ class Resources:
         await self._books.open()
         space = below_stop(config.space, config.storage.stop_percent)
         self._space = SpaceWatch(space, box.folders, self._clock, say=box.say,
-                                 recorded=self._recorded)
+                                 recorded=self._recorded, by_hours=self._lasting)
         self._energy = EnergyWatch(
             self._books, self._clock, power=box.power, note_used=box.queue.note_used,
             written_bytes=lambda: self._space.written_bytes)

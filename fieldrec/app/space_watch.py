@@ -28,15 +28,17 @@ class SpaceWatch:
 
     def __init__(self, config: SpaceConfig, folders: Folders, clock: Clock, *, say: Say,
                  recorded: Callable[[], int | None] = lambda: None,
-                 windows: Windows | None = None) -> None:
+                 windows: Windows | None = None, by_hours: bool = True) -> None:
         """`recorded`: bytes per hour of earlier recordings, None where there were none; `windows`:
-        what the schedule plans, None where there is none."""
+        what the schedule plans, None where there is none. Not `by_hours`: how full the disks are is
+        all that counts, as for a command that records for seconds."""
         self._config = config
         self._folders = folders
         self._clock = clock
         self._say = say
         self._recorded = recorded
         self.windows = windows
+        self._by_hours = by_hours
         self._judge = SpaceJudge(config)
         self._rate = SpaceRate()
         self._written = WrittenBytes()
@@ -88,7 +90,8 @@ class SpaceWatch:
             self._rate.look(written_bytes=written, free_bytes=reading.free_bytes,
                             total_bytes=reading.total_bytes, recording=recording, now_ns=now_ns)
         before = self.state.tier
-        rate = self._rate.bytes_per_hour(self._recorded(), self._planned_share(now_ns))
+        rate = self._rate.bytes_per_hour(self._recorded(), self._planned_share(now_ns)) \
+            if self._by_hours else 0
         after = self._judge.update(reading, rate)
         if after.tier is not before:
             self._tell(after)

@@ -78,6 +78,7 @@ def demo_config(directory: Path, clip: Path | None) -> Any:
         second = {"backend": "file", "options": {"path": str(clip), "loop": True}}
     return Config.model_validate({
         "storage": {"directory": directory / "recordings"},
+        "space": {"warn_hours": 0.02, "act_hours": 0.01},  # it records for seconds, not for days
         "cameras": {"synthetic": synthetic, "clip" if clip else "synthetic2": second},
         "export": {"automatic": True, "preset": "High", "allow_battery": True},
         "destinations": {"copies": {"path": directory / "copies", "automatic": True}},

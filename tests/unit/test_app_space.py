@@ -164,6 +164,21 @@ async def test_hours_by_the_schedule_and_the_last_recordings(make: Make) -> None
     assert len(asked) == 2
 
 
+async def test_a_process_that_soon_ends_looks_at_how_full_the_disks_are_only(make: Make) -> None:
+    box = make()
+    watch = SpaceWatch(box.config, box.folders, box.clock, say=box.say, by_hours=False,
+                       recorded=lambda: 400 * GB)  # 500 GB free: an hour and some
+    tiers = []
+    for free in (500, 150, 80):
+        box.disk.free_bytes = free * GB
+        for _ in range(3):
+            box.folders.refresh()
+            watch.look((), recording=True)
+        tiers.append(watch.state.tier)
+        assert watch.state.hours_left is None
+    assert tiers == [SpaceTier.OK, SpaceTier.WARN, SpaceTier.ACT]
+
+
 async def test_nothing_is_done_unless_it_is_allowed(make: Make) -> None:
     box = make()
     box.verified("ants", "bees")
