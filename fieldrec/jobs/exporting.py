@@ -42,6 +42,7 @@ from fieldrec.jobs.places import DestinationFactory, NotYet, check_ready, opened
 from fieldrec.jobs.proofs import exports_with, has_export, why_raw_stays
 from fieldrec.jobs.telling import HERE, PROGRESS_S, Telling, phases_of
 from fieldrec.jobs.threads import in_thread
+from fieldrec.record.storage import size_text
 
 _THREAD = "export-check"
 _OPENED = re.compile(r"/proc/(self|[0-9]+)/fd/[0-9]+")
@@ -328,7 +329,7 @@ class Exporting:
 
         await in_thread(_THREAD, delete)
         await telling.remember(HERE)
-        return f"raw deleted, {room.size(recording.size_bytes)} freed"
+        return f"raw deleted, {size_text(recording.size_bytes)} freed"
 
 
 def _discard(folders: Iterable[Path], name: str) -> None:

@@ -33,11 +33,11 @@ from fieldrec.jobs.freeing import Evidence, Found
 from fieldrec.jobs.held import Held
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.places import DestinationFactory, check_ready, opened, went
-from fieldrec.jobs.room import size as size_text
 from fieldrec.jobs.source import Stopped
 from fieldrec.jobs.space_freeing import size_of
 from fieldrec.jobs.telling import HERE, Telling, phases_of
 from fieldrec.jobs.threads import in_thread
+from fieldrec.record.storage import size_text
 
 _PHASES = {JobState.RUNNING: WRITE, JobState.VERIFYING: READ, JobState.COMMITTING: READ,
            JobState.DELETING_SOURCE: DELETE}

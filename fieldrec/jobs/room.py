@@ -9,6 +9,7 @@ from pathlib import Path
 from fieldrec.core.model import Prediction
 from fieldrec.export.presets import Preset
 from fieldrec.jobs.places import NotYet
+from fieldrec.record.storage import size_text
 
 COPIES = 2
 """Of itself that an export needs for a moment: its segments, and the movie joined from them."""
@@ -40,14 +41,6 @@ def check(prediction: Prediction | None, preset: Preset, free: int, where: str) 
         return
     needed = COPIES * prediction.size_bytes
     if needed > free:
-        raise NoRoom(f"needs about {size(needed)} while it is made ({preset.name}, "
-                     f"{size(prediction.size_bytes)} in the end), {size(free)} free at {where}; "
-                     "make room, or export with a lower preset")
-
-
-def size(count_bytes: int) -> str:
-    """Bytes in decimal units: "740 kB", "3.2 GB"."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count_bytes >= factor:
-            return f"{count_bytes / factor:.1f} {unit}"
-    return f"{count_bytes} B"
+        raise NoRoom(f"needs about {size_text(needed)} while it is made ({preset.name}, "
+                     f"{size_text(prediction.size_bytes)} in the end), {size_text(free)} free at "
+                     f"{where}; make room, or export with a lower preset")

@@ -94,6 +94,18 @@ def test_a_bad_file_is_put_aside(tmp_path: Path, spoil: str) -> None:
     assert look(path).entries == (ENTRY,)
 
 
+def test_what_only_sqlites_own_check_finds(tmp_path: Path) -> None:
+    path = path_in(tmp_path)
+    saved(path)
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA ignore_check_constraints=ON")
+        file.execute("INSERT INTO idling VALUES (2, 1.0, 1.0)")
+        file.commit()
+    rows = BookRows(path)
+    assert "CHECK constraint failed in idling): put aside" in rows.load()[1]
+    rows.close()
+
+
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     rows = BookRows(tmp_path / "file" / "books.sqlite")

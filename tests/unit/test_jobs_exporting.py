@@ -23,6 +23,7 @@ from fieldrec.jobs import room
 from fieldrec.jobs.exporting import names_wanted
 from fieldrec.jobs.held import Held
 from fieldrec.jobs.history import predicted
+from fieldrec.record.storage import size_text
 from tests.fakes.export_box import export_box
 from tests.fakes.export_content import moving, write_store
 from tests.fakes.job_box import names
@@ -89,7 +90,7 @@ async def test_raw_goes_after_the_export_and_what_that_freed_is_said(tmp_path: P
             job = await box.add(recording, delete_source=True)
             done = await box.until(job, J.DONE)
         assert names(box.recordings) == MOVIE
-        freed = f"raw deleted, {room.size(recording.size_bytes)} freed"
+        freed = f"raw deleted, {size_text(recording.size_bytes)} freed"
         assert done.reason == freed
         assert box.events[-1] == f"job {job.id}: export bees: {freed}"
         assert any(seen.frees_bytes == recording.size_bytes for seen in box.seen)
@@ -330,7 +331,7 @@ async def test_an_export_that_the_disk_was_too_small_for_needs_more_the_next_tim
             said.append(str(refused.value))
             exporting._keep_free_bytes = room.free_bytes(box.recordings, 0) - 3 * told.size_bytes
         assert said[0] == "no room; goes on when there is room"
-        assert said[1].startswith(f"needs about {room.size(4 * told.size_bytes)} while")
+        assert said[1].startswith(f"needs about {size_text(4 * told.size_bytes)} while")
 
 
 # -- stopped and cancelled -------------------------------------------------------------------------

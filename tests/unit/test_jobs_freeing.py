@@ -178,6 +178,16 @@ async def test_what_changed_since_it_was_copied_is_not_covered(box: Box) -> None
     assert is_here(box)
 
 
+async def test_a_raw_that_is_not_covered_keeps_its_export_too(box: Box) -> None:
+    make_export(box.recordings, "bees", box.uuid("bees"))
+    await box.copied()
+    metadata = box.recordings / "bees" / "metadata.yaml"
+    metadata.write_text(metadata.read_text() + "# mended\n")
+    box.there = False
+    assert (await box.deleted()).state is JobState.FAILED
+    assert is_here(box) and (box.recordings / "bees.high.mp4").exists()
+
+
 @pytest.mark.parametrize("there", [True, False])
 async def test_an_export_made_since_the_copy_stays_and_the_raw_goes(box: Box, there: bool) -> None:
     make_export(box.recordings, "bees", box.uuid("bees"))

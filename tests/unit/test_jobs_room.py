@@ -9,6 +9,7 @@ import pytest
 from fieldrec.core.model import Prediction
 from fieldrec.export.presets import preset
 from fieldrec.jobs import room
+from fieldrec.record.storage import size_text
 
 HIGH = preset("High")
 TOLD = Prediction(1_600_000_000, 1, 2, 0.0, 3)
@@ -37,6 +38,7 @@ def test_what_must_be_kept_is_not_free(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("count", "words"), [
-    (999, "999 B"), (1000, "1.0 kB"), (41_250_000, "41.2 MB"), (3_200_000_000, "3.2 GB")])
+    (999, "999 B"), (1000, "1.0 kB"), (41_250_000, "41.2 MB"), (3_200_000_000, "3.2 GB"),
+    (5_000_000_000_000, "5.0 TB")])
 def test_sizes_in_words(count: int, words: str) -> None:
-    assert room.size(count) == words
+    assert size_text(count) == words
