@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import fieldrec.camera
 from tests.crash.running import quick_folder
 from tests.month.field import missing
 from tests.month.run_month import run
@@ -15,9 +16,11 @@ from tests.month.scenario import short
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def test_a_few_days_of_the_month(tmp_path: Path) -> None:
+def test_a_few_days_of_the_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if why := missing():
         pytest.skip(f"a simulated month: {why}")
+    # The month adds cameras of its own; tests after this one in this process know none of them.
+    monkeypatch.setattr(fieldrec.camera, "__path__", list(fieldrec.camera.__path__))
     with quick_folder(tmp_path) as folder:
         outcome = run(short(), folder)
     figures = outcome.figures
