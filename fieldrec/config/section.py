@@ -42,7 +42,7 @@ SafeName = Annotated[str, AfterValidator(check_safe_name)]
 Bytes = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 
 
-def located(path: tuple[str, ...], message: str) -> PydanticCustomError:
+def located(path: tuple[str | int, ...], message: str) -> PydanticCustomError:
     """An error about a key below the one that is being validated; :class:`Document` finds its
     line."""
     return PydanticCustomError("located", "{message}", {"path": path, "message": message})

@@ -300,6 +300,22 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class DriveMarker:
+    """What `fieldrec drive prepare` wrote on a drive."""
+
+    id: str
+    """Of this drive as a destination; it stays when the drive is given another label."""
+    ours: bool
+    """Whether this recorder wrote it, for this file system. What another says is not followed."""
+    owner: str = ""
+    """Sanitised, for showing: whose drive it is."""
+    on_insert: str = ""
+    """copy, move, export, nothing; "" = as configured."""
+    cameras: tuple[str, ...] | None = None
+    """Patterns of serials, () = all; None = as configured."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drive:
     """One file system on a removable block device."""
 
@@ -318,6 +334,13 @@ class Drive:
     leases: int = 0
     insertion: int = 0
     """Counts up with each insertion since the start: the same drive put in again has another."""
+    known: bool = False
+    """Marked by this recorder, or named by its id or label in the configuration. An unknown drive
+    may be anybody's: it gets copies, and nothing is ever deleted for it."""
+    rule: int = -1
+    """Which of `drives.rules` is for it, from 0; -1: none."""
+    marker: DriveMarker | None = None
+    """What the marker on it says; None: it has none that can be read, or it was not looked for."""
 
 
 @dataclass(frozen=True, slots=True)

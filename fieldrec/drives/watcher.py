@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from fieldrec.config.places import DrivesConfig
+from fieldrec.config.drives import DrivesConfig
 from fieldrec.core.errors import DriveBusy, DriveError, DriveGone, DriveRejected, SyncFailed
 from fieldrec.core.model import Drive, DriveState
 from fieldrec.core.workers import Worker

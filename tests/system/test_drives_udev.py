@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldrec.config.places import DrivesConfig
+from fieldrec.config.drives import DrivesConfig
 from fieldrec.core.errors import DriveBusy, DriveGone, DriveRejected, NotFoundError
 from fieldrec.core.model import Drive, DriveState
 from fieldrec.drives import mount

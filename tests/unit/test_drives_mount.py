@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldrec.config.places import DrivesConfig
+from fieldrec.config.drives import DrivesConfig
 from fieldrec.core.errors import DriveRejected
 from fieldrec.drives import mount
 from fieldrec.drives.udev import BlockDevice
