@@ -22,11 +22,13 @@ from fieldrec.core import durable
 from fieldrec.core.errors import DriveBusy, DriveRejected
 from fieldrec.drives.mounts import Mount, folder_due, folder_on, mount_at
 from fieldrec.drives.udev import BlockDevice
+from fieldrec.drives.work import DriveWork
 
 MOUNT_TIMEOUT_S = 60.0
 """A journal to replay on a slow stick takes tens of seconds."""
 UMOUNT_TIMEOUT_S = 300.0
 """All that is still in the page cache goes out: at 5 MB/s a gigabyte takes 200 s."""
+POWER_OFF_TIMEOUT_S = 15.0
 BUSY_RETRIES = 20
 BUSY_PAUSE_S = 0.25
 
@@ -36,6 +38,36 @@ _DRIVERS = {"ntfs": ("ntfs3", "ntfs-3g"), "ntfs3": ("ntfs3", "ntfs-3g"),
             "exfat": ("exfat", "exfat-fuse")}
 """What to try for a type, best first; any other type has one driver of the same name."""
 _KERNEL_TYPE = {"ntfs3": "ntfs"}
+
+
+class ByMount:
+    """The `Mounter` that needs nothing but mount(8), umount(8) and the rights to use them."""
+
+    def __init__(self, root: Path, work: DriveWork) -> None:
+        self._root = root
+        self._work = work
+
+    async def mount(self, block: BlockDevice) -> Mount:
+        """In a private folder below the root; see :func:`mount`."""
+        return await mount(block, self._root)
+
+    async def unmount(self, block: BlockDevice, mount_point: Path) -> None:
+        """See :func:`unmount`."""
+        await unmount(mount_point)
+
+    async def detach(self, block: BlockDevice, mount_point: Path) -> None:
+        """See :func:`detach`."""
+        await detach(mount_point)
+
+    async def power_off(self, block: BlockDevice) -> None:
+        """By the USB device's `remove` in sysfs; the kernel flushes the device's own cache before
+        it lets it go. OSError without the right to, DriveBusy when it takes too long."""
+        if block.usb_path is None:
+            return
+        switch = block.usb_path / "remove"
+        await self._work.run((block.fs_uuid, block.device),
+                             lambda _stop: switch.write_text("1\n"), POWER_OFF_TIMEOUT_S,
+                             f"drive {block.device} does not switch off")
 
 
 def recorded_on(block: BlockDevice, folders: Sequence[Path]) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -22,19 +21,19 @@ from fieldrec.core.errors import DriveBusy, DriveError, DriveGone, DriveRejected
 from fieldrec.core.model import Drive, DriveState
 from fieldrec.core.workers import Worker
 from fieldrec.drives import mount, mounts
-from fieldrec.drives.labels import printable
+from fieldrec.drives.arrival import Arrival, welcome
+from fieldrec.drives.mount import ByMount
+from fieldrec.drives.mounted import Mounted
+from fieldrec.drives.mounter import Mounter
 from fieldrec.drives.table import DriveTable, Key, Lease, name_of
 from fieldrec.drives.udev import BlockDevice, BlockEvents, Change
 from fieldrec.drives.work import DriveWork
 
 GIVE_BACK_S = 60.0
 """How long eject waits for leases: a slice of a copy takes seconds, its sync up to a minute."""
-MEASURE_TIMEOUT_S = 15.0
 SYNC_TIMEOUT_S = 300.0
-POWER_OFF_TIMEOUT_S = 15.0
 MEASURE_EVERY_S = 5.0
 """How often the free space of drives that are written to is read."""
-FAST_MBPS = 5000
 
 
 class DriveWatcher:
@@ -46,8 +45,8 @@ class DriveWatcher:
     """
 
     def __init__(self, config: DrivesConfig, *, on_change: Callable[[], None],
-                 on_event: Callable[[str, str], None], in_use: Sequence[Path]) -> None:
-        self._config = config
+                 on_event: Callable[[str, str], None], in_use: Sequence[Path],
+                 mounter: Mounter | None = None) -> None:
         self._on_change = on_change
         self._on_event = on_event
         self._in_use = tuple(in_use)
@@ -57,14 +56,14 @@ class DriveWatcher:
         self._loop_thread = 0
         self._pulse = asyncio.Event()
         self._blocks: dict[Key, BlockDevice] = {}
-        self._ours: dict[Key, Path] = {}
-        """Mount points that we made, or that an earlier run of ours left."""
         self._work = DriveWork()
+        self._mounted = Mounted(mounter or ByMount(config.mount_root, self._work), self._work,
+                                config.mount_root, in_use)
+        self._arrival = Arrival(config, self._mounted, self._work)
         self._arrivals: dict[Key, object] = {}
         """A token per insertion that is still true."""
         self._locks: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._powered_off: set[Key] = set()
         self._closing = False
 
     def drives(self) -> tuple[Drive, ...]:
@@ -147,7 +146,7 @@ class DriveWatcher:
         self._closing = True
         self._events.stop()
         await self._cancel_tasks()
-        await asyncio.gather(*(self._close_one(key, give_back_s) for key in list(self._ours)))
+        await asyncio.gather(*(self._close_one(key, give_back_s) for key in self._mounted.ours()))
         self._work.close()
 
     async def _close_one(self, key: Key, give_back_s: float) -> None:
@@ -162,7 +161,7 @@ class DriveWatcher:
             elif drive.state is DriveState.ABSENT:
                 await self._let_go(key)
             elif drive.state is not DriveState.SAFE:
-                await self._take_down(key)
+                await self._mounted.take_down(key)
         except (DriveError, SyncFailed, OSError) as error:
             self._on_event(f"drive {name_of(drive)} stays mounted: {error}", "error")
 
@@ -181,7 +180,7 @@ class DriveWatcher:
     def _arrive(self, key: Key, block: BlockDevice) -> None:
         """SEEN, and either REJECTED at once or on its way to be mounted."""
         self._blocks[key] = block
-        self._powered_off.discard(key)
+        self._mounted.put_in(key)
         try:
             self._table.seen(Drive(
                 fs_uuid=block.fs_uuid, label=block.label, device=block.device, mount_point=None,
@@ -190,7 +189,7 @@ class DriveWatcher:
         except DriveRejected as error:
             self._on_event(f"{error}; it is not used", "warning")
             return
-        if reason := mount.unusable(block, self._config.file_systems):
+        if reason := self._arrival.refused(block):
             self._reject(key, reason)
             return
         token = self._arrivals[key] = object()
@@ -207,94 +206,45 @@ class DriveWatcher:
                 return
             self._table.mounting(key)
             try:
-                mounted = await self._mount(key, block)
-                size_bytes, free_bytes = await self._fit(key, mounted)
+                arrived = await self._arrival.make_fit(key, block)
             except (DriveError, OSError) as error:
-                await self._take_down(key)
+                await self._mounted.take_down(key)
                 if self._arrivals.get(key) is token:
                     self._reject(key, str(error))
             except asyncio.CancelledError:
                 self._events.forget(block.device)  # reported anew when run() runs again
-                await self._take_down(key)
+                await self._mounted.take_down(key)
                 raise
             else:
                 if self._arrivals.get(key) is not token:
-                    await self._take_down(key)
+                    await self._mounted.take_down(key)
                     return
-                self._table.ready(key, mounted.mount_point, size_bytes, free_bytes)
-                self._welcome(key, name_of(self._drive(key)))
-
-    async def _fit(self, key: Key, mounted: mounts.Mount) -> tuple[int, int]:
-        """(size, free) in bytes; DriveRejected when there is no room for anything."""
-        size_bytes, free_bytes = await self._measure(key, mounted.mount_point)
-        if free_bytes <= self._config.keep_free_bytes:
-            raise DriveRejected(
-                f"full: {_megabytes(free_bytes)} of {_megabytes(size_bytes)} free, "
-                f"{_megabytes(self._config.keep_free_bytes)} must stay free; delete something on "
-                "it or use another")
-        return size_bytes, free_bytes
-
-    async def _mount(self, key: Key, block: BlockDevice) -> mounts.Mount:
-        """Our own mount, one that an earlier run left, or somebody's in a place for such drives."""
-        if reason := mount.recorded_on(block, self._in_use):
-            raise DriveRejected(reason)
-        found = mounts.mounts_of(block.device, block.number)
-        left = next((m for m in found if m.mount_point.parent == self._config.mount_root), None)
-        if left is not None:
-            self._ours[key] = left.mount_point
-            return await mount.harden(left.mount_point)
-        if not found:
-            mounted = await mount.mount(block, self._config.mount_root)
-            self._ours[key] = mounted.mount_point
-            return mounted
-        elsewhere = [m for m in found if not mounts.automounted(m)]
-        if elsewhere:
-            raise DriveRejected(f"mounted at {printable(str(elsewhere[0].mount_point), 80)}, so it "
-                                "belongs to this machine; unmount it there to use it here")
-        if found[-1].read_only:
-            raise DriveRejected("mounted read-only by others; unmount it and put it in again")
-        return found[-1]
+                self._table.ready(key, arrived.mount_point, arrived.size_bytes,
+                                  arrived.free_bytes)
+                for text, severity in welcome(self._drive(key)):
+                    self._on_event(text, severity)
 
     def folder_came(self) -> None:
         """A recordings folder can be used that could not before. On the loop: a drive that turns
         out to be its disk is let go, though it is being written."""
         for key, block in tuple(self._blocks.items()):
             drive = self._table.get(key)
-            reason = mount.recorded_on(block, self._in_use)
+            reason = self._mounted.recorded_on(block)
             if reason and drive is not None and drive.state is DriveState.READY:
                 self._arrivals.pop(key, None)
                 self._reject(key, reason)
                 self._spawn(self._let_go(key))
 
-    async def _take_down(self, key: Key) -> None:
-        """Unmount what will not be used, if it is ours; by force where it does not answer."""
-        mount_point = self._ours.pop(key, None)
-        if mount_point is not None:
-            try:
-                await mount.unmount(mount_point)
-            except DriveBusy:
-                await mount.detach(mount_point)
-        self._work.end(key)
-
     def _reject(self, key: Key, reason: str) -> None:
         self._table.rejected(key, reason)
         self._on_event(f"drive {name_of(self._drive(key))} is not used: {reason}", "warning")
-
-    def _welcome(self, key: Key, name: str) -> None:
-        drive = self._drive(key)
-        self._on_event(f"drive {name} is ready: {_megabytes(drive.free_bytes)} of "
-                       f"{_megabytes(drive.size_bytes)} free, {drive.fs_type}", "info")
-        if drive.link_mbps is not None and drive.link_mbps < FAST_MBPS:
-            generation = "USB 2" if drive.link_mbps > 12 else "USB 1"
-            self._on_event(f"drive {name} is on {generation} ({drive.link_mbps} Mb/s); "
-                           "use a blue port", "warning")
 
     def _gone(self, key: Key) -> None:
         """The device or its file system is no longer there."""
         self._arrivals.pop(key, None)
         self._blocks.pop(key, None)
         drive = self._table.get(key)
-        if drive is None or drive.state is DriveState.ABSENT or key in self._powered_off:
+        if drive is None or drive.state is DriveState.ABSENT or self._mounted.switched_off(key):
             return  # switched off by us: it stays SAFE until it is put in again
         self._table.absent(key)
         name = name_of(drive)
@@ -312,10 +262,7 @@ class DriveWatcher:
         async with self._lock(key):
             if key in self._arrivals:
                 return  # it is back, and was mounted anew
-            mount_point = self._ours.pop(key, None)
-            if mount_point is not None:
-                await mount.detach(mount_point)
-            self._work.end(key)
+            await self._mounted.let_go(key)
 
     def _lock(self, key: Key) -> asyncio.Lock:
         """One at a time per file-system id, which also names the mount folder."""
@@ -327,9 +274,7 @@ class DriveWatcher:
         """SAFE if the unmounting was through already, else READY again."""
         if self._drive(key).state is not DriveState.EJECTING:
             return
-        point = self._ours.get(key)
-        if point is not None and mounts.mount_at(point) is None:
-            del self._ours[key]
+        if self._mounted.released(key):
             self._table.safe(key)
         else:
             self._table.eject_failed(key, "eject was cancelled")
@@ -341,45 +286,14 @@ class DriveWatcher:
             point = drive.mount_point
             await self._work.run(key, lambda _stop: mount.sync(point), SYNC_TIMEOUT_S,
                                  f"drive {name_of(drive)} does not finish writing")
-        if key not in self._ours:
-            raise DriveBusy(f"drive {name_of(drive)} is synced, but others mounted it at "
-                            f"{drive.mount_point}; unmount it there")
-        try:
-            await mount.unmount(self._ours[key])
-        except DriveBusy as error:
-            point = self._ours[key]
-            held_by = await self._work.run(key, lambda _stop: mounts.holders(point),
-                                           MEASURE_TIMEOUT_S, f"drive {name_of(drive)} is busy")
-            who = f", held by {', '.join(held_by[:5])}" if held_by else ""
-            raise DriveBusy(f"drive {name_of(drive)}: {error}{who}") from error
-        self._ours.pop(key, None)
+        await self._mounted.release(key, name_of(drive), drive.mount_point)
 
     async def _power_off(self, key: Key) -> str:
-        """Switch a USB device's port off, best effort; what the operator should know, or "".
-
-        The kernel flushes the device's own cache before it lets it go.
-        """
+        """What the operator should know of the switching off, or ""."""
         block = self._blocks.get(key)
-        if block is None or block.usb_path is None or self._closing:
-            return ""
-        if mounts.on_usb_device(block.usb_path):
-            return "other parts of this device are still mounted: eject them too"
-        switch = block.usb_path / "remove"
-        self._powered_off.add(key)
-        try:
-            await self._work.run(key, lambda _stop: switch.write_text("1\n"),
-                                 POWER_OFF_TIMEOUT_S, f"drive {key[1]} does not switch off")
-        except (DriveError, OSError):
-            self._powered_off.discard(key)
-        return ""
+        return "" if block is None or self._closing else await self._mounted.power_off(key, block)
 
     # ---- small parts ------------------------------------------------------------------------
-
-    async def _measure(self, key: Key, mount_point: Path) -> tuple[int, int]:
-        """(size, free for us) in bytes; DriveBusy when the drive does not answer."""
-        facts = await self._work.run(key, lambda _stop: os.statvfs(mount_point), MEASURE_TIMEOUT_S,
-                                     f"drive {name_of(self._drive(key))} does not answer")
-        return facts.f_frsize * facts.f_blocks, facts.f_frsize * facts.f_bavail
 
     async def _measure_leased(self) -> None:
         """Read the free space of drives that are written to; one that fails keeps its figure."""
@@ -387,7 +301,9 @@ class DriveWatcher:
             key = (drive.fs_uuid, drive.device)
             if drive.leases and drive.mount_point is not None and not self._work.hangs(key):
                 with contextlib.suppress(OSError, DriveError):
-                    self._table.measured(key, (await self._measure(key, drive.mount_point))[1])
+                    _, free_bytes = await self._arrival.measure(key, drive.mount_point,
+                                                                name_of(drive))
+                    self._table.measured(key, free_bytes)
 
     def _drive(self, key: Key) -> Drive:
         """The drive as the table has it; DriveGone when it is forgotten."""
@@ -442,8 +358,3 @@ class DriveWatcher:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-
-
-def _megabytes(count: int) -> str:
-    """Bytes for people, in the units printed on drives."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,140 @@
+"""What is mounted of which drive and by whom: by us, by an earlier run of ours, or by others.
+
+Used by the drive watcher's tasks on the event loop, one task per drive at a time. How something is
+mounted is the `Mounter`'s. What others mounted is used only in a place for such drives, and never
+unmounted; what we mounted is unmounted in the end (I7), by force only where the drive is gone or
+does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fieldrec.core.errors import DriveBusy, DriveError, DriveRejected
+from fieldrec.drives import mount, mounts
+from fieldrec.drives.labels import printable
+from fieldrec.drives.mounter import Mounter
+from fieldrec.drives.table import Key
+from fieldrec.drives.udev import BlockDevice
+from fieldrec.drives.work import DriveWork
+
+HOLDERS_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    block: BlockDevice
+    mount_point: Path
+
+
+class Mounted:
+    """The mounts of all drives; `in_use` are the recordings folders, there or not yet."""
+
+    def __init__(self, mounter: Mounter, work: DriveWork, mount_root: Path,
+                 in_use: Sequence[Path]) -> None:
+        self._mounter = mounter
+        self._work = work
+        self._mount_root = mount_root
+        self._in_use = tuple(in_use)
+        self._ours: dict[Key, _Ours] = {}
+        self._switched_off: set[Key] = set()
+
+    def ours(self) -> tuple[Key, ...]:
+        """The drives that have a mount of ours."""
+        return tuple(self._ours)
+
+    def recorded_on(self, block: BlockDevice) -> str:
+        """Why a device is no drive: a recordings folder lies on it; "" when none does."""
+        return mount.recorded_on(block, self._in_use)
+
+    async def found(self, key: Key, block: BlockDevice) -> mounts.Mount | None:
+        """The mount there is: what an earlier run of ours left, or somebody's in a place for such
+        drives; None when nobody has mounted it.
+
+        DriveRejected, in words, when it is mounted but may not be used.
+        """
+        if reason := self.recorded_on(block):
+            raise DriveRejected(reason)
+        found = mounts.mounts_of(block.device, block.number)
+        left = next((m for m in found if m.mount_point.parent == self._mount_root), None)
+        if left is not None:
+            self._ours[key] = _Ours(block, left.mount_point)
+            return await mount.harden(left.mount_point)
+        if not found:
+            return None
+        elsewhere = [m for m in found if not mounts.automounted(m)]
+        if elsewhere:
+            raise DriveRejected(f"mounted at {printable(str(elsewhere[0].mount_point), 80)}, so it "
+                                "belongs to this machine; unmount it there to use it here")
+        if found[-1].read_only:
+            raise DriveRejected("mounted read-only by others; unmount it and put it in again")
+        return found[-1]
+
+    async def mount(self, key: Key, block: BlockDevice) -> mounts.Mount:
+        """A mount of our own, of a drive that nobody has mounted. DriveRejected in words."""
+        mounted = await self._mounter.mount(block)
+        self._ours[key] = _Ours(block, mounted.mount_point)
+        return mounted
+
+    async def take_down(self, key: Key) -> None:
+        """Unmount what will not be used, if it is ours; by force where it does not answer."""
+        ours = self._ours.pop(key, None)
+        if ours is not None:
+            try:
+                await self._mounter.unmount(ours.block, ours.mount_point)
+            except DriveBusy:
+                await self._mounter.detach(ours.block, ours.mount_point)
+        self._work.end(key)
+
+    async def let_go(self, key: Key) -> None:
+        """Detach what is no longer there, if it is ours."""
+        ours = self._ours.pop(key, None)
+        if ours is not None:
+            await self._mounter.detach(ours.block, ours.mount_point)
+        self._work.end(key)
+
+    async def release(self, key: Key, name: str, mount_point: Path | None) -> None:
+        """Unmount for an eject. DriveBusy that names who holds it, or that others mounted it."""
+        ours = self._ours.get(key)
+        if ours is None:
+            raise DriveBusy(f"drive {name} is synced, but others mounted it at {mount_point}; "
+                            "unmount it there")
+        try:
+            await self._mounter.unmount(ours.block, ours.mount_point)
+        except DriveBusy as error:
+            held_by = await self._work.run(key, lambda _stop: mounts.holders(ours.mount_point),
+                                           HOLDERS_TIMEOUT_S, f"drive {name} is busy")
+            who = f", held by {', '.join(held_by[:5])}" if held_by else ""
+            raise DriveBusy(f"drive {name}: {error}{who}") from error
+        self._ours.pop(key, None)
+
+    def released(self, key: Key) -> bool:
+        """Whether the mount of ours has gone meanwhile; it is forgotten then."""
+        ours = self._ours.get(key)
+        if ours is None or mounts.mount_at(ours.mount_point) is not None:
+            return False
+        del self._ours[key]
+        return True
+
+    async def power_off(self, key: Key, block: BlockDevice) -> str:
+        """Switch a USB device off, best effort; what the operator should know, or ""."""
+        if block.usb_path is None:
+            return ""
+        if mounts.on_usb_device(block.usb_path):
+            return "other parts of this device are still mounted: eject them too"
+        self._switched_off.add(key)
+        try:
+            await self._mounter.power_off(block)
+        except (DriveError, OSError):
+            self._switched_off.discard(key)
+        return ""
+
+    def switched_off(self, key: Key) -> bool:
+        """Whether we switched it off: that it goes away then is no news."""
+        return key in self._switched_off
+
+    def put_in(self, key: Key) -> None:
+        """It has come (again)."""
+        self._switched_off.discard(key)
