@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fieldrec.config.places import DrivesConfig
+from fieldrec.config.drives import DrivesConfig
 from fieldrec.core.errors import DriveRejected
 from fieldrec.core.model import Drive
 from fieldrec.drives import mount
