@@ -8,13 +8,55 @@ last; unfinished work is named ``.part-<item>``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 MANIFEST_NAME = "fieldrec-manifest.json"
 """Manifest of a directory item, in its root; that of a single file `x` is beside it, `x.json`."""
 MANIFEST_LIMIT = 256 * 1024 * 1024
 """Bytes of the largest manifest that is ever read; callers who know better say less."""
+
+OnBytes = Callable[[int], None]
+"""Told how many bytes were done since the last call, often; what it raises (a stop) ends the call
+there and passes through."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file to copy, at the moment of listing."""
+
+    relative: str
+    path: Path
+    size_bytes: int
+    mtime_ns: int
+
+
+class Expected(Protocol):
+    """What the files of an item have to be."""
+
+    @property
+    def files(self) -> Sequence[File]:
+        """All files of the item, sorted."""
+        ...
+
+    def digest(self, file: File) -> str:
+        """XXH64 of the file (16 hexadecimal digits): as it was read, or read for this."""
+        ...
+
+
+class Source(Expected, Protocol):
+    """The files of one item as a destination takes them: read once, hashed while read.
+
+    May raise FieldrecErrors of the source (it is damaged, it changed) and stop when asked to; both
+    pass through a destination unchanged.
+    """
+
+    def slices(self, file: File) -> Iterator[memoryview]:
+        """The file's bytes; each slice is valid until the next one is asked for. Only when all were
+        taken is the file known to be what was recorded."""
+        ...
 
 
 class Destination(Protocol):
@@ -57,23 +99,22 @@ class Destination(Protocol):
 
     def begin(self, item: str) -> Mapping[str, int]:
         """Make ready for unfinished work; bytes by `relative` of what an earlier try left, which
-        stays until it is put again or aborted."""
+        stays until it is written again, dropped or aborted."""
         ...
 
-    def put(self, item: str, relative: str, slices: Iterable[Any]) -> None:
-        """Write one file of the unfinished item, in place of what an earlier try left of it, from
-        bytes-like slices. A FieldrecError from `slices` passes through; what was written
-        stays."""
+    def write(self, item: str, source: Source, on_bytes: OnBytes) -> None:
+        """Put every file of `source` into the unfinished item that is not there in its full size;
+        all of it is durable on return. What was written stays when it ends early."""
         ...
 
-    def sync(self, item: str) -> None:
-        """Make everything put so far durable."""
+    def verify(self, item: str, source: Expected, on_bytes: OnBytes) -> Sequence[str]:
+        """Which files of `source`, by `relative`, the place has otherwise: of the unfinished item,
+        or of the committed one where nothing is unfinished. Looked at where they lie: past the page
+        cache, or by digests that the far side takes. Called after everything was written."""
         ...
 
-    def read_slices(self, item: str, relative: str, slice_bytes: int) -> Iterator[memoryview]:
-        """A file of the unfinished item, or of the committed one where nothing is unfinished, as it
-        lies on the medium, past the page cache. Each slice is valid until the next one is asked
-        for. Only after :meth:`sync`."""
+    def drop(self, item: str, relatives: Iterable[str]) -> None:
+        """Remove files of the unfinished item, so that :meth:`write` puts them again."""
         ...
 
     def commit(self, item: str, manifest: bytes) -> None:

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from fieldrec.core import durable
 from fieldrec.core.errors import (
     DestinationError,
@@ -27,7 +29,19 @@ from fieldrec.core.errors import (
     SyncFailed,
     VerifyMismatch,
 )
-from fieldrec.destinations import MANIFEST_LIMIT, MANIFEST_NAME, _tree
+from fieldrec.destinations import (
+    MANIFEST_LIMIT,
+    MANIFEST_NAME,
+    Expected,
+    OnBytes,
+    Source,
+    _tree,
+)
+
+BATCH_BYTES = 256 * 1024 * 1024
+"""Between two syncs: bounds what lies unwritten in memory."""
+SLICE_BYTES = 4 * 1024 * 1024
+"""What one read asks for; also between two looks at whether to stop."""
 
 Failure = Callable[[BaseException], FieldrecError]
 """Turns an error of the operating system into the one to report."""
@@ -131,7 +145,40 @@ class FolderDestination:
                     return found
             raise _tree.refused(part, "file")
 
+    def write(self, item: str, source: Source, on_bytes: OnBytes) -> None:
+        left = self.begin(item)
+        unsynced = 0
+        for file in source.files:
+            if left.get(file.relative) == file.size_bytes:
+                continue
+            self.put(item, file.relative, _told(source.slices(file), on_bytes))
+            unsynced += file.size_bytes
+            if unsynced >= BATCH_BYTES:
+                self.sync(item)
+                unsynced = 0
+        self.sync(item)
+
+    def verify(self, item: str, source: Expected, on_bytes: OnBytes) -> Sequence[str]:
+        differ = []
+        for file in source.files:
+            read_back = xxhash.xxh64()
+            for data in self.read_slices(item, file.relative, SLICE_BYTES):
+                read_back.update(data)
+                on_bytes(len(data))
+            if read_back.hexdigest() != source.digest(file):
+                differ.append(file.relative)
+        return differ
+
+    def drop(self, item: str, relatives: Iterable[str]) -> None:
+        with self._errors() as root:
+            for relative in relatives:
+                parts = self._parts_of(item, relative)
+                with _tree.descend(root, self.path, parts[:-1]) as (parent, directory):
+                    durable.unlink_at(parent, directory / parts[-1])
+
     def put(self, item: str, relative: str, slices: Iterable[Any]) -> None:
+        """Write one file of the unfinished item, in place of what an earlier try left of it, from
+        bytes-like slices."""
         with self._errors() as root:
             _check_item(item)
             parts = self._parts_of(item, relative)
@@ -146,6 +193,7 @@ class FolderDestination:
                 self._to_sync.append(relative)
 
     def sync(self, item: str) -> None:
+        """Make everything put so far durable."""
         with self._errors() as root:
             to_sync, self._to_sync = self._to_sync, []
             for relative in to_sync:
@@ -155,6 +203,9 @@ class FolderDestination:
                 self._after_sync()
 
     def read_slices(self, item: str, relative: str, slice_bytes: int) -> Iterator[memoryview]:
+        """A file of the unfinished item, or of the committed one where nothing is unfinished, as it
+        lies on the medium, past the page cache. Each slice is valid until the next one is asked
+        for. Only after :meth:`sync`."""
         with self._errors() as root:
             parts = self._parts_of(item, relative)
             if _tree.kind(root, self.path / parts[0]) is None:
@@ -341,6 +392,12 @@ def errno_of(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         return error.errno
     return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+
+
+def _told(slices: Iterable[memoryview], on_bytes: OnBytes) -> Iterator[memoryview]:
+    for data in slices:
+        yield data
+        on_bytes(len(data))
 
 
 def _check_item(item: str) -> None:

@@ -11,17 +11,15 @@ import glob
 import threading
 from collections.abc import Callable, Iterable
 
-import xxhash
-
 from fieldrec.catalogue.exports import whole
 from fieldrec.catalogue.sidecar import read_sidecar
 from fieldrec.core import durable
 from fieldrec.core.errors import JobRefused, NotFoundError, StoreDamaged, VerifyMismatch
 from fieldrec.core.model import Export
-from fieldrec.destinations import Destination
+from fieldrec.destinations import Destination, File
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs import manifest
-from fieldrec.jobs.source import SLICE_BYTES, check
+from fieldrec.jobs.source import check
 
 
 class NotThere(NotFoundError):
@@ -77,6 +75,17 @@ def remove(folder: FolderDestination, exports: Iterable[Export]) -> None:
         durable.unlink(place / export.path.name, missing_ok=True)
 
 
+class _Verified:
+    """What the file of an export has to be, where it was made or copied to."""
+
+    def __init__(self, export: Export) -> None:
+        self.files = (File("", export.path, export.size_bytes, 0),)
+        self._digest = export.digest
+
+    def digest(self, _file: File) -> str:
+        return self._digest
+
+
 def _check(place: Destination, export: Export, uuid: str, stop: threading.Event,
            on_bytes: Callable[[int], None]) -> None:
     name = export.path.name
@@ -90,11 +99,11 @@ def _check(place: Destination, export: Export, uuid: str, stop: threading.Event,
     entry, = found.files
     if (found.uuid, entry.xxh64) != (uuid, export.digest):
         raise NotThere(f"{name} at {place.name} is another export than the one here")
-    digest = xxhash.xxh64()
-    for data in place.read_slices(name, "", SLICE_BYTES):
+
+    def read(count_bytes: int) -> None:
         check(stop)
-        digest.update(data)
-        on_bytes(len(data))
-    if digest.hexdigest() != export.digest:
+        on_bytes(count_bytes)
+
+    if place.verify(name, _Verified(export), read):
         raise VerifyMismatch(f"{name} at {place.name} has other bytes than were verified; the raw "
                              "is kept; remove that file and its .json, and check the medium")

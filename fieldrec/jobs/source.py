@@ -14,7 +14,7 @@ import re
 import stat
 import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import xxhash
 
 from fieldrec.core.errors import FieldrecError, StateError, StoreDamaged
 from fieldrec.core.model import Recording, RecordingState
-from fieldrec.destinations import MANIFEST_NAME
+from fieldrec.destinations import MANIFEST_NAME, Expected, File
 from fieldrec.jobs import manifest
 from fieldrec.store import layout
 from fieldrec.store.chunk_paths import chunk_paths
@@ -42,16 +42,6 @@ _TEMPORARY = re.compile(r"\..*\.tmp\Z")
 
 class Stopped(Exception):
     """The stop flag was set; everything done so far is kept for the next try."""
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """One source file at the moment of listing."""
-
-    relative: str
-    path: Path
-    size_bytes: int
-    mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +107,19 @@ def changed_since(item: Item) -> str | None:
 
 
 class Reader:
-    """Reads an item's files for a destination; remembers their digests by `relative`."""
+    """The source of an item's files for a destination; remembers their digests by `relative`."""
 
-    def __init__(self, item: Item, stop: threading.Event, on_bytes: Callable[[int], None]) -> None:
+    def __init__(self, item: Item, stop: threading.Event) -> None:
         self.item = item
         self.digests: dict[str, str] = {}
         self._stop = stop
-        self._on_bytes = on_bytes
         self._buffer = memoryview(bytearray(SLICE_BYTES))
         self._frames_of: tuple[str, Mapping[int, int]] = ("", {})
+
+    @property
+    def files(self) -> Sequence[File]:
+        """As listed."""
+        return self.item.files
 
     def slices(self, file: File) -> Iterator[memoryview]:
         """The file's bytes. StoreDamaged when it cannot be read, changed since it was listed, or
@@ -142,7 +136,6 @@ class Reader:
                     if pixels is not None:
                         pixels.update(data)
                     yield data
-                    self._on_bytes(count)
                 status = os.fstat(raw.fileno())
                 # what was read once is not read again soon: leave the cache to the recorder
                 os.posix_fadvise(raw.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -182,6 +175,14 @@ class Reader:
         if pixels is not None and pixels.digest() != self._frame_digest(file):
             raise StoreDamaged(f"{file.path}: the frame's pixels are not those that were recorded "
                                "(digest differs); nothing was committed")
+
+
+class Some:
+    """Some of the files that are expected."""
+
+    def __init__(self, expected: Expected, relatives: Collection[str]) -> None:
+        self.files = [file for file in expected.files if file.relative in relatives]
+        self.digest = expected.digest
 
 
 class FramePixels:

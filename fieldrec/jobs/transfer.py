@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import xxhash
-
 from fieldrec.catalogue.scan import Catalogue
 from fieldrec.catalogue.sidecar import is_sidecar
 from fieldrec.core import durable
@@ -30,15 +28,13 @@ from fieldrec.core.errors import (
     VerifyMismatch,
 )
 from fieldrec.core.model import Copy, JobState, Recording, RecordingState
-from fieldrec.destinations import Destination
+from fieldrec.destinations import Destination, OnBytes
 from fieldrec.jobs import manifest
 from fieldrec.jobs.manifest import Entry, Manifest
-from fieldrec.jobs.source import SLICE_BYTES, File, Item, Reader, changed_since, check, items_of
+from fieldrec.jobs.source import Item, Reader, Some, changed_since, check, items_of
 from fieldrec.store import layout
 from fieldrec.store.metadata import METADATA_NAME
 
-BATCH_BYTES = 256 * 1024 * 1024
-"""Between two syncs of the destination: bounds what lies unwritten in memory."""
 NAMES_TRIED = 10
 _BUSY = frozenset({RecordingState.OPENING, RecordingState.RECORDING, RecordingState.PAUSED,
                    RecordingState.CLOSING, RecordingState.RECOVERING})
@@ -204,43 +200,32 @@ class _Work:
         self._uuid = uuid
         self._destination = destination
         self._stop = stop
-        self._on_bytes: Callable[[int], None] = lambda _count: None
-        self._reader = Reader(item, stop, lambda count: self._on_bytes(count))
+        self._reader = Reader(item, stop)
         self._kept: set[str] = set()
         self.name, self.present = self._place()
         self.left = {} if self.present else self._begin()
 
-    def write(self, on_bytes: Callable[[int], None]) -> None:
+    def write(self, on_bytes: OnBytes) -> None:
         """Put every file that an earlier try did not leave in its full size."""
-        self._on_bytes = on_bytes
-        unsynced = 0
+        check(self._stop)
         for file in self.item.files:
-            check(self._stop)
             if self.left.get(file.relative) == file.size_bytes:
                 self._kept.add(file.relative)
                 self._on_kept(file.size_bytes)
                 on_bytes(file.size_bytes)
-                continue
-            self._put(file)
-            unsynced += file.size_bytes
-            if unsynced >= BATCH_BYTES:
-                self._destination.sync(self.name)
-                unsynced = 0
-        self._destination.sync(self.name)
-        self._on_bytes = lambda _count: None
+        self._destination.write(self.name, self._reader, self._stopping(on_bytes))
 
-    def verify(self, on_bytes: Callable[[int], None]) -> None:
+    def verify(self, on_bytes: OnBytes) -> None:
         """Read every file back from the medium; what an earlier try left damaged is put again."""
-        kept = [file for file in self.item.files if file.relative in self._kept]
-        bad = [file for file in kept if not self._matches(file, on_bytes)]
-        for file in bad:
-            self._put(file)
-        if bad:
-            self._destination.sync(self.name)
-        good = {file.relative for file in kept} - {file.relative for file in bad}
-        for file in self.item.files:
-            if file.relative not in good and not self._matches(file, on_bytes):
-                self._mismatch(file)
+        check(self._stop)
+        on_bytes = self._stopping(on_bytes)
+        differ = self._destination.verify(self.name, self._reader, on_bytes)
+        if differ and self._kept.issuperset(differ):
+            self._destination.drop(self.name, differ)
+            self._destination.write(self.name, self._reader, self._stopping(lambda _count: None))
+            differ = self._destination.verify(self.name, Some(self._reader, differ), on_bytes)
+        if differ:
+            self._mismatch(differ[0])
         self._check_sidecar()
 
     def commit(self, now_ns: int) -> Copy:
@@ -297,19 +282,14 @@ class _Work:
             left = dict(self._destination.begin(self.name))
         return left
 
-    def _put(self, file: File) -> None:
-        self._destination.put(self.name, file.relative, self._reader.slices(file))
-
-    def _matches(self, file: File, on_bytes: Callable[[int], None]) -> bool:
-        read_back = xxhash.xxh64()
-        for data in self._destination.read_slices(self.name, file.relative, SLICE_BYTES):
+    def _stopping(self, on_bytes: OnBytes) -> OnBytes:
+        def told(count: int) -> None:
             check(self._stop)
-            read_back.update(data)
-            on_bytes(len(data))
-        return read_back.hexdigest() == self._reader.digest(file)
+            on_bytes(count)
+        return told
 
-    def _mismatch(self, file: File) -> None:
-        what = f"{self.name}/{file.relative}" if file.relative else self.name
+    def _mismatch(self, relative: str) -> None:
+        what = f"{self.name}/{relative}" if relative else self.name
         if self.present:
             raise VerifyMismatch(f"{what} on {self._destination.name} is not what was recorded; "
                                  "remove that copy and try again; the source is kept")
@@ -334,7 +314,7 @@ class _Work:
 
 
 def _run(works: list[_Work], on_progress: Progress,
-         phase: Callable[[_Work, Callable[[int], None]], None]) -> None:
+         phase: Callable[[_Work, OnBytes], None]) -> None:
     """Run one phase over all items, adding up the bytes."""
     total = sum(work.item.total_bytes for work in works)
     done = 0

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 import fieldrec.destinations
 from fieldrec.core.errors import JobRefused, StoreDamaged
-from fieldrec.destinations import MANIFEST_NAME, Destination
+from fieldrec.destinations import MANIFEST_NAME, Destination, File
 from fieldrec.destinations.drive import DriveDestination
 from fieldrec.destinations.folder import FolderDestination
+from tests.fakes.sources import Given
 
 KINDS: dict[str, Callable[[Path], Destination]] = {
     "folder": lambda path: FolderDestination("nas", path),
@@ -37,51 +39,79 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def place(kind: str, tmp_path: Path) -> Iterator[Destination]:
-    destination = KINDS[kind](tmp_path)
+def there(tmp_path: Path) -> Path:
+    folder = tmp_path / "there"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def aside(tmp_path: Path) -> Path:
+    """Where sources are made."""
+    return tmp_path / "aside"
+
+
+@pytest.fixture
+def place(kind: str, there: Path) -> Iterator[Destination]:
+    destination = KINDS[kind](there)
     yield destination
     destination.close()
 
 
 @pytest.fixture
-def root(kind: str, tmp_path: Path) -> Path:
-    return ROOT_OF[kind](tmp_path)
+def root(kind: str, there: Path) -> Path:
+    return ROOT_OF[kind](there)
 
 
-def read_back(place: Destination, item: str, relative: str, slice_bytes: int = 1 << 20) -> bytes:
-    return b"".join(bytes(data) for data in place.read_slices(item, relative, slice_bytes))
+STORE = {"metadata.yaml": b"a: 1\n", "000000/000000.npy": b"x" * 5000 + b"y" * 5000}
+SIZES = {relative: len(data) for relative, data in STORE.items()}
 
 
-def put_two(place: Destination, item: str) -> None:
-    place.put(item, "metadata.yaml", [b"a: 1\n"])
-    place.put(item, "000000/000000.npy", [b"x" * 5000, b"y" * 5000])
-    place.sync(item)
+def nothing(_count: int) -> None:
+    pass
 
 
-def test_directory_item_from_begin_to_commit(place: Destination, root: Path) -> None:
+def write(place: Destination, item: str, folder: Path, contents: Mapping[str, bytes]) -> Given:
+    """Put these files, made in `folder`, into an unfinished item."""
+    source = Given(folder / f"source of {item}", contents)
+    place.begin(item)
+    place.write(item, source, nothing)
+    return source
+
+
+def differs(place: Destination, item: str, folder: Path, contents: Mapping[str, bytes]
+            ) -> list[str]:
+    """What `item` has otherwise than these files."""
+    return list(place.verify(item, Given(folder / "expected", contents), nothing))
+
+
+def test_directory_item_from_begin_to_commit(place: Destination, root: Path, aside: Path) -> None:
     assert place.begin("bees") == {}
-    put_two(place, "bees")
-    assert place.begin("bees") == {"metadata.yaml": 5, "000000/000000.npy": 10000}
+    write(place, "bees", aside, STORE)
+    assert place.begin("bees") == SIZES
     assert place.committed("bees") is None
     assert place.items() == []
     assert not (root / "bees").exists()
-    assert read_back(place, "bees", "000000/000000.npy") == b"x" * 5000 + b"y" * 5000
+    assert differs(place, "bees", aside, STORE) == []
     place.commit("bees", b"{}")
     assert place.committed("bees") == b"{}"
     assert place.items() == ["bees"]
-    assert place.sizes("bees") == {"metadata.yaml": 5, "000000/000000.npy": 10000}
+    assert place.sizes("bees") == SIZES
     assert (root / "bees" / MANIFEST_NAME).read_bytes() == b"{}"
     assert sorted(path.name for path in root.iterdir()) == ["bees"]
-    assert read_back(place, "bees", "metadata.yaml") == b"a: 1\n"
+    assert differs(place, "bees", aside, STORE) == [], "of the committed item, too"
+    assert differs(place, "bees", aside, {**STORE, "metadata.yaml": b"a: 2\n"}) == [
+        "metadata.yaml"]
 
 
-def test_single_file_item_from_begin_to_commit(place: Destination, root: Path) -> None:
+def test_single_file_item_from_begin_to_commit(place: Destination, root: Path, aside: Path
+                                               ) -> None:
     assert place.begin("bees.mp4") == {}
-    place.put("bees.mp4", "", [b"film"])
-    place.sync("bees.mp4")
+    write(place, "bees.mp4", aside, {"": b"film"})
     assert place.begin("bees.mp4") == {"": 4}
     assert place.committed("bees.mp4") is None
-    assert read_back(place, "bees.mp4", "") == b"film"
+    assert differs(place, "bees.mp4", aside, {"": b"film"}) == []
+    assert differs(place, "bees.mp4", aside, {"": b"firm"}) == [""]
     place.commit("bees.mp4", b'{"a": 1}')
     assert place.committed("bees.mp4") == b'{"a": 1}'
     assert place.items() == ["bees.mp4"]
@@ -89,53 +119,92 @@ def test_single_file_item_from_begin_to_commit(place: Destination, root: Path) -
     assert sorted(path.name for path in root.iterdir()) == ["bees.mp4", "bees.mp4.json"]
 
 
-def test_put_again_replaces_what_an_earlier_try_left(place: Destination) -> None:
-    place.begin("bees")
-    place.put("bees", "a", [b"half"])
-    place.put("bees", "a", [b"whole"])
-    place.sync("bees")
-    assert read_back(place, "bees", "a") == b"whole"
+def test_what_is_there_in_full_size_is_not_read_again(place: Destination, aside: Path) -> None:
+    write(place, "bees", aside, {"a": b"one", "b": b"two"})
+    source = write(place, "bees", aside, {"a": b"ONE", "b": b"longer", "c": b"three"})
+    assert source.read == ["b", "c"]
+    assert differs(place, "bees", aside, {"a": b"one", "b": b"longer", "c": b"three"}) == []
+
+
+def test_what_was_dropped_is_written_again(place: Destination, aside: Path) -> None:
+    write(place, "bees", aside, {"a": b"one", "folder/b": b"two"})
+    place.drop("bees", ["folder/b"])
+    assert place.begin("bees") == {"a": 3}
+    assert write(place, "bees", aside, {"a": b"one", "folder/b": b"TWO"}).read == ["folder/b"]
+    assert differs(place, "bees", aside, {"a": b"one", "folder/b": b"TWO"}) == []
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 100_000])
-def test_any_size_is_read_back_whole(place: Destination, size: int) -> None:
+def test_any_size_is_written_and_verified_whole(place: Destination, aside: Path, size: int) -> None:
     data = bytes(index % 251 for index in range(size))
+    write(place, "bees", aside, {"a": data})
+    assert place.begin("bees") == {"a": size}
+    assert differs(place, "bees", aside, {"a": data}) == []
+    if size:
+        assert differs(place, "bees", aside, {"a": data[:-1] + b"\xff"}) == ["a"]
+        assert differs(place, "bees", aside, {"a": data[:-1]}) == ["a"]
+
+
+def test_every_byte_is_told_once(place: Destination, aside: Path) -> None:
+    told: list[int] = []
+    source = Given(aside, STORE)
     place.begin("bees")
-    place.put("bees", "a", [data] if data else [])
-    place.sync("bees")
-    assert read_back(place, "bees", "a", slice_bytes=8192) == data
+    place.write("bees", source, told.append)
+    assert sum(told) == sum(SIZES.values())
+    told.clear()
+    place.verify("bees", source, told.append)
+    assert sum(told) == sum(SIZES.values())
 
 
-def test_errors_of_the_source_pass_through_and_what_was_written_stays(place: Destination) -> None:
-    def broken() -> Iterator[bytes]:
-        yield b"part"
-        raise StoreDamaged("source cannot be read")
+def test_what_the_progress_raises_ends_the_work_there(place: Destination, aside: Path) -> None:
+    def stop(_count: int) -> None:
+        raise Stop
+
+    source = Given(aside, STORE)
+    place.begin("bees")
+    with pytest.raises(Stop):
+        place.write("bees", source, stop)
+    place.write("bees", source, nothing)
+    with pytest.raises(Stop):
+        place.verify("bees", source, stop)
+    assert list(place.verify("bees", source, nothing)) == []
+
+
+class Stop(Exception):
+    """Asked to stop."""
+
+
+def test_errors_of_the_source_pass_through_and_what_was_written_stays(place: Destination,
+                                                                      aside: Path) -> None:
+    class Broken(Given):
+        def slices(self, file: File) -> Iterator[memoryview]:
+            yield from super().slices(file)
+            if file.relative == "b":
+                raise StoreDamaged("source cannot be read")
 
     place.begin("bees")
-    with pytest.raises(StoreDamaged):
-        place.put("bees", "a", broken())
-    assert place.begin("bees") == {"a": 4}
+    with pytest.raises(StoreDamaged, match="source cannot be read"):
+        place.write("bees", Broken(aside, {"a": b"one", "b": b"two", "c": b"three"}), nothing)
+    assert place.begin("bees")["a"] == 3
+    assert "c" not in place.begin("bees")
 
 
-def test_abort_leaves_nothing(place: Destination, root: Path) -> None:
+def test_abort_leaves_nothing(place: Destination, root: Path, aside: Path) -> None:
     for item, relative in (("bees", "000000/a"), ("bees.mp4", "")):
-        place.begin(item)
-        place.put(item, relative, [b"x"])
+        write(place, item, aside, {relative: b"x"})
         place.abort(item)
         place.abort(item)
     assert list(root.iterdir()) == []
 
 
-def test_a_taken_name_is_never_replaced(place: Destination, root: Path) -> None:
+def test_a_taken_name_is_never_replaced(place: Destination, root: Path, aside: Path) -> None:
     place.free_bytes()
     (root / "bees").mkdir()
     (root / "bees.mp4").write_bytes(b"somebody's film")
     for item, relative in (("bees", "a"), ("bees.mp4", "")):
         assert place.taken(item)
         assert place.committed(item) is None
-        place.begin(item)
-        place.put(item, relative, [b"x"])
-        place.sync(item)
+        write(place, item, aside, {relative: b"x"})
         with pytest.raises(JobRefused, match="exists already"):
             place.commit(item, b"{}")
         place.abort(item)
@@ -155,25 +224,30 @@ def test_a_file_left_between_the_last_two_steps_is_taken_back(place: Destination
     assert place.items() == ["bees.mp4"]
 
 
-def test_a_manifest_over_the_limit_is_not_read(place: Destination) -> None:
-    place.begin("bees")
-    place.put("bees", "a", [b"x"])
+def test_a_manifest_over_the_limit_is_not_read(place: Destination, aside: Path) -> None:
+    write(place, "bees", aside, {"a": b"x"})
     place.commit("bees", b"x" * 100)
     assert place.committed("bees", limit_bytes=99) is None
     assert place.committed("bees", limit_bytes=100) == b"x" * 100
 
 
 @pytest.mark.parametrize("item", ["", ".", "..", ".part-x", "a/b", "a\0b"])
-def test_names_that_leave_the_place_are_refused(place: Destination, item: str) -> None:
+def test_names_that_leave_the_place_are_refused(place: Destination, aside: Path, item: str
+                                                ) -> None:
     with pytest.raises(JobRefused):
-        place.put(item, "a", [b"x"])
+        place.write(item, Given(aside, {"a": b"x"}), nothing)
 
 
 @pytest.mark.parametrize("relative", ["../a", "/etc/x", "a//b", "a/../../b", "a/.", "a\0b"])
-def test_paths_that_leave_the_item_are_refused(place: Destination, relative: str) -> None:
+def test_paths_that_leave_the_item_are_refused(place: Destination, aside: Path, relative: str
+                                               ) -> None:
+    source = Given(aside, {"a": b"x"})
+    source.files = [dataclasses.replace(source.files[0], relative=relative)]
     place.begin("bees")
     with pytest.raises(JobRefused):
-        place.put("bees", relative, [b"x"])
+        place.write("bees", source, nothing)
+    with pytest.raises(JobRefused):
+        place.drop("bees", [relative])
 
 
 def test_room_is_never_negative_and_clusters_are_known(place: Destination) -> None:

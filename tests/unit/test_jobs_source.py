@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 def reader_of(folder: Path, stop: threading.Event | None = None) -> Reader:
     item = items_of(scan(folder)[0])[0]
-    return Reader(item, stop or threading.Event(), lambda _count: None)
+    return Reader(item, stop or threading.Event())
 
 
 def read_all(reader: Reader) -> dict[str, bytes]:

@@ -1,0 +1,33 @@
+"""A source of files as given, for destinations: real files, since some kinds read them by path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import xxhash
+
+from fieldrec.destinations import File
+
+
+class Given:
+    """Files in a folder of their own; `sliced` bytes at a time; remembers which were read."""
+
+    def __init__(self, folder: Path, contents: Mapping[str, bytes], *, sliced: int = 4096) -> None:
+        self.files = []
+        self.read: list[str] = []
+        self._sliced = sliced
+        for relative, data in sorted(contents.items()):
+            path = folder / relative if relative else folder / "file"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            self.files.append(File(relative, path, len(data), path.stat().st_mtime_ns))
+
+    def slices(self, file: File) -> Iterator[memoryview]:
+        self.read.append(file.relative)
+        data = memoryview(file.path.read_bytes())
+        for at in range(0, len(data), self._sliced):
+            yield data[at:at + self._sliced]
+
+    def digest(self, file: File) -> str:
+        return xxhash.xxh64_hexdigest(file.path.read_bytes())
