@@ -9,10 +9,12 @@ from pathlib import Path
 
 from fieldrec.app.offload import drive_destination
 from fieldrec.config import Config
+from fieldrec.config.destinations import FolderConfig
+from fieldrec.core.errors import DestinationError
 from fieldrec.core.model import Conditions, Drive, DriveState, Job, PowerState
 from fieldrec.core.snapshot import StorageStatus
 from fieldrec.destinations import Destination
-from fieldrec.destinations.drive import DriveDestination
+from fieldrec.destinations.drive import DriveDestination, is_mount
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.drives.watcher import DriveWatcher
 from fieldrec.jobs.places import DestinationFactory
@@ -45,22 +47,34 @@ def destinations_of(config: Config, drives: DriveWatcher | None, jobs: Sequence[
                     ) -> Mapping[str, DestinationFactory]:
     """Every destination that can be opened now: configured folders, drives that are READY, and
     folders that a command named by their path."""
-    found: dict[str, DestinationFactory] = {
-        name: partial(_folder, name, destination.path)
-        for name, destination in config.destinations.items()
-    }
+    found: dict[str, DestinationFactory] = {}
+    for name, destination in config.destinations.items():
+        if isinstance(destination, FolderConfig):
+            found[name] = partial(_folder, name, destination)
     for job in jobs:
         if job.destination is not None and job.destination.startswith("/"):
-            found[job.destination] = partial(_folder, job.destination, Path(job.destination))
+            found[job.destination] = partial(_folder, job.destination,
+                                             FolderConfig(path=Path(job.destination)))
     for drive in drives.drives() if drives is not None else ():
         if drives is not None and drive.state is DriveState.READY:
             found[drive_destination(drive)] = partial(_drive, drive, config, drives)
     return found
 
 
+def folder_of(name: str, config: FolderConfig) -> FolderDestination:
+    """A configured folder, not opened yet."""
+    def check_opened(descriptor: int) -> None:
+        if config.must_be_mounted and not is_mount(descriptor):
+            raise DestinationError(f"destination {name}: nothing is mounted on {config.path}; "
+                                   "nothing was written; mount what belongs there")
+
+    return FolderDestination(name, config.path, keep_free_bytes=config.keep_free_bytes,
+                             check_opened=check_opened)
+
+
 @contextlib.contextmanager
-def _folder(name: str, path: Path) -> Iterator[Destination]:
-    with contextlib.closing(FolderDestination(name, path)) as folder:
+def _folder(name: str, config: FolderConfig) -> Iterator[Destination]:
+    with contextlib.closing(folder_of(name, config)) as folder:
         yield folder
 
 

@@ -83,11 +83,13 @@ def _recording(where: Where, store: str, path: Path | None) -> Recording:
     import dataclasses
 
     from fieldrec.catalogue.scan import find_in, look_at
+    from fieldrec.config.destinations import FolderConfig
     from fieldrec.jobs.copies import find_copies
 
     known = look_at(path) if path is not None else find_in(where.folders(), store)
     try:
-        places = {name: place.path for name, place in where.load().destinations.items()}
+        places = {name: place.path for name, place in where.load().destinations.items()
+                  if isinstance(place, FolderConfig)}
     except FieldrecError:  # a store elsewhere is shown whatever is wrong with the configuration
         places = {}
     return dataclasses.replace(known, copies=find_copies(places, known.name, known.uuid))

@@ -1,11 +1,11 @@
 """Floor 1: the configuration file. YAML in, validated models out; errors say file, line and key."""
 
+from fieldrec.config.destinations import DestinationConfig
 from fieldrec.config.document import Document
 from fieldrec.config.drives import DriveRule, DrivesConfig
 from fieldrec.config.exporting import ExportConfig
 from fieldrec.config.loading import load_config, load_document
 from fieldrec.config.models import CameraConfig, Config, ConsoleConfig, StorageConfig, StoreConfig
-from fieldrec.config.places import DestinationConfig
 from fieldrec.config.power import PowerConfig
 from fieldrec.config.recording import RecordConfig
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from fieldrec.core.errors import ConfigError
 
@@ -124,14 +124,14 @@ class Document:
                  ) -> Iterable[str]:
         for problem in error.errors(include_url=False):
             within: KeyPath = problem.get("ctx", {}).get("path", ())
-            path: KeyPath = (*at, *problem["loc"], *within)
+            path: KeyPath = (*at, *_followed(model, problem["loc"])[0], *within)
             where = f"{self.source}:{self.line_of(path)}"
             yield f"{where}: {dotted(path)}: {_reason(model, problem)}"
 
 
 def explain(model: type[BaseModel], error: ValidationError) -> list[str]:
     """One line per problem (key and reason), for values that came from no file."""
-    return [f"{dotted(problem['loc'])}: {_reason(model, problem)}"
+    return [f"{dotted(_followed(model, problem['loc'])[0])}: {_reason(model, problem)}"
             for problem in error.errors(include_url=False)]
 
 
@@ -161,15 +161,35 @@ def _reason(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
     return message[0].lower() + message[1:] if message.startswith(("Input", "Keys")) else message
 
 
-def _known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+def _known_keys(model: type[BaseModel], location: KeyPath) -> list[str]:
     """Names of the fields of the (nested) model that `location` leads to."""
+    return list(getattr(_followed(model, location)[1], "model_fields", {}))
+
+
+def _followed(model: type[BaseModel], location: KeyPath) -> tuple[KeyPath, Any]:
+    """(the keys in the file, the model or type they lead to) of a place as pydantic names it, in
+    which the tag of a class that was chosen by its `type` is a part too."""
     current: Any = model
+    keys: list[str | int] = []
     for part in location:
+        chosen = _by_tag(current).get(part)
+        if chosen is not None:
+            current = chosen
+            continue
+        keys.append(part)
         field = getattr(current, "model_fields", {}).get(part)
         current = field.annotation if field is not None else _item_type(current)
-        if not hasattr(current, "model_fields") and hasattr(current, "__args__"):
+        if (not hasattr(current, "model_fields") and hasattr(current, "__args__")
+                and not _by_tag(current)):
             current = current if _is_container(current) else current.__args__[0]
-    return list(getattr(current, "model_fields", {}))
+    return tuple(keys), current
+
+
+def _by_tag(annotation: Any) -> dict[str | int, Any]:
+    """The classes of a union that is told by tags; empty for any other type."""
+    members = get_args(annotation.__origin__) if get_origin(annotation) is Annotated else ()
+    return {mark.tag: get_args(member)[0] for member in members if get_origin(member) is Annotated
+            for mark in member.__metadata__ if isinstance(mark, Tag)}
 
 
 def _is_container(annotation: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fieldrec.config.destinations import FolderConfig
 from fieldrec.config.document import Document, KeyPath
 from fieldrec.config.models import Config, StorageConfig
 from fieldrec.core.errors import ConfigError
@@ -33,8 +34,10 @@ def load_document(path: Path) -> tuple[Document, Config]:
     _check_directories(document, storage.directory, storage.directories)
     _check_mount_points(document, storage)
     destinations = {
-        name: destination.model_copy(update={"path": _resolve_key(
-            document, base, destination.path, ("destinations", name, "path"))})
+        name: destination.model_copy(update={
+            key: _resolve_key(document, base, getattr(destination, key),
+                              ("destinations", name, key))
+            for key in destination.PATHS if getattr(destination, key) is not None})
         for name, destination in config.destinations.items()
     }
     config = config.model_copy(update={"storage": storage, "destinations": destinations})
@@ -85,12 +88,14 @@ def _check_mount_points(document: Document, storage: StorageConfig) -> None:
 
 
 def check_destinations(config: Config, document: Document | None = None) -> None:
-    """Refuse a destination inside a recordings folder, or the other way round.
+    """Refuse a folder as a destination that is inside a recordings folder, or around it.
 
     A copy there would be scanned as a recording, copied again, and deleted by a move.
     """
     folders = (config.storage.directory, *config.storage.directories)
     for name, destination in config.destinations.items():
+        if not isinstance(destination, FolderConfig):
+            continue
         for recordings in folders:
             inside = destination.path.is_relative_to(recordings)
             around = recordings.is_relative_to(destination.path)

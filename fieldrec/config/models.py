@@ -12,13 +12,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
+from fieldrec.config.destinations import DestinationConfig
 from fieldrec.config.drives import DrivesConfig
 from fieldrec.config.energy import EnergyConfig
 from fieldrec.config.exporting import ExportConfig
 from fieldrec.config.idle import IdleConfig
 from fieldrec.config.jobs import JobsConfig
 from fieldrec.config.logbook import LogbookConfig
-from fieldrec.config.places import DestinationConfig
 from fieldrec.config.power import PowerConfig
 from fieldrec.config.recording import PrepareConfig, RecordConfig
 from fieldrec.config.schedule import ScheduleConfig
