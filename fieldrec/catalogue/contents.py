@@ -45,6 +45,9 @@ class Contents:
     last_time_ns: int | None
     size_bytes: int
     """Of frames and indexes. Frames of npy are calculated, pictures are measured in samples."""
+    chunk_count: int = 0
+    frame_files: int = 0
+    """Files with one frame each; none in videos."""
 
 
 class ContentsMemory:
@@ -129,7 +132,8 @@ class _Chunks:
             last = self._time(table[filled[-1]:filled[-1] + 1], "last_ns")
         whole = (len(table) > 0 and bool((table["rows"] != UNREADABLE).all())
                  and bool((numbers == np.arange(len(numbers))).all()))
-        return Contents(whole, count, first, last, self._size(table, count))
+        return Contents(whole, count, first, last, self._size(table, count), len(table),
+                        0 if self._metadata.is_video else count)
 
     def _paths(self, chunk: NDArray[Any]) -> ChunkPaths:
         return chunk_paths(self._path, int(chunk["number"][0]), self._metadata.extension)

@@ -116,7 +116,8 @@ class Catalogue:
             size_bytes=contents.size_bytes + metadata_bytes,
             created_utc=created_text(metadata.created_utc),
             timezone=metadata.timezone_local or "",
-            clock_quality=_clock_quality(ours.get("clock_quality")), user_metadata=user)
+            clock_quality=_clock_quality(ours.get("clock_quality")), user_metadata=user,
+            chunk_count=contents.chunk_count, frame_files=contents.frame_files)
 
     # --- exports --------------------------------------------------------------------------------
 

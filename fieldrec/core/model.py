@@ -227,6 +227,10 @@ class Recording:
     copies: tuple[Copy, ...] = ()
     has_raw: bool = True
     """False once the raw was deleted and only exports are left."""
+    chunk_count: int = 0
+    """Folders of the raw store that hold frames; 0 where that was not counted."""
+    frame_files: int = 0
+    """Files with one frame each; 0 for a store of videos, and where that was not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +345,11 @@ class Drive:
     """Which of `drives.rules` is for it, from 0; -1: none."""
     marker: DriveMarker | None = None
     """What the marker on it says; None: it has none that can be read, or it was not looked for."""
+    visit: str = ""
+    """What it is given now and how far that is, or what it got, in words and figures; "" while
+    nothing is known."""
+    suspect: str = ""
+    """Why it must not be relied on; "" while there is no reason."""
 
 
 @dataclass(frozen=True, slots=True)
