@@ -14,7 +14,8 @@ from fieldrec.core.errors import PowerError
 
 if TYPE_CHECKING:
     from fieldrec.config import PowerConfig
-    from fieldrec.core.model import PowerReading, PowerState
+    from fieldrec.core.model import PowerState
+    from fieldrec.core.power_reading import PowerReading
     from fieldrec.power import Source
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from fieldrec.config.section import Section
 from fieldrec.core.clock import Clock
-from fieldrec.core.model import PowerReading
+from fieldrec.core.power_reading import PowerReading
 
 
 class SourceOptions(Section):

@@ -22,7 +22,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from fieldrec.core.model import PowerLevel, PowerReading
+from fieldrec.core.model import PowerLevel
+from fieldrec.core.power_reading import PowerReading
 
 _RANK = {PowerLevel.BATTERY: 1, PowerLevel.LOW: 2, PowerLevel.CRITICAL: 3}
 

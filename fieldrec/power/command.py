@@ -24,7 +24,8 @@ from typing import Any
 from pydantic import Field
 
 from fieldrec.core.clock import Clock
-from fieldrec.core.model import PowerLevel, PowerReading
+from fieldrec.core.model import PowerLevel
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.core.workers import Worker
 from fieldrec.power import SourceOptions
 

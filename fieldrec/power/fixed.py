@@ -12,7 +12,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from fieldrec.core.clock import Clock
-from fieldrec.core.model import PowerLevel, PowerReading
+from fieldrec.core.model import PowerLevel
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.power import SourceOptions
 
 

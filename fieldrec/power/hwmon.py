@@ -22,7 +22,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from fieldrec.core.clock import Clock
-from fieldrec.core.model import PowerReading
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.core.workers import Worker
 from fieldrec.power import SourceOptions, curves
 

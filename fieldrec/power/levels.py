@@ -16,7 +16,8 @@ at once: it does not wait either.
 from __future__ import annotations
 
 from fieldrec.config.power import PowerConfig
-from fieldrec.core.model import PowerLevel, PowerReading, PowerState
+from fieldrec.core.model import PowerLevel, PowerState
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.power.runtime import Estimate, Runtime
 
 JUMP_POINTS = 20.0

@@ -26,7 +26,8 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from fieldrec.core.clock import Clock
-from fieldrec.core.model import PowerLevel, PowerReading
+from fieldrec.core.model import PowerLevel
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.core.workers import Worker
 from fieldrec.power import SourceOptions
 

@@ -20,7 +20,7 @@ import math
 import statistics
 from collections import deque
 
-from fieldrec.core.model import PowerReading
+from fieldrec.core.power_reading import PowerReading
 
 Estimate = tuple[float, tuple[float, float]]
 """Minutes left, and between what they lie."""

@@ -25,7 +25,7 @@ from pathlib import Path
 from pydantic import Field
 
 from fieldrec.core.clock import Clock
-from fieldrec.core.model import PowerReading
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.core.workers import Worker
 from fieldrec.power import SourceOptions
 from fieldrec.power.uevents import Uevents

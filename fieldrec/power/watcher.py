@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 
 from fieldrec.config.power import PowerConfig
 from fieldrec.core.clock import Clock
-from fieldrec.core.model import PowerLevel, PowerReading, PowerState
+from fieldrec.core.model import PowerLevel, PowerState
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.power import Source
 from fieldrec.power.combined import combined
 from fieldrec.power.configured import make_sources

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from fieldrec.cli.power import in_words, power_command
 from fieldrec.core.errors import ConfigError, PowerError
-from fieldrec.core.model import PowerLevel, PowerReading
+from fieldrec.core.model import PowerLevel
+from fieldrec.core.power_reading import PowerReading
 
 
 def box(folder: Path, sources: str) -> Path:

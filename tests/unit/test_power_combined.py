@@ -8,7 +8,8 @@ from typing import Literal
 import pytest
 
 from fieldrec.config.power import PowerConfig
-from fieldrec.core.model import PowerLevel, PowerReading
+from fieldrec.core.model import PowerLevel
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.power.combined import combined
 from fieldrec.power.levels import PowerJudge
 

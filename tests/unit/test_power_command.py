@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from fieldrec.core.clock import SystemClock
-from fieldrec.core.model import PowerLevel, PowerReading
+from fieldrec.core.model import PowerLevel
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.power.command import Command, Options, reading_of
 from tests.fakes.waiting import wait_until
 

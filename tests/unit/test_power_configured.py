@@ -11,7 +11,8 @@ from fieldrec.config import Document, PowerConfig
 from fieldrec.config.models import Config
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import ConfigError
-from fieldrec.core.model import PowerLevel, PowerReading
+from fieldrec.core.model import PowerLevel
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.power.configured import check_sources, make_sources, with_absolute_paths
 from fieldrec.power.discovery import options_model, source_class, source_names
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fieldrec.core.model import PowerReading
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.power import curves
 from fieldrec.power.hwmon import Hwmon, Options
 

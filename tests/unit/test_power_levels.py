@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import pytest
 
 from fieldrec.config.power import PowerConfig
-from fieldrec.core.model import PowerLevel, PowerReading, PowerState
+from fieldrec.core.model import PowerLevel, PowerState
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.power.levels import PowerJudge
 
 M, B, L, C, U = (PowerLevel.MAINS, PowerLevel.BATTERY, PowerLevel.LOW, PowerLevel.CRITICAL,

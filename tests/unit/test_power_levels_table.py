@@ -12,7 +12,8 @@ from __future__ import annotations
 import pytest
 
 from fieldrec.config.power import PowerConfig
-from fieldrec.core.model import PowerLevel, PowerReading
+from fieldrec.core.model import PowerLevel
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.power.levels import PowerJudge
 
 LETTERS = {"U": PowerLevel.UNKNOWN, "M": PowerLevel.MAINS, "B": PowerLevel.BATTERY,

@@ -13,7 +13,8 @@ import pytest
 from pydantic import ValidationError
 
 from fieldrec.core.clock import SystemClock
-from fieldrec.core.model import PowerLevel, PowerReading
+from fieldrec.core.model import PowerLevel
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.power.nut import Nut, Options, reading_of
 from tests.fakes.upsd import MAINS, PASSWORD, UPS, USER
 

@@ -7,7 +7,8 @@ import random
 import pytest
 
 from fieldrec.config.power import PowerConfig
-from fieldrec.core.model import PowerReading, PowerState
+from fieldrec.core.model import PowerState
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.power.levels import PowerJudge
 from fieldrec.power.runtime import LONGEST_MIN, Estimate, Runtime
 

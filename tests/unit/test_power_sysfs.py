@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fieldrec.core.clock import SystemClock
-from fieldrec.core.model import PowerReading
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.power import sysfs
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from fieldrec.config.power import PowerConfig
 from fieldrec.core.clock import SystemClock
-from fieldrec.core.model import PowerLevel, PowerReading, PowerState
+from fieldrec.core.model import PowerLevel, PowerState
+from fieldrec.core.power_reading import PowerReading
 from fieldrec.power import watcher
 from tests.fakes.jumping_loop import JumpingClock, run_jumping
 
