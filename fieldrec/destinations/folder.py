@@ -36,6 +36,7 @@ from fieldrec.destinations import (
     OnBytes,
     Source,
     _tree,
+    limits,
 )
 
 BATCH_BYTES = 256 * 1024 * 1024
@@ -72,6 +73,7 @@ class FolderDestination:
         self._sync_files = False
         self._to_sync: list[str] = []
         self._buffer: memoryview | None = None
+        self._limits: limits.Limits | None = None
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -83,6 +85,13 @@ class FolderDestination:
     def allocation_bytes(self) -> int:
         with self._errors() as root:
             return max(os.fstatvfs(root).f_frsize, 1)
+
+    def limits(self) -> limits.Limits:
+        """Of the file system that the folder is on."""
+        with self._errors() as root:
+            if self._limits is None:
+                self._limits = limits.limits_at(root)
+            return self._limits
 
     def items(self) -> Sequence[str]:
         with self._errors() as root:
@@ -113,7 +122,8 @@ class FolderDestination:
             if self._half_committed(root, item):
                 return False
             return (_tree.kind(root, self.path / item) is not None
-                    or _tree.kind(root, self.path / f"{item}.json") is not None)
+                    or _tree.kind(root, self.path / f"{item}.json") is not None
+                    or limits.twin(self.limits(), item, root))
 
     # -- writing ---------------------------------------------------------------------------------
 

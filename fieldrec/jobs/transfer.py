@@ -28,7 +28,7 @@ from fieldrec.core.errors import (
     VerifyMismatch,
 )
 from fieldrec.core.model import Copy, JobState, Recording, RecordingState
-from fieldrec.destinations import Destination, OnBytes
+from fieldrec.destinations import Destination, OnBytes, limits
 from fieldrec.jobs import manifest
 from fieldrec.jobs.manifest import Entry, Manifest
 from fieldrec.jobs.source import Item, Reader, Some, changed_since, check, items_of
@@ -78,6 +78,8 @@ def transfer(recording: Recording, destination: Destination, *, stop: threading.
     works = [_Work(item, recording.uuid, destination, stop, on_kept)
              for item in items_of(recording)]
     missing = [work for work in works if not work.present]
+    for work in missing:
+        limits.check(destination, work.name, work._source_sizes())
     _check_room(destination, missing)
     _run(missing, on_progress, _Work.write)
     on_phase(JobState.VERIFYING)
