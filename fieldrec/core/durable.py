@@ -355,7 +355,7 @@ def rmtree_at(parent: int, path: Path) -> None:
     sync_directory_at(parent, path.parent)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Put a small file in place: all of `data` under `path`, or what was there before.
 
     Written to a temporary *file* name beside it (files harm no imgstore reader, directories do),
@@ -364,7 +364,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.unlink(missing_ok=True)
     try:
-        descriptor = create(temporary)
+        descriptor = create(temporary, mode=mode)
         try:
             write(descriptor, [data], path, len(data))
             fsync(descriptor, path)

@@ -14,6 +14,8 @@ from fieldrec.core.errors import LockedError, StoreError, StoreFull
 
 PRIVATE_NAME = ".fieldrec"
 LOCK_NAME = "daemon.lock"
+DRIVES_KEY_NAME = "drives.key"
+"""The key by which this recorder knows the drives that it has marked."""
 
 
 class FolderLock:
@@ -53,8 +55,9 @@ class FolderLock:
             os.close(descriptor)
 
     def remove_if_made(self) -> None:
-        """Remove the private folder, if this process made it; the lock is held meanwhile."""
-        if self._made:
+        """Remove the private folder, if this process made it and no drive was marked meanwhile; the
+        lock is held."""
+        if self._made and not (self.private / DRIVES_KEY_NAME).exists():
             durable.rmtree(self.private)
 
     def release(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fieldrec.core.errors import LockedError, StoreError
-from fieldrec.core.folder import LOCK_NAME, PRIVATE_NAME, FolderLock
+from fieldrec.core.folder import DRIVES_KEY_NAME, LOCK_NAME, PRIVATE_NAME, FolderLock
 
 
 def test_the_second_is_refused_by_the_first_ones_number_until_it_lets_go(tmp_path: Path) -> None:
@@ -55,6 +55,15 @@ def test_what_this_process_made_can_go_without_a_trace(tmp_path: Path) -> None:
     lock.remove_if_made()
     lock.release()
     assert [path.name for path in tmp_path.iterdir()] == [PRIVATE_NAME]
+
+
+def test_the_key_of_marked_drives_is_worth_keeping(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    key = lock.private / DRIVES_KEY_NAME
+    key.write_text("00")  # fieldrec drive prepare, beside us
+    lock.remove_if_made()
+    lock.release()
+    assert key.read_text() == "00"
 
 
 def test_a_lock_file_that_was_removed_meanwhile_keeps_somebody_out(
