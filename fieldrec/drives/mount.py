@@ -14,13 +14,13 @@ import asyncio
 import contextlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fieldrec.core import durable
 from fieldrec.core.errors import DriveBusy, DriveRejected
 from fieldrec.drives.mounts import Mount, folder_due, folder_on, mount_at
+from fieldrec.drives.programs import run
 from fieldrec.drives.udev import BlockDevice
 from fieldrec.drives.work import DriveWork
 
@@ -160,38 +160,6 @@ async def detach(mount_point: Path) -> None:
     if mount_at(mount_point) is not None:
         await run("umount", "-l", str(mount_point), timeout_s=MOUNT_TIMEOUT_S)
     _remove_folder(mount_point)
-
-
-async def run(*command: str, timeout_s: float) -> tuple[int, str]:
-    """Run a command; (exit code, first line it complained). Killed after `timeout_s` or on cancel.
-
-    Complaints go through a file, not a pipe: a FUSE program that lives on would keep a pipe open.
-    A process that even SIGKILL does not end (it waits for a dead drive) is left behind.
-    """
-    with tempfile.TemporaryFile() as complaints:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-            stderr=complaints, env={**os.environ, "LC_ALL": "C"}, start_new_session=True)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await process.wait()
-        except TimeoutError:
-            return -1, f"{command[0]} did not end in {timeout_s:g} s"
-        finally:
-            if process.returncode is None:
-                await _kill(process)
-        complaints.seek(0)
-        lines = complaints.read(4096).decode("utf-8", "replace").strip().splitlines() or [""]
-        text = "".join(c if " " <= c <= "~" else "?" for c in lines[0])
-    return process.returncode or 0, text
-
-
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(2.0):
-            await process.wait()
 
 
 async def _try_drivers(block: BlockDevice, folder: Path) -> None:

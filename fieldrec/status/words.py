@@ -10,6 +10,8 @@ import math
 import unicodedata
 from datetime import UTC, datetime
 
+from fieldrec.core.amounts import duration as duration
+from fieldrec.core.amounts import size as size
 from fieldrec.core.model import (
     CameraState,
     Drive,
@@ -25,7 +27,6 @@ from fieldrec.core.model import (
 from fieldrec.core.snapshot import FolderStatus, RecorderStatus, Snapshot, StorageStatus
 
 REPLACEMENT = "�"
-_SIZE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _AT_WORK = (JobState.RUNNING, JobState.VERIFYING)
 _WAYS = {JobKind.DELETE_RAW: "once it is at", JobKind.DELETE: "verified at"}
 """How what a job does concerns its destination."""
@@ -58,19 +59,6 @@ def ascii_text(text: str, limit: int = 200) -> str:
     return "".join(kept)[:limit]
 
 
-def size(count_bytes: float) -> str:
-    """Bytes in decimal units, as disks are sold: "512 B", "1.3 GB", "412 GB"."""
-    if not math.isfinite(count_bytes):
-        return "?"
-    value = float(max(count_bytes, 0))
-    for unit in _SIZE_UNITS:
-        digits = 0 if unit == "B" or value >= 99.95 else 1
-        if round(value, digits) < 1000 or unit == _SIZE_UNITS[-1]:
-            return f"{value:.{digits}f} {unit}"
-        value /= 1000
-    return "?"
-
-
 def rate(bytes_per_s: float) -> str:
     """A data rate: "85.0 MB/s"."""
     return f"{size(bytes_per_s)}/s"
@@ -79,24 +67,6 @@ def rate(bytes_per_s: float) -> str:
 def count(number: int) -> str:
     """A number in groups of three: "1 234 567"."""
     return f"{number:,}".replace(",", " ")
-
-
-def duration(seconds: float) -> str:
-    """A time span with at most two units, rounded down: "48 s", "4 min 10 s", "1 h 50 min"."""
-    if not math.isfinite(seconds):
-        return "?"
-    whole = max(int(seconds), 0)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return _two(whole // 60, "min", whole % 60, "s")
-    if whole < 86_400:
-        return _two(whole // 3600, "h", whole % 3600 // 60, "min")
-    return _two(whole // 86_400, "d", whole % 86_400 // 3600, "h")
-
-
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
-    return f"{large} {large_unit} {small} {small_unit}" if small else f"{large} {large_unit}"
 
 
 def utc(time_ns: int) -> str:
