@@ -19,6 +19,7 @@ from pathlib import Path
 
 from fieldrec.core import durable
 from fieldrec.core.errors import DriveBusy, DriveRejected
+from fieldrec.drives.labels import printable
 from fieldrec.drives.mounts import Mount, folder_due, folder_on, mount_at
 from fieldrec.drives.programs import run
 from fieldrec.drives.udev import BlockDevice
@@ -47,6 +48,10 @@ class ByMount:
         self._root = root
         self._work = work
 
+    def made(self, block: BlockDevice, found: Mount) -> bool:
+        """What lies below the root can only be ours."""
+        return found.mount_point.parent == self._root
+
     async def mount(self, block: BlockDevice) -> Mount:
         """In a private folder below the root; see :func:`mount`."""
         return await mount(block, self._root)
@@ -54,6 +59,10 @@ class ByMount:
     async def unmount(self, block: BlockDevice, mount_point: Path) -> None:
         """See :func:`unmount`."""
         await unmount(mount_point)
+
+    async def unmount_others(self, block: BlockDevice, mount_point: Path) -> None:
+        """Never: whoever mounted it knows why."""
+        raise DriveBusy(mounted_by_others(mount_point))
 
     async def detach(self, block: BlockDevice, mount_point: Path) -> None:
         """See :func:`detach`."""
@@ -68,6 +77,11 @@ class ByMount:
         await self._work.run((block.fs_uuid, block.device),
                              lambda _stop: switch.write_text("1\n"), POWER_OFF_TIMEOUT_S,
                              f"drive {block.device} does not switch off")
+
+
+def mounted_by_others(mount_point: Path) -> str:
+    """Why a drive is not let go, in words."""
+    return f"others mounted it at {printable(str(mount_point), 80)}; unmount it there"
 
 
 def recorded_on(block: BlockDevice, folders: Sequence[Path]) -> str:

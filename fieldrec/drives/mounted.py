@@ -1,9 +1,9 @@
 """What is mounted of which drive and by whom: by us, by an earlier run of ours, or by others.
 
 Used by the drive watcher's tasks on the event loop, one task per drive at a time. How something is
-mounted is the `Mounter`'s. What others mounted is used only in a place for such drives, and never
-unmounted; what we mounted is unmounted in the end (I7), by force only where the drive is gone or
-does not answer.
+mounted is the `Mounter`'s. What others mounted is used only in a place for such drives, and
+unmounted only by an eject; what we mounted is unmounted in the end (I7), by force only where the
+drive is gone or does not answer.
 """
 
 from __future__ import annotations
@@ -32,11 +32,10 @@ class _Ours:
 class Mounted:
     """The mounts of all drives; `in_use` are the recordings folders, there or not yet."""
 
-    def __init__(self, mounter: Mounter, work: DriveWork, mount_root: Path,
-                 in_use: Sequence[Path]) -> None:
+    def __init__(self, mounter: Mounter, work: DriveWork, in_use: Sequence[Path]
+                 ) -> None:
         self._mounter = mounter
         self._work = work
-        self._mount_root = mount_root
         self._in_use = tuple(in_use)
         self._ours: dict[Key, _Ours] = {}
         self._switched_off: set[Key] = set()
@@ -58,12 +57,15 @@ class Mounted:
         if reason := self.recorded_on(block):
             raise DriveRejected(reason)
         found = mounts.mounts_of(block.device, block.number)
-        left = next((m for m in found if m.mount_point.parent == self._mount_root), None)
+        left = next((m for m in found if self._mounter.made(block, m)), None)
         if left is not None:
             self._ours[key] = _Ours(block, left.mount_point)
             return await mount.harden(left.mount_point)
         if not found:
             return None
+        if not mounts.showable(found[-1].mount_point):
+            raise DriveRejected("mounted by others under a name that cannot be shown; give it "
+                                "another label on a computer")
         elsewhere = [m for m in found if not mounts.automounted(m)]
         if elsewhere:
             raise DriveRejected(f"mounted at {printable(str(elsewhere[0].mount_point), 80)}, so it "
@@ -73,8 +75,15 @@ class Mounted:
         return found[-1]
 
     async def mount(self, key: Key, block: BlockDevice) -> mounts.Mount:
-        """A mount of our own, of a drive that nobody has mounted. DriveRejected in words."""
-        mounted = await self._mounter.mount(block)
+        """A mount of our own, or of whoever was quicker. DriveRejected, DriveBusy in words."""
+        try:
+            mounted = await self._mounter.mount(block)
+        except DriveError:
+            if mounts.mounts_of(block.device, block.number):
+                theirs = await self.found(key, block)
+                if theirs is not None:
+                    return theirs
+            raise
         self._ours[key] = _Ours(block, mounted.mount_point)
         return mounted
 
@@ -95,20 +104,38 @@ class Mounted:
             await self._mounter.detach(ours.block, ours.mount_point)
         self._work.end(key)
 
-    async def release(self, key: Key, name: str, mount_point: Path | None) -> None:
-        """Unmount for an eject. DriveBusy that names who holds it, or that others mounted it."""
+    async def release(self, key: Key, name: str) -> None:
+        """Unmount what is ours, for an eject. DriveBusy that names who holds it."""
         ours = self._ours.get(key)
         if ours is None:
-            raise DriveBusy(f"drive {name} is synced, but others mounted it at {mount_point}; "
-                            "unmount it there")
+            return
         try:
             await self._mounter.unmount(ours.block, ours.mount_point)
         except DriveBusy as error:
-            held_by = await self._work.run(key, lambda _stop: mounts.holders(ours.mount_point),
-                                           HOLDERS_TIMEOUT_S, f"drive {name} is busy")
-            who = f", held by {', '.join(held_by[:5])}" if held_by else ""
-            raise DriveBusy(f"drive {name}: {error}{who}") from error
+            raise await self._held(key, name, ours.mount_point, error) from error
         self._ours.pop(key, None)
+
+    async def release_others(self, key: Key, block: BlockDevice, name: str) -> None:
+        """Unmount what others have mounted of it, for an eject, as far as that is ours to do.
+
+        DriveBusy otherwise: a drive that is mounted anywhere is not safe.
+        """
+        for other in reversed(mounts.mounts_of(block.device, block.number)):
+            try:
+                await self._mounter.unmount_others(block, other.mount_point)
+            except DriveBusy as error:
+                raise await self._held(key, name, other.mount_point, error) from error
+
+    async def _held(self, key: Key, name: str, mount_point: Path, error: DriveBusy) -> DriveBusy:
+        held_by = await self._work.run(key, lambda _stop: mounts.holders(mount_point),
+                                       HOLDERS_TIMEOUT_S, f"drive {name} is busy")
+        who = f", held by {', '.join(held_by[:5])}" if held_by else ""
+        return DriveBusy(f"drive {name}: {error}{who}")
+
+    def still_mounted(self, block: BlockDevice) -> str:
+        """Where it is mounted after all, in words; "" when it is not."""
+        left = mounts.mounts_of(block.device, block.number)
+        return mount.mounted_by_others(left[-1].mount_point) if left else ""
 
     def released(self, key: Key) -> bool:
         """Whether the mount of ours has gone meanwhile; it is forgotten then."""

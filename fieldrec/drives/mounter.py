@@ -17,6 +17,10 @@ from fieldrec.drives.udev import BlockDevice
 class Mounter(Protocol):
     """One way of mounting, unmounting and switching off."""
 
+    def made(self, block: BlockDevice, found: Mount) -> bool:
+        """Whether this mount was made in this way, by this run of ours or one that was killed."""
+        ...
+
     async def mount(self, block: BlockDevice) -> Mount:
         """Mount with our options, and return the mount as mountinfo shows it.
 
@@ -26,7 +30,15 @@ class Mounter(Protocol):
         ...
 
     async def unmount(self, block: BlockDevice, mount_point: Path) -> None:
-        """Write everything out and unmount; no error if it is not mounted. DriveBusy in words."""
+        """Write everything out and unmount what we mounted; no error if it is not mounted.
+
+        DriveBusy in words when it stays mounted.
+        """
+        ...
+
+    async def unmount_others(self, block: BlockDevice, mount_point: Path) -> None:
+        """For an eject: unmount what somebody else mounted, if that is ours to do. DriveBusy that
+        says where to unmount it, if not."""
         ...
 
     async def detach(self, block: BlockDevice, mount_point: Path) -> None:

@@ -12,7 +12,10 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fieldrec.drives.labels import printable
+
 MOUNTINFO = Path("/proc/self/mountinfo")
+FIRST_MOUNTINFO = Path("/proc/1/mountinfo")
 FSTAB = Path("/etc/fstab")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -44,8 +47,8 @@ class Mount:
 def read_mounts(text: str | None = None) -> list[Mount]:
     """All mounts in the order in which they were made; `text` is mountinfo's, default: now."""
     found = []
-    lines = (MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape")
-             if text is None else text).splitlines()
+    lines = (MOUNTINFO.read_bytes().decode("utf-8", "surrogateescape")
+             if text is None else text).split("\n")  # a label may hold any other line end
     for line in lines:
         before, _, after = line.partition(" - ")
         fields, tail = before.split(" "), after.split(" ")
@@ -66,6 +69,29 @@ def mounts_of(device: str, number: str) -> list[Mount]:
 def mount_at(mount_point: Path) -> Mount | None:
     """The topmost mount at a mount point."""
     return next((m for m in reversed(read_mounts()) if m.mount_point == mount_point), None)
+
+
+def seen_by_all(mount_point: Path) -> bool:
+    """Whether the mount there is the machine's own, and not a copy in a mount namespace of ours, as
+    a service with ProtectSystem= has one: unmounting the copy leaves the drive mounted."""
+    ours = _ids_at(mount_point, MOUNTINFO)
+    return bool(ours) and ours <= _ids_at(mount_point, FIRST_MOUNTINFO)
+
+
+def _ids_at(mount_point: Path, source: Path) -> frozenset[str]:
+    """The kernel's numbers of the mounts there, unique over all namespaces; none if hidden."""
+    try:
+        lines = source.read_bytes().decode("utf-8", "surrogateescape").split("\n")
+    except OSError:
+        return frozenset()
+    fields = [line.split(" ", 5) for line in lines if line]
+    return frozenset(f[0] for f in fields if Path(_plain(f[4])) == mount_point)
+
+
+def showable(path: Path) -> bool:
+    """Whether a path can be shown as it is: letters of any script, nothing that acts on a terminal
+    or turns the line around. Mount points are often named after a stranger's label."""
+    return str(path).isprintable()
 
 
 def mount_holding(path: Path, mounts: Sequence[Mount] | None = None) -> Mount | None:
@@ -173,7 +199,8 @@ def holders(mount_point: Path) -> list[str]:
         try:
             links = [process / "cwd", process / "root", *(process / "fd").iterdir()]
             if any(_points_into(link, mount_point) for link in links):
-                found.append(f"{(process / 'comm').read_text().strip()[:15]} ({process.name})")
+                name = (process / "comm").read_text(encoding="utf-8", errors="replace")
+                found.append(f"{printable(name, 15)} ({process.name})")
         except OSError:
             continue  # ended meanwhile, or not ours to look at
     return found

@@ -22,7 +22,7 @@ from fieldrec.core.model import Drive, DriveState
 from fieldrec.core.workers import Worker
 from fieldrec.drives import mount, mounts
 from fieldrec.drives.arrival import Arrival, welcome
-from fieldrec.drives.mount import ByMount
+from fieldrec.drives.choosing import mounter_for
 from fieldrec.drives.mounted import Mounted
 from fieldrec.drives.mounter import Mounter
 from fieldrec.drives.table import DriveTable, Key, Lease, name_of
@@ -57,8 +57,8 @@ class DriveWatcher:
         self._pulse = asyncio.Event()
         self._blocks: dict[Key, BlockDevice] = {}
         self._work = DriveWork()
-        self._mounted = Mounted(mounter or ByMount(config.mount_root, self._work), self._work,
-                                config.mount_root, in_use)
+        self._mounted = Mounted(mounter or mounter_for(config, self._work, on_event), self._work,
+                                in_use)
         self._arrival = Arrival(config, self._mounted, self._work)
         self._arrivals: dict[Key, object] = {}
         """A token per insertion that is still true."""
@@ -280,13 +280,18 @@ class DriveWatcher:
             self._table.eject_failed(key, "eject was cancelled")
 
     async def _release(self, key: Key) -> None:
-        """Sync and unmount; DriveBusy for a mount that is not ours."""
+        """Sync and unmount; DriveBusy where it stays mounted, by whomever."""
         drive = self._drive(key)
         if drive.mount_point is not None:
             point = drive.mount_point
             await self._work.run(key, lambda _stop: mount.sync(point), SYNC_TIMEOUT_S,
                                  f"drive {name_of(drive)} does not finish writing")
-        await self._mounted.release(key, name_of(drive), drive.mount_point)
+        await self._mounted.release(key, name_of(drive))
+        block = self._blocks.get(key)
+        if block is not None and not self._closing:
+            await self._mounted.release_others(key, block, name_of(drive))
+        elif block is not None and (where := self._mounted.still_mounted(block)):
+            raise DriveBusy(f"drive {name_of(drive)} is synced, but {where}")
 
     async def _power_off(self, key: Key) -> str:
         """What the operator should know of the switching off, or ""."""

@@ -61,7 +61,7 @@ def configured(scenario: Scenario, field: Field, **more: Any) -> Config:
         "cameras": {"top": {"backend": "timelapse", "options": {
             "ledger": str(field.ledger), "period_s": scenario.period_s}}},
         "export": {"automatic": True, "raw": "delete_when_offloaded"},
-        "drives": {"match": field.drives.match, "mount_root": str(field.mounts),
+        "drives": {"match": field.drives.match, "mounter": "mount", "mount_root": str(field.mounts),
                    "keep_free_bytes": "1 MB"},
         "power": {"path": str(field.power), "poweroff_command": [POWER_OFF]},
         "sleep": {"mode": scenario.sleep, "command": [SUSPEND], "rtc": str(field.root / "rtc")},

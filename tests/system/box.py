@@ -167,7 +167,8 @@ class Box:
                              if not key.startswith(("FIELDREC_", "NOTIFY_", "WATCHDOG_", "PYTHON"))}
         self._environment.update(environment or {})
         drives = {"enabled": match is not None, "match": dict(match or {}),
-                  "mount_root": str(self.mounts), "keep_free_bytes": 1_000_000}
+                  "mount_root": str(self.mounts), "keep_free_bytes": 1_000_000,
+                  "mounter": "mount"}
         document = {
             "system": {"name": "testbox", "shutdown_budget_s": 20},
             "storage": {"directory": "recordings", "reserve_bytes": "10 MB", "stop_percent": 99},

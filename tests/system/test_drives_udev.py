@@ -62,7 +62,8 @@ async def watching(udevd: Udevd, root: Path, *further: Path, **options: object
     recordings = root / "recordings"
     recordings.mkdir(exist_ok=True)
     config = DrivesConfig.model_validate(
-        {"match": udevd.match, "mount_root": root / "mnt", "keep_free_bytes": 1_000_000} | options)
+        {"match": udevd.match, "mount_root": root / "mnt", "keep_free_bytes": 1_000_000,
+         "mounter": "mount"} | options)
     box: list[Watched] = []
 
     def on_change() -> None:

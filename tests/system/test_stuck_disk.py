@@ -57,7 +57,7 @@ def test_what_is_stuck_is_named_the_drive_is_ejected_and_the_machine_switched_of
     battery, off, mounts = Battery(tmp_path / "power"), tmp_path / "off", tmp_path / "mnt"
     with Console() as console:
         config = config_of(tmp_path, disk, battery, console, off, 2.0, drives={
-            "enabled": True, "match": udevd.match, "mount_root": str(mounts),
+            "enabled": True, "match": udevd.match, "mounter": "mount", "mount_root": str(mounts),
             "on_insert": "nothing", "keep_free_bytes": 1_000_000})
         udevd.insert(udevd.image())
         with daemon(config) as box:

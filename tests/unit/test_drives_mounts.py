@@ -14,6 +14,7 @@ from fieldrec.drives.mounts import (
     mount_at,
     mount_holding,
     read_mounts,
+    showable,
     system_disks,
 )
 
@@ -111,3 +112,13 @@ def test_who_holds_a_folder(tmp_path: Path) -> None:
     assert holders(tmp_path) == []
     with (tmp_path / "file").open("w"):
         assert [who.rpartition("(")[2] for who in holders(tmp_path)] == [f"{os.getpid()})"]
+
+
+def test_a_label_in_a_mount_point_tears_no_line() -> None:
+    """udisks names mount points after labels; these bytes end lines for str.splitlines."""
+    for odd in ("\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\r"):
+        line = f"36 35 8:1 / /media/root/A{odd}B rw,nosuid - ext4 /dev/sdz1 rw"
+        found = read_mounts(line + "\n")
+        assert [str(m.mount_point) for m in found] == [f"/media/root/A{odd}B"]
+        assert not showable(found[0].mount_point)
+    assert showable(Path("/media/jörg/Füße 1"))
