@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
 from fieldrec.core import durable
@@ -38,6 +38,9 @@ WANTED = REQUIRED | {"noatime", "nosymfollow"}
 _DRIVERS = {"ntfs": ("ntfs3", "ntfs-3g"), "ntfs3": ("ntfs3", "ntfs-3g"),
             "exfat": ("exfat", "exfat-fuse")}
 """What to try for a type, best first; any other type has one driver of the same name."""
+_NO_REPLAY = {"ext4": ("noload",), "ext3": ("noload",), "xfs": ("norecovery",),
+              "btrfs": ("rescue=nologreplay",)}
+"""So that mounting read-only writes nothing; the others write nothing then anyway."""
 _KERNEL_TYPE = {"ntfs3": "ntfs"}
 
 
@@ -116,7 +119,8 @@ async def mount(block: BlockDevice, root: Path) -> Mount:
     """
     folder = _private_folder(root, block.fs_uuid)
     try:
-        await _try_drivers(block, folder)
+        await _try_drivers(block, folder, ["rw", *(["errors=remount-ro"] if block.fs_type == "ext4"
+                                                   else [])])
         return await harden(folder)
     except BaseException:
         try:
@@ -124,6 +128,21 @@ async def mount(block: BlockDevice, root: Path) -> Mount:
         except DriveBusy:
             await detach(folder)
         raise
+
+
+@contextlib.asynccontextmanager
+async def read_only(block: BlockDevice, root: Path) -> AsyncIterator[Path]:
+    """Where the drive can be looked at without a byte being written to it: mounted in a private
+    folder below `root`, its journal not replayed. DriveRejected when it cannot be mounted so."""
+    folder = _private_folder(root, block.fs_uuid)
+    try:
+        await _try_drivers(block, folder, ["ro", *_NO_REPLAY.get(block.fs_type, ())])
+        yield folder
+    finally:
+        try:
+            await unmount(folder)
+        except DriveBusy:
+            await detach(folder)
 
 
 async def harden(folder: Path) -> Mount:
@@ -176,13 +195,11 @@ async def detach(mount_point: Path) -> None:
     _remove_folder(mount_point)
 
 
-async def _try_drivers(block: BlockDevice, folder: Path) -> None:
+async def _try_drivers(block: BlockDevice, folder: Path, how: list[str]) -> None:
     """Mount with the first driver that this machine has and that takes the drive."""
     complaint = ""
+    options = [*how, *sorted(WANTED - {"nosymfollow"})]
     for driver in _DRIVERS.get(block.fs_type, (block.fs_type,)):
-        options = ["rw", *sorted(WANTED - {"nosymfollow"})]
-        if driver == "ext4":
-            options.append("errors=remount-ro")
         code, text = await run("mount", "-t", driver, "-o", ",".join(options), block.device,
                                str(folder), timeout_s=MOUNT_TIMEOUT_S)
         if code == 0:

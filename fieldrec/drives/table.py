@@ -22,7 +22,7 @@ from fieldrec.core.errors import (
     NotFoundError,
     UsageError,
 )
-from fieldrec.core.model import Drive, DriveState
+from fieldrec.core.model import Drive, DriveMarker, DriveState
 from fieldrec.core.states import DRIVE, step
 
 Key = tuple[str, str]
@@ -150,10 +150,11 @@ class DriveTable:
         """SEEN (or REJECTED, SAFE: once more) -> MOUNTING."""
         self._step(key, DriveState.MOUNTING)
 
-    def ready(self, key: Key, mount_point: Path, size_bytes: int, free_bytes: int) -> None:
+    def ready(self, key: Key, mount_point: Path, size_bytes: int, free_bytes: int, *,
+              known: bool = False, rule: int = -1, marker: DriveMarker | None = None) -> None:
         """MOUNTING -> READY: leases are given from now on."""
         self._step(key, DriveState.READY, mount_point=mount_point, size_bytes=size_bytes,
-                   free_bytes=free_bytes)
+                   free_bytes=free_bytes, known=known, rule=rule, marker=marker)
 
     def measured(self, key: Key, free_bytes: int) -> None:
         """The free space was read again; no state changes. Unknown drives are ignored."""
@@ -242,7 +243,7 @@ class DriveTable:
         self._on_change()
 
     def _step(self, key: Key, state: DriveState, *, reason: str = "",
-              **changes: Path | int | None) -> None:
+              **changes: Path | int | DriveMarker | None) -> None:
         with self._lock:
             entry = self._entries[key]
             new = step(DRIVE, entry.drive.state, state, f"drive {name_of(entry.drive)}")

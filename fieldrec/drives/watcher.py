@@ -21,7 +21,7 @@ from fieldrec.core.errors import DriveBusy, DriveError, DriveGone, DriveRejected
 from fieldrec.core.model import Drive, DriveState
 from fieldrec.core.workers import Worker
 from fieldrec.drives import mount, mounts
-from fieldrec.drives.arrival import Arrival, welcome
+from fieldrec.drives.arrival import Arrival, drive_of
 from fieldrec.drives.choosing import mounter_for
 from fieldrec.drives.mounted import Mounted
 from fieldrec.drives.mounter import Mounter
@@ -59,7 +59,7 @@ class DriveWatcher:
         self._work = DriveWork()
         self._mounted = Mounted(mounter or mounter_for(config, self._work, on_event), self._work,
                                 in_use)
-        self._arrival = Arrival(config, self._mounted, self._work)
+        self._arrival = Arrival(config, self._mounted, self._work, on_event, in_use)
         self._arrivals: dict[Key, object] = {}
         """A token per insertion that is still true."""
         self._locks: dict[str, asyncio.Lock] = {}
@@ -182,10 +182,7 @@ class DriveWatcher:
         self._blocks[key] = block
         self._mounted.put_in(key)
         try:
-            self._table.seen(Drive(
-                fs_uuid=block.fs_uuid, label=block.label, device=block.device, mount_point=None,
-                fs_type=block.fs_type, link_mbps=block.link_mbps, size_bytes=block.size_bytes,
-                free_bytes=0, state=DriveState.SEEN))
+            self._table.seen(drive_of(block))
         except DriveRejected as error:
             self._on_event(f"{error}; it is not used", "warning")
             return
@@ -220,8 +217,9 @@ class DriveWatcher:
                     await self._mounted.take_down(key)
                     return
                 self._table.ready(key, arrived.mount_point, arrived.size_bytes,
-                                  arrived.free_bytes)
-                for text, severity in welcome(self._drive(key)):
+                                  arrived.free_bytes, known=arrived.known, rule=arrived.rule,
+                                  marker=arrived.marker)
+                for text, severity in self._arrival.welcome(self._drive(key)):
                     self._on_event(text, severity)
 
     def folder_came(self) -> None:

@@ -33,6 +33,7 @@ PROTECTED = {"nosuid", "nodev", "noexec", "noatime", "nosymfollow"}
 class Watched:
     """A running watcher, and what it said."""
 
+    config: DrivesConfig
     watcher: DriveWatcher
     task: asyncio.Task[None]
     events: list[str] = field(default_factory=list)
@@ -76,7 +77,7 @@ async def watching(udevd: Udevd, root: Path, *further: Path, **options: object
 
     watcher = DriveWatcher(config, on_change=on_change, on_event=on_event,
                            in_use=[recordings, *further])
-    box.append(Watched(watcher, asyncio.create_task(watcher.run())))
+    box.append(Watched(config, watcher, asyncio.create_task(watcher.run())))
     try:
         yield box[0]
     finally:
