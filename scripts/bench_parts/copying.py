@@ -1,0 +1,246 @@
+"""`copy`: a copy verified from the medium beside `cp -r` + sync, which promises nothing, and beside
+`rsync -a` + `rsync -ac`, which is how one verifies without us.
+
+The source is a store of raw frames as the recorder writes it and one large file beside it, as an
+export; the medium a loop device with direct I/O (what is read back comes from the disk below, not
+from the page cache) with a fresh ext4 or exFAT in blocks that were written before. Source, medium
+and everything else share one disk here. Before each case the page cache is dropped and the file
+system of the medium is new; before `rsync -ac` its device's cache is dropped too. Everybody's time
+ends when the device's own cache is written. CPU is that of the process and of the FUSE daemon where
+there is one; "machine" is all of the machine's, kernel threads (and whatever else runs) included.
+
+"fieldrec" is what an ordinary copy does: read back while the next files are written, and samples at
+the end. "fieldrec, all at the end" is what a move does: everything is read back after the last byte
+was written. (A module named copy would hide the standard library's.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import table
+import xxhash
+from copying_work import FRAME_BYTES, NAME
+
+from fieldrec.core.model import FrameSpec
+from fieldrec.store.api.new_store import recording_metadata
+from fieldrec.store.writer import StoreWriter
+
+NEEDED_BYTES = 14_000_000_000
+SPEC = FrameSpec((1024, 1280), "uint8", "MONO8", 60.0)
+BLOCK_BYTES = 4 << 20
+MAKE = {"ext4": ("mkfs.ext4", "-q", "-F", "-E",
+                 "nodiscard,lazy_itable_init=0,lazy_journal_init=0"),
+        "exFAT": ("mkfs.exfat", "-q")}
+MOUNT = {"ext4": ("mount",), "exFAT": ("mount.exfat-fuse",)}
+OURS = {"fieldrec": "as written", "fieldrec, all at the end": "at the end"}
+
+
+def measure(folder: Path, quick: bool, repetitions: int) -> None:
+    """Both file systems, then a recording beside a copy."""
+    if os.geteuid() != 0:
+        sys.exit("bench: copy mounts loop devices: run it as root")
+    for program in ("rsync", *(words[0] for words in (*MAKE.values(), *MOUNT.values()))):
+        if shutil.which(program) is None:
+            sys.exit(f"bench: {program} is not installed: sudo apt install rsync exfat-fuse "
+                     "exfatprogs e2fsprogs")
+    frames, large = (300, 300_000_000) if quick else (2000, 2_000_000_000)
+    source = folder / "source"
+    make_source(source, frames, large)
+    total = source_bytes(source)
+    image = folder / "medium.img"
+    make_image(image, total + total // 20 + (400 << 20))
+    for file_system in MAKE:
+        beside_others(folder, source, image, file_system, repetitions, frames, large)
+    image.unlink()
+
+
+def beside_others(folder: Path, source: Path, image: Path, file_system: str, repetitions: int,
+                  frames: int, large: int) -> None:
+    """One table, and whether the goals are met."""
+    def case(run: Callable[[Medium], tuple[float, float]]) -> Callable[[int], table.Figures]:
+        def measured(_repetition: int) -> table.Figures:
+            with Medium(folder, image, file_system) as medium:
+                drop_caches()
+                daemon_s, machine_s = medium.daemon_cpu_s(), machine_cpu_s()
+                wall_s, cpu_s = run(medium)
+                cpu_s += medium.daemon_cpu_s() - daemon_s
+                machine_s = machine_cpu_s() - machine_s
+                gigabytes = medium.check(source) / 1e9
+            return {"s": wall_s, "MB/s": gigabytes * 1e3 / wall_s,
+                    "CPU-s/GB": cpu_s / gigabytes, "machine CPU-s/GB": machine_s / gigabytes}
+        return measured
+
+    cases = {"cp -r + sync": case(lambda medium: copy_by_cp(source, medium)),
+             "rsync -a + rsync -ac": case(lambda medium: copy_by_rsync(source, medium))}
+    for name, read_back in OURS.items():
+        cases[name] = case(lambda medium, read_back=read_back:  # type: ignore[misc]
+                           copy_by_us(source, medium, read_back))
+    results = table.interleaved(cases, repetitions)
+    table.show(f"{frames} frames of {FRAME_BYTES / 1e6:.1f} MB and one file of {large / 1e9:g} GB "
+               f"to {file_system}", results, ratios=("s", "CPU-s/GB", "machine CPU-s/GB"))
+    for ours in OURS:
+        table.goal(results, "s", ours, "cp -r + sync", at_most=1.25)
+        table.goal(results, "MB/s", ours, "rsync -a + rsync -ac", at_least=1.4)
+        table.goal(results, "CPU-s/GB", ours, "cp -r + sync", at_most=1.5)
+
+
+# -- who copies -----------------------------------------------------------------------------------
+
+def copy_by_cp(source: Path, medium: Medium) -> tuple[float, float]:
+    """Seconds and processor seconds."""
+    return timed(lambda: (run("cp", "-r", str(source), str(medium.folder)), medium.sync()))
+
+
+def copy_by_rsync(source: Path, medium: Medium) -> tuple[float, float]:
+    """Copied, then compared by checksums from the medium."""
+    target = str(medium.folder / source.name)
+    first = timed(lambda: (run("rsync", "-a", f"{source}/", target), medium.sync()))
+    drop_caches()
+    medium.drop_cache()
+    second = timed(lambda: run("rsync", "-ac", f"{source}/", target))
+    return first[0] + second[0], first[1] + second[1]
+
+
+def copy_by_us(source: Path, medium: Medium, read_back: str) -> tuple[float, float]:
+    """Copied and verified by a process of its own: the copy alone is timed."""
+    figures = table.child("copying_work", source, medium.folder, medium.device, read_back)
+    return figures["s"], figures["CPU s"]
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds, and processor seconds of the children."""
+    began_s, before = time.monotonic(), os.times()
+    work()
+    after = os.times()
+    return time.monotonic() - began_s, (after.children_user - before.children_user
+                                        + after.children_system - before.children_system)
+
+
+# -- source and medium ----------------------------------------------------------------------------
+
+def make_source(folder: Path, frames: int, large_bytes: int) -> None:
+    """A recording of frames that no compressing disk makes small, and an export of it."""
+    folder.mkdir()
+    random = np.random.default_rng(1)
+    noise = random.integers(0, 256, (64, *SPEC.shape), np.uint8)
+    writer = StoreWriter(folder / NAME, SPEC, chunksize=200, timezone="UTC",
+                         created_epoch_ns=1_700_000_000_000_000_000,
+                         user_metadata=recording_metadata({}, SPEC, "UTC"))
+    for number in range(frames):
+        writer.append(noise[number % len(noise)], number, number * 16_666_667, None)
+    writer.close()
+    recording = str(uuid.uuid4())
+    movie = folder / f"{NAME}.high.mp4"
+    digest = xxhash.xxh64()
+    data = noise.reshape(-1)[:BLOCK_BYTES].data
+    with movie.open("wb") as file:
+        for at in range(0, large_bytes, BLOCK_BYTES):
+            part = data[:min(BLOCK_BYTES, large_bytes - at)]
+            file.write(part)
+            digest.update(part)
+    movie.with_name(f"{movie.name}.json").write_text(json.dumps(
+        {"recording": {"name": NAME, "uuid": recording},
+         "file": {"size_bytes": large_bytes, "xxh64": digest.hexdigest()}}))
+    os.sync()
+
+
+def source_bytes(folder: Path) -> int:
+    """Of all files."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def make_image(path: Path, size_bytes: int) -> None:
+    """A file whose blocks are all written: no case pays for allocating them."""
+    run("dd", "if=/dev/zero", f"of={path}", "bs=4M", f"count={-(-size_bytes // BLOCK_BYTES)}",
+        "oflag=direct", "status=none")
+
+
+def drop_caches() -> None:
+    """Of everything that is written."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3")
+
+
+class Medium:
+    """A new file system on the image, mounted for the length of a block."""
+
+    def __init__(self, folder: Path, image: Path, file_system: str) -> None:
+        self.folder = folder / "medium"
+        self.device = Path()
+        self._image = image
+        self._file_system = file_system
+        self._held = contextlib.ExitStack()
+        self._daemon = 0
+
+    def __enter__(self) -> Medium:
+        with contextlib.ExitStack() as held:
+            self.folder.mkdir()
+            held.callback(self.folder.rmdir)
+            self.device = Path(run("losetup", "-f", "--show", "--direct-io=on",
+                                   str(self._image)).strip())
+            held.callback(run, "losetup", "-d", str(self.device))
+            run(*MAKE[self._file_system], str(self.device))
+            run(*MOUNT[self._file_system], str(self.device), str(self.folder))
+            held.callback(run, "umount", str(self.folder))
+            self._daemon = _daemon_of(self.device)
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+
+    def sync(self) -> None:
+        """All that was written is on the device: of the file system, then of the device itself,
+        which a FUSE daemon writes through its page cache."""
+        run("sync", "-f", str(self.folder))
+        run("sync", str(self.device))
+
+    def drop_cache(self) -> None:
+        """The device's own page cache."""
+        run("blockdev", "--flushbufs", str(self.device))
+
+    def daemon_cpu_s(self) -> float:
+        """Processor time of the FUSE daemon so far; 0 where there is none."""
+        if not self._daemon:
+            return 0.0
+        fields = Path(f"/proc/{self._daemon}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def check(self, source: Path) -> int:
+        """Bytes of the source; exits when the copy has fewer."""
+        wanted = source_bytes(source)
+        there = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        if there < wanted:
+            sys.exit(f"bench: {there} of {wanted} bytes were copied")
+        return wanted
+
+
+def _daemon_of(device: Path) -> int:
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if words[0].endswith(b"exfat-fuse") and str(device).encode() in words:
+                return int(process.name)
+    return 0
+
+
+def machine_cpu_s() -> float:
+    """Of all processors so far, not idle: user, nice, system, interrupts."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    return sum(fields[at] for at in (0, 1, 2, 5, 6)) / os.sysconf("SC_CLK_TCK")
+
+
+def run(*words: str) -> str:
+    """A command that must succeed; what it printed."""
+    return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
