@@ -8,15 +8,30 @@ last; unfinished work is named ``.part-<item>``.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from fieldrec.core.past_cache import Take
+
 MANIFEST_NAME = "fieldrec-manifest.json"
 """Manifest of a directory item, in its root; that of a single file `x` is beside it, `x.json`."""
 MANIFEST_LIMIT = 256 * 1024 * 1024
 """Bytes of the largest manifest that is ever read; callers who know better say less."""
+
+class ReadBack(enum.Enum):
+    """When what was written is read back from the medium. Kinds that verify in another way may do
+    the same for both."""
+
+    AT_THE_END = enum.auto()
+    """All of it after the last byte was written, by :meth:`Destination.verify`: before a source
+    goes. Finds whatever is wrong by then."""
+    AS_WRITTEN = enum.auto()
+    """All of it too, but some 100 MB after it was written, while the next files are; and samples
+    after the last byte (destinations/_samples: what that finds)."""
+
 
 OnBytes = Callable[[int], None]
 """Told how many bytes were done since the last call, often; what it raises (a stop) ends the call
@@ -53,9 +68,10 @@ class Source(Expected, Protocol):
     pass through a destination unchanged.
     """
 
-    def slices(self, file: File) -> Iterator[memoryview]:
-        """The file's bytes; each slice is valid until the next one is asked for. Only when all were
-        taken is the file known to be what was recorded."""
+    def slices(self, file: File, take: Take | None = None) -> Iterator[memoryview]:
+        """The file's bytes; each slice is valid until the next one is asked for, or lies in memory
+        of its own, each in what `take` gave last. Only when all were taken is the file known to be
+        what was recorded. One file at a time; any thread."""
         ...
 
 
@@ -102,9 +118,11 @@ class Destination(Protocol):
         stays until it is written again, dropped or aborted."""
         ...
 
-    def write(self, item: str, source: Source, on_bytes: OnBytes) -> None:
+    def write(self, item: str, source: Source, on_bytes: OnBytes,
+              read_back: ReadBack = ReadBack.AT_THE_END) -> None:
         """Put every file of `source` into the unfinished item that is not there in its full size;
-        all of it is durable on return. What was written stays when it ends early."""
+        all of it is durable on return. What was written stays when it ends early. May end early
+        when something reads back otherwise as it is written: :meth:`verify` says so."""
         ...
 
     def verify(self, item: str, source: Expected, on_bytes: OnBytes) -> Sequence[str]:

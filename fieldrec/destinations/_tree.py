@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import mmap
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -20,8 +18,6 @@ from pathlib import Path
 from fieldrec.core import durable
 from fieldrec.core.errors import JobRefused
 
-ALIGN_BYTES = 4096
-"""O_DIRECT wants buffer, offset and length in multiples of the logical block; 4096 suits all."""
 DEEPEST = 8
 """Directories below an item; ours have one. A planted deeper tree is refused, not walked."""
 
@@ -134,55 +130,3 @@ def read_small(parent: int, path: Path, limit_bytes: int) -> bytes | None:
     with open(open_file(parent, path), "rb") as file:
         data = file.read(limit_bytes + 1)
     return data if len(data) <= limit_bytes else None
-
-
-def aligned_buffer(slice_bytes: int) -> memoryview:
-    """Memory as O_DIRECT wants it. Made once and used again: fresh pages cost more than the read
-    (measured: 4 MiB anew per 1.3 MB file took two thirds of a copy's CPU time)."""
-    return memoryview(mmap.mmap(-1, max(slice_bytes // ALIGN_BYTES, 1) * ALIGN_BYTES))
-
-
-def read_uncached(parent: int, path: Path, view: memoryview) -> Iterator[memoryview]:
-    """A file in slices as the medium has it: O_DIRECT where the file system can, else after the
-    page cache was told to forget the file (which it does only for pages that are synced).
-
-    `view` is an :func:`aligned_buffer`; each slice lies in it.
-    """
-    descriptor, direct = _open_uncached(parent, path)
-    try:
-        size = os.fstat(descriptor).st_size
-        at = 0
-        while at < size:
-            if direct and at % ALIGN_BYTES:
-                direct = _leave_direct(descriptor)
-            try:
-                count = os.preadv(descriptor, [view], at)
-            except OSError as error:
-                if not (direct and error.errno == errno.EINVAL):
-                    raise
-                direct = _leave_direct(descriptor)  # opens, but cannot read so: some FUSE, NFS
-                continue
-            if count == 0:
-                return
-            yield view[:count]
-            at += count
-    finally:
-        os.close(descriptor)
-
-
-def _open_uncached(parent: int, path: Path) -> tuple[int, bool]:
-    try:
-        descriptor, direct = open_file(parent, path, os.O_DIRECT), True
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-        descriptor, direct = open_file(parent, path), False
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    return descriptor, direct
-
-
-def _leave_direct(descriptor: int) -> bool:
-    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~os.O_DIRECT)
-    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    return False

@@ -13,12 +13,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import xxhash
 
 from fieldrec.core import durable
 from fieldrec.core.errors import (
@@ -29,20 +25,23 @@ from fieldrec.core.errors import (
     SyncFailed,
     VerifyMismatch,
 )
+from fieldrec.core.past_cache import PastCache, aligned_buffer
 from fieldrec.destinations import (
     MANIFEST_LIMIT,
     MANIFEST_NAME,
     Expected,
     OnBytes,
+    ReadBack,
     Source,
+    _pipeline,
+    _reading_back,
+    _samples,
     _tree,
     limits,
 )
-
-BATCH_BYTES = 256 * 1024 * 1024
-"""Between two syncs: bounds what lies unwritten in memory."""
-SLICE_BYTES = 4 * 1024 * 1024
-"""What one read asks for; also between two looks at whether to stop."""
+from fieldrec.destinations._copying import Copying, Seen
+from fieldrec.destinations._item_files import ItemFiles
+from fieldrec.destinations._samples import Samples
 
 Failure = Callable[[BaseException], FieldrecError]
 """Turns an error of the operating system into the one to report."""
@@ -71,8 +70,7 @@ class FolderDestination:
         self._check_opened = check_opened or (lambda _descriptor: None)
         self._descriptor: int | None = None
         self._sync_files = False
-        self._to_sync: list[str] = []
-        self._buffer: memoryview | None = None
+        self._seen: dict[str, Seen] = {}
         self._limits: limits.Limits | None = None
 
     # -- looking ---------------------------------------------------------------------------------
@@ -155,75 +153,68 @@ class FolderDestination:
                     return found
             raise _tree.refused(part, "file")
 
-    def write(self, item: str, source: Source, on_bytes: OnBytes) -> None:
+    def write(self, item: str, source: Source, on_bytes: OnBytes,
+              read_back: ReadBack = ReadBack.AT_THE_END) -> None:
         left = self.begin(item)
-        unsynced = 0
-        for file in source.files:
-            if left.get(file.relative) == file.size_bytes:
-                continue
-            self.put(item, file.relative, _told(source.slices(file), on_bytes))
-            unsynced += file.size_bytes
-            if unsynced >= BATCH_BYTES:
-                self.sync(item)
-                unsynced = 0
-        self.sync(item)
+        missing = [file for file in source.files if left.get(file.relative) != file.size_bytes]
+        seen = None
+        if read_back is ReadBack.AS_WRITTEN:
+            seen = Seen(Samples(sum(file.size_bytes for file in missing)))
+            self._seen[item] = seen
+        with self._errors() as root:
+            copying = Copying(lambda: ItemFiles(root, self.path, self._part(item).name), source,
+                              lambda relatives: self.sync(item, relatives), seen)
+            with contextlib.closing(copying):
+                _pipeline.write(missing, source, copying, on_bytes)
 
     def verify(self, item: str, source: Expected, on_bytes: OnBytes) -> Sequence[str]:
-        differ = []
-        for file in source.files:
-            read_back = xxhash.xxh64()
-            for data in self.read_slices(item, file.relative, SLICE_BYTES):
-                read_back.update(data)
-                on_bytes(len(data))
-            if read_back.hexdigest() != source.digest(file):
-                differ.append(file.relative)
-        return differ
+        seen = self._seen.pop(item, None) or Seen(Samples(0))
+        if seen.differ:
+            return seen.differ
+        with self._errors() as root:
+            def open_item() -> ItemFiles:
+                part = self._part(item).name
+                is_there = _tree.kind(root, self.path / part) is not None
+                return ItemFiles(root, self.path, part if is_there else item)
+
+            differ = self._look_again(seen, open_item)
+            to_read = [file for file in source.files if file.relative not in seen.good]
+            on_bytes(sum(file.size_bytes for file in source.files if file.relative in seen.good))
+            differ += [file.relative
+                       for file, digest in _reading_back.digests(to_read, open_item, on_bytes)
+                       if digest != source.digest(file)]
+            return sorted(set(differ))
+
+    def _look_again(self, seen: Seen, open_item: Callable[[], ItemFiles]) -> list[str]:
+        """Files of which a sample is not what was written."""
+        pieces = seen.samples.all()
+        if not pieces:
+            return []
+        if self._after_sync is not None:
+            self._after_sync()  # drops what reading back left in memory
+        with contextlib.closing(open_item()) as files:
+            return _samples.differ(pieces, files)
 
     def drop(self, item: str, relatives: Iterable[str]) -> None:
-        with self._errors() as root:
+        _check_item(item)
+        self._seen.pop(item, None)
+        with self._errors() as root, contextlib.closing(
+                ItemFiles(root, self.path, self._part(item).name)) as files:
             for relative in relatives:
-                parts = self._parts_of(item, relative)
-                with _tree.descend(root, self.path, parts[:-1]) as (parent, directory):
-                    durable.unlink_at(parent, directory / parts[-1])
+                files.remove(relative)
 
-    def put(self, item: str, relative: str, slices: Iterable[Any]) -> None:
-        """Write one file of the unfinished item, in place of what an earlier try left of it, from
-        bytes-like slices."""
+    def sync(self, item: str, relatives: Iterable[str] = ()) -> None:
+        """Make everything written so far durable; of a FUSE file system, `relatives` of the
+        item."""
         with self._errors() as root:
-            _check_item(item)
-            parts = self._parts_of(item, relative)
-            with _tree.descend(root, self.path, parts[:-1], make=True) as (parent, directory):
-                path = directory / parts[-1]
-                if (found := _tree.kind(parent, path)) is not None:
-                    if found != "file":
-                        raise _tree.refused(path, "file")
-                    durable.unlink_at(parent, path)
-                self._write(parent, path, slices)
             if self._sync_files:
-                self._to_sync.append(relative)
-
-    def sync(self, item: str) -> None:
-        """Make everything put so far durable."""
-        with self._errors() as root:
-            to_sync, self._to_sync = self._to_sync, []
-            for relative in to_sync:
-                self._sync_file(root, item, relative)
+                with contextlib.closing(
+                        ItemFiles(root, self.path, self._part(item).name)) as files:
+                    for relative in relatives:
+                        files.fsync(relative)
             durable.sync_filesystem(root, self.path)
             if self._after_sync is not None:
                 self._after_sync()
-
-    def read_slices(self, item: str, relative: str, slice_bytes: int) -> Iterator[memoryview]:
-        """A file of the unfinished item, or of the committed one where nothing is unfinished, as it
-        lies on the medium, past the page cache. Each slice is valid until the next one is asked
-        for. Only after :meth:`sync`."""
-        with self._errors() as root:
-            parts = self._parts_of(item, relative)
-            if _tree.kind(root, self.path / parts[0]) is None:
-                parts[0] = item
-            with _tree.descend(root, self.path, parts[:-1]) as (parent, directory):
-                if self._buffer is None or len(self._buffer) > max(slice_bytes, _tree.ALIGN_BYTES):
-                    self._buffer = _tree.aligned_buffer(slice_bytes)
-                yield from _tree.read_uncached(parent, directory / parts[-1], self._buffer)
 
     def commit(self, item: str, manifest: bytes) -> None:
         with self._errors() as root:
@@ -245,7 +236,7 @@ class FolderDestination:
     def abort(self, item: str) -> None:
         with contextlib.suppress(FieldrecError), self._errors() as root:
             self.begin(item)  # takes back what was half committed
-            self._to_sync.clear()
+            self._seen.pop(item, None)
             part = self._part(item)
             match _tree.kind(root, part):
                 case "directory":
@@ -289,8 +280,10 @@ class FolderDestination:
             durable.rename_at(parent, part, path)
 
     def _read_back(self, parent: int, path: Path) -> bytes:
-        buffer = _tree.aligned_buffer(1 << 20)
-        return b"".join(bytes(data) for data in _tree.read_uncached(parent, path, buffer))
+        view = aligned_buffer(1 << 20)
+        with contextlib.closing(
+                PastCache(lambda flags: _tree.open_file(parent, path, flags))) as file:
+            return b"".join(bytes(data) for data in file.slices(lambda: view))
 
     def close(self) -> None:
         if self._descriptor is not None:
@@ -327,10 +320,6 @@ class FolderDestination:
     def _part(self, item: str) -> Path:
         return self.path / (durable.PART_PREFIX + item)
 
-    def _parts_of(self, item: str, relative: str) -> list[str]:
-        _check_item(item)
-        return [durable.PART_PREFIX + item, *(_tree.split(relative) if relative else ())]
-
     def _half_committed(self, root: int, item: str) -> bool:
         """Whether a cut fell between the last two steps of committing a single file."""
         return (_tree.kind(root, self.path / item) == "file"
@@ -350,16 +339,6 @@ class FolderDestination:
                 return inside if _tree.kind(below, inside) == "file" else None
         return None
 
-    def _write(self, parent: int, path: Path, slices: Iterable[Any]) -> None:
-        descriptor = durable.create_at(parent, path)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise _tree.refused(path, "file")
-            for data in slices:
-                durable.write(descriptor, [data], path, len(data))
-        finally:
-            os.close(descriptor)
-
     def _write_manifest(self, parent: int, path: Path, manifest: bytes) -> None:
         if _tree.kind(parent, path) is not None:
             durable.unlink_at(parent, path)
@@ -369,16 +348,6 @@ class FolderDestination:
             durable.fsync(descriptor, path)
         finally:
             os.close(descriptor)
-
-    def _sync_file(self, root: int, item: str, relative: str) -> None:
-        parts = self._parts_of(item, relative)
-        with _tree.descend(root, self.path, parts[:-1]) as (parent, directory):
-            path = directory / parts[-1]
-            descriptor = _tree.open_file(parent, path)
-            try:
-                durable.fsync(descriptor, path)
-            finally:
-                os.close(descriptor)
 
 
 def folder_failure(name: str, error: BaseException) -> FieldrecError:
@@ -402,12 +371,6 @@ def errno_of(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         return error.errno
     return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
-
-
-def _told(slices: Iterable[memoryview], on_bytes: OnBytes) -> Iterator[memoryview]:
-    for data in slices:
-        yield data
-        on_bytes(len(data))
 
 
 def _check_item(item: str) -> None:

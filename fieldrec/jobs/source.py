@@ -8,6 +8,7 @@ slice when asked to.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -22,6 +23,7 @@ import xxhash
 
 from fieldrec.core.errors import FieldrecError, StateError, StoreDamaged
 from fieldrec.core.model import Recording, RecordingState
+from fieldrec.core.past_cache import PastCache, Take, aligned_buffer
 from fieldrec.destinations import MANIFEST_NAME, Expected, File
 from fieldrec.jobs import manifest
 from fieldrec.store import layout
@@ -113,7 +115,7 @@ class Reader:
         self.item = item
         self.digests: dict[str, str] = {}
         self._stop = stop
-        self._buffer = memoryview(bytearray(SLICE_BYTES))
+        self._buffer: memoryview | None = None
         self._frames_of: tuple[str, Mapping[int, int]] = ("", {})
 
     @property
@@ -121,24 +123,22 @@ class Reader:
         """As listed."""
         return self.item.files
 
-    def slices(self, file: File) -> Iterator[memoryview]:
+    def slices(self, file: File, take: Take | None = None) -> Iterator[memoryview]:
         """The file's bytes. StoreDamaged when it cannot be read, changed since it was listed, or
         is a frame whose pixels are not those that the camera gave; Stopped when asked to stop."""
         whole = xxhash.xxh64()
         pixels = frame_hash(file.path) if self._frame_digest(file) is not None else None
         try:
-            with file.path.open("rb", buffering=0) as raw:
-                os.posix_fadvise(raw.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-                while count := raw.readinto(self._buffer):
+            opened = PastCache(lambda flags: os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | flags))
+            with contextlib.closing(opened):
+                for data in opened.slices(take or self._own_buffer):
                     check(self._stop)
-                    data = self._buffer[:count]
                     whole.update(data)
                     if pixels is not None:
                         pixels.update(data)
                     yield data
-                status = os.fstat(raw.fileno())
-                # what was read once is not read again soon: leave the cache to the recorder
-                os.posix_fadvise(raw.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                status = os.fstat(opened.descriptor)
+                opened.forget()  # what was read once is not read again soon
         except OSError as error:
             raise StoreDamaged(f"{file.path}: cannot be read: {error.strerror}") from error
         if (status.st_size, status.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
@@ -152,6 +152,11 @@ class Reader:
             for _ in self.slices(file):
                 pass
         return self.digests[file.relative]
+
+    def _own_buffer(self) -> memoryview:
+        if self._buffer is None:
+            self._buffer = aligned_buffer(SLICE_BYTES)
+        return self._buffer
 
     def _frame_digest(self, file: File) -> int | None:
         chunk, _, name = file.relative.rpartition("/")

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from fieldrec.core.thread_time import job_threads
 from fieldrec.core.workers import Worker
-from fieldrec.jobs.meters import job_threads
 
 T = TypeVar("T")
 

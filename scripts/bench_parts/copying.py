@@ -41,7 +41,7 @@ SPEC = FrameSpec((1024, 1280), "uint8", "MONO8", 60.0)
 BLOCK_BYTES = 4 << 20
 MAKE = {"ext4": ("mkfs.ext4", "-q", "-F", "-E",
                  "nodiscard,lazy_itable_init=0,lazy_journal_init=0"),
-        "exFAT": ("mkfs.exfat", "-q")}
+        "exFAT": ("mkfs.exfat",)}
 MOUNT = {"ext4": ("mount",), "exFAT": ("mount.exfat-fuse",)}
 OURS = {"fieldrec": "as written", "fieldrec, all at the end": "at the end"}
 

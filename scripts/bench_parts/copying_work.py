@@ -14,11 +14,13 @@ from pathlib import Path
 import table
 
 from fieldrec.core.model import Export, Recording, RecordingState
+from fieldrec.destinations import ReadBack
 from fieldrec.destinations.drive import DriveDestination
 from fieldrec.jobs import transfer
 
 NAME = "bench_20261122_000000"
 FRAME_BYTES = 1280 * 1024
+READ_BACK = {"as written": ReadBack.AS_WRITTEN, "at the end": ReadBack.AT_THE_END}
 
 
 def copy(source: Path, mount: Path, device: Path, read_back: str) -> table.Figures:
@@ -31,7 +33,8 @@ def copy(source: Path, mount: Path, device: Path, read_back: str) -> table.Figur
     memory = peak_bytes()
     began_s, before = time.monotonic(), cpu_s()
     with contextlib.closing(place):
-        transfer.transfer(recording, place, stop=threading.Event())
+        transfer.transfer(recording, place, stop=threading.Event(),
+                          read_back=READ_BACK[read_back])
     took_s = time.monotonic() - began_s
     return {"s": took_s, "CPU s": cpu_s() - before, "MB": (peak_bytes() - memory) / 1e6}
 

@@ -11,6 +11,7 @@ import pytest
 
 import fieldrec.destinations
 from fieldrec.core.errors import JobRefused, StoreDamaged
+from fieldrec.core.past_cache import Take
 from fieldrec.destinations import MANIFEST_NAME, Destination, File
 from fieldrec.destinations.drive import DriveDestination
 from fieldrec.destinations.folder import FolderDestination
@@ -177,8 +178,8 @@ class Stop(Exception):
 def test_errors_of_the_source_pass_through_and_what_was_written_stays(place: Destination,
                                                                       aside: Path) -> None:
     class Broken(Given):
-        def slices(self, file: File) -> Iterator[memoryview]:
-            yield from super().slices(file)
+        def slices(self, file: File, take: Take | None = None) -> Iterator[memoryview]:
+            yield from super().slices(file, take)
             if file.relative == "b":
                 raise StoreDamaged("source cannot be read")
 

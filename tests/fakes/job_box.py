@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from fieldrec.core.model import (
     Recording,
     RecordingState,
 )
-from fieldrec.destinations import Destination
+from fieldrec.destinations import Destination, Expected, OnBytes, ReadBack, Source
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.export.presets import Preset
 from fieldrec.jobs.exporting import EncoderProgress
@@ -210,22 +210,24 @@ class StandInEncoder(NotedEncoder):
 
 
 class SlowFolder(FolderDestination):
-    """A folder whose every put waits for a gate, and that fails when it is told to."""
+    """A folder whose every write waits for a gate, and that fails when it is told to."""
 
     def __init__(self, name: str, folder: Path, box: StandInBox) -> None:
         super().__init__(name, folder)
         self._box = box
 
-    def put(self, item: str, relative: str, slices: Iterable[Any]) -> None:
+    def write(self, item: str, source: Source, on_bytes: OnBytes,
+              read_back: ReadBack = ReadBack.AT_THE_END) -> None:
         self._box.putting.add(self.name)
         self._box.gate.wait(30)
         if self._box.put_errors:
             raise self._box.put_errors.pop(0)
-        super().put(item, relative, slices)
+        super().write(item, source, on_bytes, read_back)
 
-    def read_slices(self, item: str, relative: str, slice_bytes: int) -> Iterator[memoryview]:
-        yield from super().read_slices(item, relative, slice_bytes)
+    def verify(self, item: str, source: Expected, on_bytes: OnBytes) -> Sequence[str]:
+        differ = super().verify(item, source, on_bytes)
         self._box.on_read_back()
+        return differ
 
 
 class StandInBox(JobBox):

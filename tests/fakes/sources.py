@@ -7,6 +7,7 @@ from pathlib import Path
 
 import xxhash
 
+from fieldrec.core.past_cache import Take
 from fieldrec.destinations import File
 
 
@@ -23,11 +24,14 @@ class Given:
             path.write_bytes(data)
             self.files.append(File(relative, path, len(data), path.stat().st_mtime_ns))
 
-    def slices(self, file: File) -> Iterator[memoryview]:
+    def slices(self, file: File, take: Take | None = None) -> Iterator[memoryview]:
         self.read.append(file.relative)
-        data = memoryview(file.path.read_bytes())
+        data = file.path.read_bytes()
         for at in range(0, len(data), self._sliced):
-            yield data[at:at + self._sliced]
+            part = data[at:at + self._sliced]
+            view = take() if take is not None else memoryview(bytearray(self._sliced))
+            view[:len(part)] = part
+            yield view[:len(part)]
 
     def digest(self, file: File) -> str:
         return xxhash.xxh64_hexdigest(file.path.read_bytes())

@@ -13,6 +13,7 @@ import pytest
 
 from fieldrec.core.errors import DestinationError, DriveGone, FieldrecError, JobRefused, SyncFailed
 from fieldrec.destinations.drive import DriveDestination, drive_failure, flush_buffers
+from tests.fakes.sources import Given
 from tests.unit.test_destinations_folder import loop_mounted
 
 
@@ -84,18 +85,17 @@ def test_flushing_drops_what_the_block_device_has_cached(loop_ext4: tuple[Path, 
 
 
 @pytest.mark.root
-def test_a_drive_pulled_out_in_the_middle_is_gone(loop_ext4: tuple[Path, Path, Path]) -> None:
+def test_a_drive_pulled_out_in_the_middle_is_gone(loop_ext4: tuple[Path, Path, Path],
+                                                  tmp_path: Path) -> None:
     mount, image, device = loop_ext4
     pulled: list[bool] = []
     with closing(DriveDestination("d", mount, "fieldrec", device=device,
                                   gone=lambda: bool(pulled))) as place:
         place.begin("bees")
-        place.put("bees", "a", [b"x" * 100_000])
-        place.sync("bees")
+        place.write("bees", Given(tmp_path / "a", {"a": b"x" * 100_000}), lambda _count: None)
         os.truncate(image, 0)
         subprocess.run(["losetup", "-c", device], check=True)
         pulled.append(True)
-        place.put("bees", "b", [b"x" * 100_000])
         with pytest.raises(DriveGone, match="pulled out"):
-            place.sync("bees")
+            place.write("bees", Given(tmp_path / "b", {"b": b"x" * 100_000}), lambda _count: None)
         place.abort("bees")

@@ -6,14 +6,16 @@ import errno
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from fieldrec.core import durable
 from fieldrec.core.errors import DestinationError, FieldrecError, JobRefused
+from fieldrec.destinations._item_files import ItemFiles
 from fieldrec.destinations.folder import FolderDestination, errno_of
+from tests.fakes.sources import Given
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_a_planted_link_at_the_unfinished_directory_is_refused(
     with pytest.raises(JobRefused, match="in the way"):
         place.begin("bees")
     with pytest.raises(JobRefused, match="in the way"):
-        place.put("bees", "a", [b"x"])
+        place.write("bees", Given(tmp_path / "source", {"a": b"x"}), nothing)
     place.abort("bees")
     assert list(target.iterdir()) == []
     assert (folder / ".part-bees").is_symlink()
@@ -73,7 +75,9 @@ def test_a_planted_link_inside_the_unfinished_directory_is_refused(
     with pytest.raises(JobRefused):
         place.begin("bees")
     with pytest.raises(JobRefused):
-        place.put("bees", "000000/a", [b"x"])
+        place.write("bees", Given(tmp_path / "source", {"000000/a": b"x"}), nothing)
+    with item_files(folder) as files, pytest.raises(JobRefused):
+        files.new("000000/a", 1)  # planted after it was looked at
     assert list(target.iterdir()) == []
 
 
@@ -87,20 +91,23 @@ def test_a_planted_link_at_a_file_is_refused(place: FolderDestination, folder: P
         (folder / ".part-bees" / relative).symlink_to(target)
     else:
         (folder / ".part-bees").symlink_to(target)
+    source = Given(tmp_path / "source", {relative: b"x"})
     with pytest.raises(JobRefused):
-        place.put("bees", relative, [b"x"])
+        place.write("bees", source, nothing)
     with pytest.raises(JobRefused):
-        list(place.read_slices("bees", relative, 4096))
+        place.verify("bees", source, nothing)
+    with item_files(folder) as files, pytest.raises(JobRefused):
+        files.new(relative, 1)  # planted after it was looked at
     assert target.read_text() == "precious"
 
 
-def test_a_planted_fifo_is_refused_and_does_not_hang(place: FolderDestination, folder: Path
-                                                     ) -> None:
+def test_a_planted_fifo_is_refused_and_does_not_hang(place: FolderDestination, folder: Path,
+                                                     tmp_path: Path) -> None:
     os.mkfifo(folder / ".part-bees")
     with pytest.raises(JobRefused):
         place.begin("bees")
     with pytest.raises(JobRefused):
-        list(place.read_slices("bees", "", 4096))
+        place.verify("bees", Given(tmp_path / "source", {"": b"x"}), nothing)
 
 
 def test_a_planted_link_at_the_final_name_or_manifest_is_not_followed(
@@ -117,7 +124,7 @@ def test_a_planted_link_at_the_final_name_or_manifest_is_not_followed(
     assert place.committed("wasps") is None
 
 
-def test_a_full_disk_is_told_as_such(place: FolderDestination) -> None:
+def test_a_full_disk_is_told_as_such(place: FolderDestination, tmp_path: Path) -> None:
     def full(step: str, path: Path) -> None:
         if step == "write":
             raise OSError(errno.ENOSPC, "no space")
@@ -125,20 +132,20 @@ def test_a_full_disk_is_told_as_such(place: FolderDestination) -> None:
     place.begin("bees")
     durable.set_hook(full)
     with pytest.raises(DestinationError, match="full"):
-        place.put("bees", "a", [b"x"])
+        place.write("bees", Given(tmp_path / "source", {"a": b"x"}), nothing)
     durable.set_hook(None)
 
 
-def test_a_failed_sync_is_told_and_known_by_its_number(place: FolderDestination) -> None:
+def test_a_failed_sync_is_told_and_known_by_its_number(place: FolderDestination, tmp_path: Path
+                                                       ) -> None:
     def broken(step: str, path: Path) -> None:
         if step == "syncfs":
             raise OSError(errno.EIO, "input/output error")
 
     place.begin("bees")
-    place.put("bees", "a", [b"x"])
     durable.set_hook(broken)
     with pytest.raises(FieldrecError, match="sync failed") as raised:
-        place.sync("bees")
+        place.write("bees", Given(tmp_path / "source", {"a": b"x"}), nothing)
     durable.set_hook(None)
     assert isinstance(raised.value, DestinationError)
     assert errno_of(raised.value.__cause__ or raised.value) == errno.EIO
@@ -165,6 +172,21 @@ def loop_mounted(tmp_path: Path, size_mb: int) -> Iterator[tuple[Path, Path, Pat
         subprocess.run(["losetup", "-d", device], check=True)
 
 
+def nothing(_count: int) -> None:
+    pass
+
+
+@contextmanager
+def item_files(folder: Path) -> Iterator[ItemFiles]:
+    """Of the unfinished item bees."""
+    root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with closing(ItemFiles(root, folder, ".part-bees")) as files:
+            yield files
+    finally:
+        os.close(root)
+
+
 @pytest.fixture
 def loop_ext4(tmp_path: Path) -> Iterator[tuple[Path, Path, Path]]:
     yield from loop_mounted(tmp_path, 16)
@@ -172,19 +194,17 @@ def loop_ext4(tmp_path: Path) -> Iterator[tuple[Path, Path, Path]]:
 
 @pytest.mark.root
 def test_read_back_is_what_the_medium_has_not_what_the_cache_has(
-        loop_ext4: tuple[Path, Path, Path]) -> None:
+        loop_ext4: tuple[Path, Path, Path], tmp_path: Path) -> None:
     mount, image, _ = loop_ext4
     data = b"a very telling mark" * 1000
+    source = Given(tmp_path / "source", {"a": data})
     with closing(FolderDestination("loop", mount)) as place:
         place.begin("bees")
-        place.put("bees", "a", [data])
-        place.sync("bees")
+        place.write("bees", source, nothing)
         flip_on_medium(image, data[:4096])
         cached = (mount / ".part-bees" / "a").read_bytes()
         assert cached == data, "control: the page cache still has what was written"
-        read = b"".join(bytes(part) for part in place.read_slices("bees", "a", 1 << 20))
-    assert len(read) == len(data)
-    assert read != data
+        assert place.verify("bees", source, nothing) == ["a"]
 
 
 def flip_on_medium(image: Path, mark: bytes) -> None:
@@ -204,6 +224,6 @@ def test_a_really_full_disk(tmp_path: Path) -> None:
         with closing(FolderDestination("loop", mount)) as place:
             place.begin("bees")
             with pytest.raises(DestinationError, match="full"):
-                place.put("bees", "a", (b"x" * 65536 for _ in range(100)))
+                place.write("bees", Given(tmp_path / "source", {"a": b"x" * 6_000_000}), nothing)
             place.abort("bees")
             assert place.free_bytes() > 0

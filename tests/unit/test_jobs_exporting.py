@@ -8,6 +8,7 @@ import dataclasses
 import os
 import shutil
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -209,8 +210,8 @@ async def test_a_destination_that_shows_other_bytes_keeps_nothing_and_the_raw_st
     class Bad(FolderDestination):
         """Its medium loses a bit when everything has been written."""
 
-        def sync(self, item: str) -> None:
-            super().sync(item)
+        def sync(self, item: str, relatives: Iterable[str] = ()) -> None:
+            super().sync(item, relatives)
             for movie in self.path.glob("*.mp4"):
                 damage(movie)
 

@@ -8,7 +8,8 @@ import sys
 import threading
 from pathlib import Path
 
-from fieldrec.jobs.meters import CpuMeters, JobThreads
+from fieldrec.core.thread_time import JobThreads
+from fieldrec.jobs.meters import CpuMeters
 
 BURN = "import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass\n"
 
