@@ -45,7 +45,7 @@ class ItemFiles:
         parent, path = self._parent(relative)
         return PastCache(lambda flags: _tree.open_file(parent, path, flags))
 
-    def fsync(self, relative: str) -> None:
+    def make_durable(self, relative: str) -> None:
         """Make one file durable, where only this reaches it."""
         parent, path = self._parent(relative)
         descriptor = _tree.open_file(parent, path)
@@ -54,7 +54,7 @@ class ItemFiles:
         finally:
             os.close(descriptor)
 
-    def remove(self, relative: str) -> None:
+    def drop(self, relative: str) -> None:
         """Remove a file; not yet durable."""
         durable.unlink_at(*self._parent(relative))
 

@@ -201,7 +201,7 @@ class FolderDestination:
         with self._errors() as root, contextlib.closing(
                 ItemFiles(root, self.path, self._part(item).name)) as files:
             for relative in relatives:
-                files.remove(relative)
+                files.drop(relative)
 
     def sync(self, item: str, relatives: Iterable[str] = ()) -> None:
         """Make everything written so far durable; of a FUSE file system, `relatives` of the
@@ -211,7 +211,7 @@ class FolderDestination:
                 with contextlib.closing(
                         ItemFiles(root, self.path, self._part(item).name)) as files:
                     for relative in relatives:
-                        files.fsync(relative)
+                        files.make_durable(relative)
             durable.sync_filesystem(root, self.path)
             if self._after_sync is not None:
                 self._after_sync()
