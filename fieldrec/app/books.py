@@ -1,5 +1,5 @@
-"""The books of the box: what was used, and which copies were verified, with the file that they are
-kept in. On the event loop; the file in thread ``books``."""
+"""The books of the box: what was used, which copies were verified, and which drives had faults, with
+the file that they are kept in. On the event loop; the file in thread ``books``."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from pathlib import Path
 from fieldrec.core.workers import Worker
 from fieldrec.jobs.book_rows import BOOKS_NAME, BookRows
 from fieldrec.jobs.energy_book import EnergyBook
+from fieldrec.jobs.suspects import Suspects
 from fieldrec.jobs.verified_copies import VerifiedCopies
 
 Say = Callable[[str, str], None]
 
 
 class Books:
-    """`energy` and `copies`; whoever changes them calls :meth:`touch`."""
+    """`energy`, `copies` and `suspects`; whoever changes them calls :meth:`touch`."""
 
     def __init__(self, private: Path, say: Say) -> None:
         self.energy = EnergyBook()
         self.copies = VerifiedCopies()
+        self.suspects = Suspects()
         self._rows = BookRows(private / BOOKS_NAME)
         self._say = say
         self._worker = Worker("books")
@@ -37,6 +39,7 @@ class Books:
             self._say(f"books of energy and copies: {trouble}", "warning")
         self.energy = EnergyBook(books.entries, books.idle_mw, books.idle_s)
         self.copies = VerifiedCopies(books.copies)
+        self.suspects = Suspects(books.suspects)
         self._idle = self.energy.idle
 
     def touch(self) -> None:
@@ -55,12 +58,13 @@ class Books:
         entries, self.energy.new = self.energy.new, []
         copies, self.copies.new = self.copies.new, []
         gone, self.copies.gone = self.copies.gone, []
+        suspects, self.suspects.new = self.suspects.new, []
         idle = self.energy.idle
-        if not (entries or copies or gone or idle != self._idle):
+        if not (entries or copies or gone or suspects or idle != self._idle):
             return
         self._idle = idle
         trouble = await self._worker.run(
-            lambda _stop: self._rows.save(entries, idle, copies, gone))
+            lambda _stop: self._rows.save(entries, idle, copies, gone, suspects))
         if trouble and not self._trouble:
             self._say(f"books of energy and copies cannot be written: {trouble}; make room or "
                       "check the disk", "warning")

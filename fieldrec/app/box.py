@@ -22,7 +22,7 @@ from fieldrec.app.deployment_log import DeploymentLog
 from fieldrec.app.events import Events
 from fieldrec.app.held_back import HeldBackFile
 from fieldrec.app.machine import Machine, ThisMachine
-from fieldrec.app.offload import Offload, drive_destination
+from fieldrec.app.offload import Offload
 from fieldrec.app.orderly_stop import through
 from fieldrec.app.own_folders import OwnFolders
 from fieldrec.app.parts import Parts

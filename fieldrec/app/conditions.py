@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from fieldrec.app.offload import drive_destination
+from fieldrec.app.visits import drive_destination
 from fieldrec.config import Config
 from fieldrec.config.destinations import FolderConfig
 from fieldrec.core.errors import DestinationError

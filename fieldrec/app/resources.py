@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fieldrec.app.books import Books
+from fieldrec.app.drive_faults import DriveFaults
 from fieldrec.app.energy_watch import EnergyWatch
 from fieldrec.app.space_acting import SpaceActing
 from fieldrec.app.space_watch import SpaceWatch, Windows
@@ -21,6 +22,7 @@ from fieldrec.control import Control
 from fieldrec.core.clock import Clock
 from fieldrec.core.model import (
     Conditions,
+    Job,
     JobState,
     PowerLevel,
     PowerState,
@@ -87,6 +89,8 @@ class Resources:
             space, self._space, box.queue, say=box.say, copies=lambda: self._books.copies,
             folders=box.folders, conditions=box.conditions, stop=self._stop_recording,
             refuse=lambda why: box.control.refuse_recording(why, REFUSAL), wake=box.wake_jobs)
+        self._faults = DriveFaults(self._books, self._clock, say=box.say, changed=self._distrust,
+                                   suspect_after=config.drives.suspect_after)
         self._is_too_warm = lambda: surroundings.is_too_warm
         surroundings.space = lambda: self._space.state
         surroundings.temperature_c = lambda: self._heat.celsius
@@ -111,6 +115,22 @@ class Resources:
     def evidence(self) -> Evidence:
         """What is asked before a recording goes because it is verified elsewhere."""
         return Evidence(lambda: self._books.copies, lambda: self._books.touch())
+
+    @property
+    def faults(self) -> DriveFaults | None:
+        """Of drives; None before :meth:`open`."""
+        return None if self._box is None else self._faults
+
+    def job_failed(self, job: Job, error: BaseException) -> None:
+        """A job has met an error: it may be the drive's."""
+        if self._box is not None:
+            self._faults.job_failed(job, error)
+
+    def _distrust(self) -> None:
+        if self._box is not None:
+            self._box.replan()
+            self._box.wake_jobs()
+            self._box.changed()
 
     @property
     def space(self) -> SpaceState:

@@ -33,7 +33,7 @@ class VerifiedWatch:
 
     def job_changed(self, job: Job) -> None:
         """Called at every new state of a job."""
-        if job.kind is JobKind.COPY:
+        if job.kind is JobKind.COPY and job.preset is None:
             if job.state is JobState.RUNNING:
                 self._began_ns.setdefault(job.id, job.changed_ns)
             elif job.state is JobState.QUEUED:
@@ -49,7 +49,8 @@ class VerifiedWatch:
         """Called at the start: copies whose ends were not noted any more. What they began with is
         not older than the job."""
         for job in jobs:
-            if job.kind is JobKind.COPY and job.state is JobState.DONE and not any(
+            if job.kind is JobKind.COPY and job.preset is None and job.state is JobState.DONE \
+                    and not any(
                     copy.destination == job.destination
                     for copy in self._books.copies.named(job.item_uuid, job.item)):
                 self._ended.put_nowait((job, job.created_ns))
@@ -67,7 +68,8 @@ class VerifiedWatch:
     async def _note(self, worker: Worker, job: Job, began_ns: int) -> None:
         recording = next((one for one in await self._recordings()
                           if (one.uuid, one.name) == (job.item_uuid, job.item)), None)
-        if recording is None:
+        if recording is None or self._books.suspects.doubts(job.destination or "",
+                                                            job.changed_ns):
             return
         found = recording
         try:

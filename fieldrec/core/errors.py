@@ -27,6 +27,7 @@
        ├─ EncoderFailed                   43      no     the encoder process failed
        │  └─ EncoderKilled                43     yes     somebody, or want of memory, killed it
        └─ DestinationError                44     yes     a destination cannot be used now
+          └─ DestinationFull              44     yes     it has not the room that is needed
 
 The message says what is wrong, where, and what the operator should do. ``exit_code`` is the
 process exit code of a command that fails with it; ``transient`` says whether trying again later,
@@ -205,3 +206,7 @@ class DestinationError(JobError):
 
     exit_code = 44
     transient = True
+
+
+class DestinationFull(DestinationError):
+    """What is to be written does not fit; nothing is wrong with the destination."""

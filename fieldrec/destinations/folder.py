@@ -19,6 +19,7 @@ from pathlib import Path
 from fieldrec.core import durable
 from fieldrec.core.errors import (
     DestinationError,
+    DestinationFull,
     FieldrecError,
     JobRefused,
     StoreFull,
@@ -358,7 +359,7 @@ def folder_failure(name: str, error: BaseException) -> FieldrecError:
         return DestinationError(f"destination {name}: folder {where} is missing; "
                                 "create it, or mount what belongs there")
     if number in durable.FULL_ERRNOS:
-        return DestinationError(f"destination {name} is full; make room there and try again")
+        return DestinationFull(f"destination {name} is full; make room there and try again")
     if number == errno.EROFS:
         return DestinationError(f"destination {name} is read-only; make it writable")
     if number in (errno.EACCES, errno.EPERM):

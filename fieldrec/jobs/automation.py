@@ -7,7 +7,7 @@ twice gives the same answer and the queue drops what it already has.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fieldrec.core.model import JobKind, Recording, RecordingState
@@ -23,6 +23,9 @@ class Wanted:
     item_uuid: str
     destination: str | None = None
     preset: str | None = None
+    """Of an export; of a copy or move: only the export with it goes, and a move of it takes the raw
+    that it stands for away too."""
+    delete_source: bool = False
 
 
 def exports_wanted(recordings: Sequence[Recording], preset: str) -> list[Wanted]:
@@ -49,6 +52,39 @@ def copies_wanted(recordings: Sequence[Recording], destination: str, *,
         and not (exported_first is not None and exportable(recording)
                  and not has_export(recording, exported_first))
     ]
+
+
+def moves_wanted(recordings: Sequence[Recording], destination: str,
+                 exporting: Collection[str]) -> list[Wanted]:
+    """A move for each recording that is wholly there; a copy for those (by uuid) of which exports
+    are still to be made here: their raw is needed, and may go at the next visit."""
+    return [
+        Wanted(JobKind.COPY, one.name, one.uuid, destination=destination)
+        if one.uuid in exporting else
+        Wanted(JobKind.MOVE, one.name, one.uuid, destination=destination, delete_source=True)
+        for one in recordings if copyable(one)
+    ]
+
+
+def exports_there_wanted(recordings: Sequence[Recording], destination: str,
+                         preset_of: Callable[[Recording], str], *, deletes: bool
+                         ) -> list[Wanted]:
+    """EXPORT ALL: each raw is exported straight to `destination`; what is exported with its preset
+    already goes there as it is; a recording whose raw is gone brings what exports it has. With
+    `deletes` what is verified there is deleted here: the raw that was exported, the export that was
+    brought."""
+    brings = JobKind.MOVE if deletes else JobKind.COPY
+    wanted = []
+    for one in recordings:
+        preset = preset_of(one)
+        if exportable(one) and not has_export(one, preset):
+            wanted.append(Wanted(JobKind.EXPORT, one.name, one.uuid, destination=destination,
+                                 preset=preset, delete_source=deletes))
+        elif copyable(one) and one.exports:
+            wanted.append(Wanted(brings, one.name, one.uuid, destination=destination,
+                                 preset=preset if has_export(one, preset) else None,
+                                 delete_source=deletes))
+    return wanted
 
 
 def raw_to_delete(recordings: Sequence[Recording], preset: str) -> list[Wanted]:

@@ -1,4 +1,5 @@
-"""The file of the books: what was used, and which copies were verified. SQLite, thread ``books``.
+"""The file of the books: what was used, which copies were verified, which drives had faults. SQLite,
+thread ``books``.
 
 Keeps I6: losing it loses no data; forecasts begin anew, and what was copied counts as verified
 again only when it was found at its destination. A file that cannot be read is put aside and a new
@@ -18,14 +19,16 @@ from fieldrec.core.errors import FieldrecError
 from fieldrec.jobs.energy_book import ENTRIES
 from fieldrec.jobs.energy_figures import Entry
 from fieldrec.jobs.row_file import RowFile, check, insert
+from fieldrec.jobs.suspects import Suspect
 from fieldrec.jobs.verified_copies import VerifiedCopy
 
 BOOKS_NAME = "books.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 COPIES = 20_000
 """Verified copies that are remembered, the latest."""
 _ENTRY = tuple(field.name for field in fields(Entry))
 _COPY = tuple(field.name for field in fields(VerifiedCopy))
+_FAULT = tuple(field.name for field in fields(Suspect))
 _TABLES = ("""
 CREATE TABLE IF NOT EXISTS energy (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, label TEXT NOT NULL, ended_ns INTEGER NOT NULL,
@@ -39,6 +42,11 @@ CREATE TABLE IF NOT EXISTS copies (
     uuid TEXT NOT NULL, name TEXT NOT NULL, destination TEXT NOT NULL, label TEXT NOT NULL,
     verified_at_ns INTEGER NOT NULL, fingerprint TEXT NOT NULL, size_bytes INTEGER NOT NULL,
     PRIMARY KEY (uuid, name, destination))
+""", """
+CREATE TABLE IF NOT EXISTS faults (
+    fs_uuid TEXT PRIMARY KEY, label TEXT NOT NULL, faults INTEGER NOT NULL,
+    last_ns INTEGER NOT NULL, words TEXT NOT NULL, is_suspect INTEGER NOT NULL,
+    distrusted_ns INTEGER NOT NULL)
 """)
 
 
@@ -50,6 +58,7 @@ class Books:
     idle_mw: float = 0.0
     idle_s: float = 0.0
     copies: tuple[VerifiedCopy, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
 
 
 class BookRows:
@@ -68,7 +77,8 @@ class BookRows:
         return (Books(), "") if self._is_new else self._file.load(Books())
 
     def save(self, entries: Iterable[Entry], idle: tuple[float, float],
-             copies: Iterable[VerifiedCopy], gone: Iterable[VerifiedCopy]) -> str:
+             copies: Iterable[VerifiedCopy], gone: Iterable[VerifiedCopy],
+             suspects: Iterable[Suspect] = ()) -> str:
         """Add what is new, remove what is gone; what went wrong, "" for nothing."""
         if self._is_new:
             self._is_new = False
@@ -86,6 +96,8 @@ class BookRows:
                              [_row(copy, _COPY) for copy in copies])
             rows.execute("DELETE FROM copies WHERE rowid NOT IN (SELECT rowid FROM copies "
                          "ORDER BY verified_at_ns DESC LIMIT ?)", (COPIES,))
+            rows.executemany(insert("OR REPLACE INTO faults", _FAULT),
+                             [_row(one, _FAULT) for one in suspects])
 
         return self._file.write(write)
 
@@ -120,7 +132,10 @@ def _books(rows: sqlite3.Connection) -> Books:
     mw, seconds = rows.execute("SELECT mw, seconds FROM idling").fetchone() or (0.0, 0.0)
     copies = [_copy(row) for row in rows.execute(
         f"SELECT {', '.join(_COPY)} FROM copies ORDER BY verified_at_ns")]
-    return Books(tuple(entries), float(mw), float(seconds), tuple(copies))
+    has_faults = rows.execute("SELECT 1 FROM sqlite_master WHERE name = 'faults'").fetchone()
+    suspects = [] if has_faults is None else [
+        _suspect(row) for row in rows.execute(f"SELECT {', '.join(_FAULT)} FROM faults")]
+    return Books(tuple(entries), float(mw), float(seconds), tuple(copies), tuple(suspects))
 
 
 def _row(value: object, columns: Sequence[str]) -> tuple[object, ...]:
@@ -138,3 +153,9 @@ def _copy(row: tuple[Any, ...]) -> VerifiedCopy:
     uuid, name, destination, label, verified_at_ns, fingerprint, size_bytes = row
     return VerifiedCopy(str(uuid), str(name), str(destination), str(label), int(verified_at_ns),
                         str(fingerprint), int(size_bytes))
+
+
+def _suspect(row: tuple[Any, ...]) -> Suspect:
+    fs_uuid, label, faults, last_ns, words, is_suspect, distrusted_ns = row
+    return Suspect(str(fs_uuid), str(label), int(faults), int(last_ns), str(words),
+                   bool(is_suspect), int(distrusted_ns))

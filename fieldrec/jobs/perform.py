@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fieldrec.core.errors import (
     DestinationError,
+    DestinationFull,
     DriveGone,
     JobRefused,
     NotFoundError,
@@ -25,7 +26,7 @@ from fieldrec.core.errors import (
 from fieldrec.core.model import Job, JobKind, JobState, Recording
 from fieldrec.destinations import Destination
 from fieldrec.export.presets import Preset
-from fieldrec.jobs import transfer
+from fieldrec.jobs import export_moves, transfer
 from fieldrec.jobs.admission import describe_place
 from fieldrec.jobs.byte_pace import DELETE, READ, WRITE
 from fieldrec.jobs.exporting import Exporting, MakeEncoder
@@ -33,6 +34,7 @@ from fieldrec.jobs.freeing import Evidence, Found
 from fieldrec.jobs.held import Held
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.places import DestinationFactory, check_ready, opened, went
+from fieldrec.jobs.room import NoRoom
 from fieldrec.jobs.source import Stopped
 from fieldrec.jobs.space_freeing import size_of
 from fieldrec.jobs.telling import HERE, Telling, phases_of
@@ -139,6 +141,8 @@ class Performer:
                 if await went(self._destinations, job.destination or ""):
                     raise DriveGone(f"{describe_place(job)} was pulled out; put it back and the "
                                     f"{job.kind.value} goes on") from error
+                if isinstance(error, DestinationFull):
+                    raise NoRoom(str(error)) from error
                 raise
 
     async def _check_moved(self, job: Job, destination: Destination) -> None:
@@ -172,7 +176,7 @@ class Performer:
             phase = _PHASES[state]
 
         def call(stop: threading.Event) -> None:
-            work = transfer.move if job.kind is JobKind.MOVE else transfer.transfer
+            work = export_moves.bring(job.kind, job.preset)
             with contextlib.closing(destination):
                 try:
                     work(recording, destination, stop=stop, on_progress=report,

@@ -1,12 +1,13 @@
-"""Whether there is room for an export: its predicted size against what is free. Pure but for
-:func:`free_bytes`."""
+"""Whether there is room for an export: its predicted size against what is free; and which jobs wait
+for room. Pure but for :func:`free_bytes` and :func:`held_bytes`."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
-from fieldrec.core.model import Prediction
+from fieldrec.core.model import Job, JobState, Prediction
 from fieldrec.export.presets import Preset
 from fieldrec.jobs.places import NotYet
 from fieldrec.record.storage import size_text
@@ -15,9 +16,19 @@ COPIES = 2
 """Of itself that an export needs for a moment: its segments, and the movie joined from them."""
 
 
+_NO_ROOM = re.compile(r"^needs about .* free at |needed, .* free; make room| is full; make room|"
+                      r"; goes on when there is room")
+
+
 class NoRoom(NotYet):
     """It would not fit; asked again after a while too: nobody tells when somebody else makes
     room."""
+
+
+def waits_for_room(job: Job) -> bool:
+    """Whether a job waits because it would not fit, or did not. By the words that say so, which is
+    all that a row keeps."""
+    return job.state is JobState.WAITING and _NO_ROOM.search(job.reason) is not None
 
 
 def free_bytes(folder: Path, keep_bytes: int) -> int:

@@ -77,12 +77,13 @@ class JobRunner:
                  make_encoder: MakeEncoder, conditions: Callable[[], Conditions],
                  own_presets: Mapping[str, Preset] | None = None, keep_free_bytes: int = 0,
                  on_event: Callable[[str, str], None] = lambda _text, _severity: None,
+                 on_fault: Callable[[Job, FieldrecError], None] = lambda _job, _error: None,
                  first_retry_s: float = again.FIRST_S, evidence: Evidence | None = None) -> None:
         """`recordings`: every folder they may lie in; `own_presets` are the configuration's;
         `keep_free_bytes` of the recordings' disks are not for exports; `evidence` is asked before
         a recording goes because it is verified elsewhere. `conditions` and
         `destinations` are asked on the loop and must not block; `on_event` gets (text,
-        severity)."""
+        severity), `on_fault` every error of a job, whether or not it is tried again."""
         self._queue = queue
         self._performer = Performer(queue, catalogue=catalogue, recordings=recordings,
                                     destinations=destinations, make_encoder=make_encoder,
@@ -97,6 +98,7 @@ class JobRunner:
         """…and is being removed."""
         self._conditions = conditions
         self._on_event = on_event
+        self._on_fault = on_fault
         self._changed = asyncio.Event()
         self._running: dict[int, _Running] = {}
         self._again = again.Again(self._changed.set, first_retry_s)
@@ -347,6 +349,7 @@ class JobRunner:
         now = self._queue.job(job.id)
         if now.state.finished:
             return
+        self._on_fault(now, error)
         if isinstance(error, DriveGone):
             times = self._again.was_gone(job.destination or "")
             pause_s = self._again.pause_s(times)

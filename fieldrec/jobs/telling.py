@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from fieldrec.core.model import Job, JobKind, Recording
 from fieldrec.jobs.byte_pace import DELETE, READ, WRITE, BytePace, Phase
 from fieldrec.jobs.job_queue import JobQueue
+from fieldrec.jobs.proofs import exports_with
 
 PROGRESS_S = 0.25
 """Progress is passed on at most this often, as often as people can read it."""
@@ -58,6 +59,8 @@ def phases_of(job: Job, recording: Recording, queue: JobQueue) -> list[Phase]:
     exports = sum(export.size_bytes for export in recording.exports)
     if job.kind in (JobKind.COPY, JobKind.MOVE):
         place, total = job.destination or "", raw + exports
+        if job.preset is not None:
+            total = sum(export.size_bytes for export in exports_with(recording, job.preset))
         phases = [Phase(what, total, queue.rate(place, what)) for what in (WRITE, READ)]
     elif job.kind is JobKind.DELETE_RAW:
         proof = sum(export.size_bytes for export in recording.exports

@@ -21,7 +21,7 @@ from fieldrec.catalogue.sidecar import is_sidecar
 from fieldrec.core import durable
 from fieldrec.core.clock import Clock, SystemClock
 from fieldrec.core.errors import (
-    DestinationError,
+    DestinationFull,
     JobRefused,
     StateError,
     StoreDamaged,
@@ -336,7 +336,7 @@ def _run(works: list[_Work], on_progress: Progress,
 
 
 def _check_room(destination: Destination, works: list[_Work]) -> None:
-    """DestinationError with the numbers unless everything fits, clusters counted."""
+    """DestinationFull with the numbers unless everything fits, clusters counted."""
     cluster = destination.allocation_bytes()
     needed = 0
     for work in works:
@@ -348,7 +348,7 @@ def _check_room(destination: Destination, works: list[_Work]) -> None:
             needed += max(clusters - held, 0) * cluster
     free = destination.free_bytes()
     if works and needed > free:
-        raise DestinationError(
+        raise DestinationFull(
             f"destination {destination.name}: {needed / 1e6:.1f} MB needed, {free / 1e6:.1f} MB "
             "free; make room there and try again")
 

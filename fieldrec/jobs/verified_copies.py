@@ -73,6 +73,13 @@ class VerifiedCopies:
             self.new = [one for one in self.new if one != copy]
             self.gone.append(copy)
 
+    def forget_all(self, destination: str) -> int:
+        """Forget what is at one destination: it is not relied on any more; how many there were."""
+        there = [copies[destination] for copies in self._copies.values() if destination in copies]
+        for copy in there:
+            self.forget(copy.uuid, copy.name, destination)
+        return len(there)
+
     def _put(self, copy: VerifiedCopy) -> None:
         self._copies.setdefault((copy.uuid, copy.name), {})[copy.destination] = copy
 

@@ -94,8 +94,10 @@ def percent_done(job: Job) -> int:
 def job_title(job: Job) -> str:
     """What a job does: "copy bees_20261121_060000 to BEES1", "export bees_… (High)"."""
     what = "delete raw of" if job.kind is JobKind.DELETE_RAW else job.kind.value
+    if job.kind in (JobKind.COPY, JobKind.MOVE) and job.preset:
+        what += " export of"
     title = f"{what} {safe_text(job.item)}"
-    if job.kind in (JobKind.EXPORT, JobKind.DELETE_RAW) and job.preset:
+    if job.preset:
         title += f" ({safe_text(job.preset, 40)})"
     if job.destination:
         where = safe_text(job.destination_label or job.destination, 60)
@@ -229,10 +231,12 @@ def describe_drive(drive: Drive) -> str:
         return f"{label}: rejected: {safe_text(drive.reason) or 'no reason known'}"
     if drive.state is not DriveState.READY:
         return f"{label}: {drive.state.value}"
+    if drive.suspect:
+        return f"{label}: SUSPECT, do not use it: {safe_text(drive.suspect)}"
     text = f"{label}: {'in use' if drive.leases else 'ready'}, {size(drive.free_bytes)} free"
     if drive.link_mbps is not None and drive.link_mbps < 5000:
         text += ", slow USB 2 link"
-    return text
+    return f"{text}; {safe_text(drive.visit)}" if drive.visit else text
 
 
 def drive_label(drive: Drive) -> str:

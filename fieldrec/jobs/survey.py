@@ -1,0 +1,33 @@
+"""A look at a destination before anything is given to it: what is free, what is there already, and
+what an earlier try left. Event loop; the look itself in a thread ``look PLACE``, the drive leased
+meanwhile. Nothing is written."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping
+
+from fieldrec.destinations import Destination
+from fieldrec.jobs.drive_room import Room
+from fieldrec.jobs.places import DestinationFactory, opened
+from fieldrec.jobs.threads import in_thread
+
+
+async def survey(places: Mapping[str, DestinationFactory], name: str, begun: Collection[str] = ()
+                 ) -> Room:
+    """The room at a destination. `begun`: items that an earlier try may have left unfinished.
+    DestinationError, DriveGone when it is not there or does not answer."""
+    with opened(places, name) as destination:
+        return await in_thread(f"look {destination.name}", lambda _stop: look(destination, begun))
+
+
+def look(destination: Destination, begun: Collection[str] = ()) -> Room:
+    """The same, blocking; the destination is let go of."""
+    with contextlib.closing(destination):
+        free, cluster = destination.free_bytes(), max(destination.allocation_bytes(), 1)
+        present = frozenset(destination.items())
+        left = {item: sum(-(-size // cluster) * cluster for size in
+                          destination.begin(item).values())
+                for item in begun if item not in present}
+        return Room(free, cluster, present=present,
+                    begun={item: size for item, size in left.items() if size})
