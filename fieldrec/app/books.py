@@ -1,4 +1,4 @@
-"""The books of the box: what was used, which copies were verified, and which drives had faults, with
+"""The books of the box: what was used, which copies were verified, which drives had faults; with
 the file that they are kept in. On the event loop; the file in thread ``books``."""
 
 from __future__ import annotations

@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from fieldrec.app.beat import Beat
 from fieldrec.app.beside import BesideRecording
 from fieldrec.app.closing import Closing
-from fieldrec.app.conditions import conditions_of, destinations_of, labels_of
+from fieldrec.app.conditions import conditions_of, labels_of
 from fieldrec.app.consoles import spawn_consoles
 from fieldrec.app.deployment_log import DeploymentLog
+from fieldrec.app.drive_part import DrivePart
 from fieldrec.app.events import Events
 from fieldrec.app.held_back import HeldBackFile
 from fieldrec.app.machine import Machine, ThisMachine
@@ -52,7 +53,6 @@ from fieldrec.export.own_presets import own_presets
 from fieldrec.export.presets import preset
 from fieldrec.jobs.exporting import names_wanted
 from fieldrec.jobs.job_queue import JobQueue
-from fieldrec.jobs.places import DestinationFactory
 from fieldrec.jobs.runner import JobRunner
 from fieldrec.power import watcher as power_watcher
 from fieldrec.record.asked import AS_CONFIGURED, Asked
@@ -103,7 +103,6 @@ class App:
         self._stopping = False
         self._under_way: tuple[object, ...] = ()
         self._session: Session | None = None
-        self._drives: DriveWatcher | None = None
         self._own = OwnFolders()
         self._worth_keeping = False
         """Whether something was done that the next start may want to know of."""
@@ -115,11 +114,13 @@ class App:
         self._log = DeploymentLog(config, self.clock, kept=parts.deployment_log,
                                   daemon=parts.automatic_jobs,
                                   say_from_anywhere=self._say_from_anywhere)
+        self._drives = DrivePart(config, log=self._log, jobs=lambda: self._queue.jobs(),
+                                 faults=lambda: self._resources.faults)
         self._off = SwitchingOff(config.power, self.clock, state=lambda: self._power.state,
                                  stop=self.stop_requested.set, say=self.say, note=self.note)
         self._sleep = SleepPart(config.sleep, self.machine, self.clock, Around(
-            self._schedule, self.drives, self._eject, self._off.to_sleep, self._woken, self.say,
-            self.note), kept=parts.schedule)
+            self._schedule, self.drives, self._drives.eject, self._off.to_sleep, self._woken,
+            self.say, self.note), kept=parts.schedule)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._recovered = asyncio.Event()
         self._catalogue = Catalogues(self._folders.paths)
@@ -208,13 +209,14 @@ class App:
                 record=config.record, timezone=config.system.timezone, clock=self.clock,
                 on_event=self.say)
         if self.parts.drives and config.drives.enabled:
-            self._drives = DriveWatcher(config.drives, on_change=self._drives_changed,
-                                        on_event=self.say, in_use=self._folders.paths)
-            watcher = self._drives
+            watcher = self._drives.watcher = DriveWatcher(
+                config.drives, on_change=self._drives_changed, on_event=self.say,
+                in_use=self._folders.paths)
             self._own.on_claim = lambda: self._post(watcher.folder_came)
         self.control = Control(
             recordings=self._folders.paths, session=self._session, queue=self._queue,
-            drives=self._drives, scan=self.recordings, snapshot=lambda: self.board.latest,
+            drives=self._drives if self._drives.watcher else None, scan=self.recordings,
+            snapshot=lambda: self.board.latest,
             destinations=tuple(config.destinations), default_preset=config.export.preset,
             changed=self.changed, started=self._keep_trace,
             stopped=self._schedule.stopped,
@@ -230,12 +232,18 @@ class App:
         self._sleep.attend(self.control)
         self._runner = JobRunner(
             self._queue, catalogue=self.recordings, recordings=self._folders.paths,
-            destinations=self._destinations, make_encoder=Encoder, conditions=self.conditions,
-            own_presets=self._presets, keep_free_bytes=config.storage.reserve_bytes,
-            on_event=self.say, evidence=self._resources.evidence)
+            destinations=self._drives.destinations, make_encoder=Encoder,
+            conditions=self.conditions, own_presets=self._presets,
+            keep_free_bytes=config.storage.reserve_bytes,
+            on_event=self.say, on_fault=self._resources.job_failed,
+            evidence=self._resources.evidence)
+        offload = Offload(
+            config, self._queue, say=self.say, look=self._drives.room, eject=self._drives.eject,
+            again=self._replan.set, own_presets=self._presets,
+            elsewhere=self._drives.elsewhere, distrusted=self._drives.distrusted)
+        self._drives.told = offload.told
         self._planning = Planning(
-            Offload(config, self._queue, say=self.say, eject=self._eject, again=self._replan.set,
-                    own_presets=self._presets),
+            offload,
             recordings=self.recordings, drives=self.drives, jobs=self._queue.jobs,
             replan=self._replan, make_room=self._resources.plan)
 
@@ -245,7 +253,7 @@ class App:
             self._changed, self.publish, lambda: self.board.latest.recording))
         self._tasks.spawn("deployment record", lambda: self._log.run(self.board))
         self._tasks.spawn("record at destinations", lambda: self._log.travel_on_change(
-            self._destinations, self._queue.jobs))
+            self._drives.destinations, self._queue.jobs))
         self._tasks.spawn("jobs", self._runner.run)
         self._schedule.spawn(self._tasks)
         self._resources.spawn(self._tasks)
@@ -254,8 +262,8 @@ class App:
             self._tasks.spawn("recording", self._session.run)
         if self.parts.automatic_jobs:
             self._tasks.spawn("automatic jobs", self._planning.run)
-        if self._drives is not None:
-            self._tasks.spawn("drives", self._drives.run)
+        if self._drives.watcher is not None:
+            self._tasks.spawn("drives", self._drives.watcher.run)
         if self.parts.power:
             self._tasks.spawn("power", lambda: power_watcher.run(self.config.power, self.clock,
                                                            self._power_changed))
@@ -285,7 +293,7 @@ class App:
             self._exit, (self._catalogue_worker, self._storage_worker, self._recovery_worker),
             why=off.why if off else "fieldrec stopped",
             folders=self._own.paths, switches_off=off is not None, session=self._session,
-            drives=self._drives, queue=self._queue if hasattr(self, "_queue") else None,
+            drives=self._drives.watcher, queue=self._queue if hasattr(self, "_queue") else None,
             before_all=(lambda: self._sleep.at_end(switched_off=off is not None),
                         lambda: self._schedule.end(self._closing.why if self._closing else ""),
                         *((self._power.written,) if built else ())),
@@ -336,7 +344,7 @@ class App:
 
     def drives(self) -> tuple[Drive, ...]:
         """All drives known now."""
-        return () if self._drives is None else self._drives.drives()
+        return self._drives.drives()
 
     async def recording_ended(self) -> list[str]:
         """Wait until the recording under way has ended, by itself or by command; its names."""
@@ -348,9 +356,6 @@ class App:
     async def settled(self) -> None:
         """Return once no unfinished job is left and none is about to be planned."""
         await self._planning.settled(self.board)
-
-    def _destinations(self) -> Mapping[str, DestinationFactory]:
-        return destinations_of(self.config, self._drives, self._queue.jobs())
 
     def _say_from_anywhere(self, text: str, severity: str) -> None:
         """As :meth:`say`, from any thread; nobody hears it once the loop is closed."""
@@ -379,13 +384,6 @@ class App:
         self._replan.set()
         self._runner.wake()
         self.changed()
-
-    async def _eject(self, device: str, note: str) -> None:
-        if self._drives is not None:
-            for drive in self.drives():
-                if drive.device == device:
-                    await self._log.travel(drive_destination(drive), self._destinations())
-            await self._drives.eject(device, note=note)
 
     def _keep_trace(self) -> None:
         self._worth_keeping = True

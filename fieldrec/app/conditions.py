@@ -16,6 +16,7 @@ from fieldrec.core.snapshot import StorageStatus
 from fieldrec.destinations import Destination
 from fieldrec.destinations.drive import DriveDestination, is_mount
 from fieldrec.destinations.folder import FolderDestination
+from fieldrec.drives.accept import serving
 from fieldrec.drives.watcher import DriveWatcher
 from fieldrec.jobs.places import DestinationFactory
 from fieldrec.record.session import Session
@@ -26,8 +27,9 @@ def conditions_of(config: Config, session: Session | None, power: PowerState,
                   stopping: bool, recovering: bool = False, export_share: float = 0.0
                   ) -> Conditions:
     """Folders count as present (a missing one is a transient error of the job); drives when they
-    are READY."""
-    ready = {drive_destination(d) for d in drives if d.state is DriveState.READY}
+    are READY and not suspect."""
+    ready = {drive_destination(d) for d in drives
+             if d.state is DriveState.READY and not d.suspect}
     folders = {job.destination for job in jobs
                if job.destination is not None and not job.destination.startswith("drive:")}
     return Conditions(
@@ -43,10 +45,10 @@ def labels_of(drives: Sequence[Drive]) -> dict[str, str]:
     return {drive_destination(drive): drive.label for drive in drives if drive.label}
 
 
-def destinations_of(config: Config, drives: DriveWatcher | None, jobs: Sequence[Job]
-                    ) -> Mapping[str, DestinationFactory]:
-    """Every destination that can be opened now: configured folders, drives that are READY, and
-    folders that a command named by their path."""
+def destinations_of(config: Config, watcher: DriveWatcher | None, drives: Sequence[Drive],
+                    jobs: Sequence[Job]) -> Mapping[str, DestinationFactory]:
+    """Every destination that can be opened now: configured folders, drives that are READY and not
+    suspect, and folders that a command named by their path."""
     found: dict[str, DestinationFactory] = {}
     for name, destination in config.destinations.items():
         if isinstance(destination, FolderConfig):
@@ -55,9 +57,9 @@ def destinations_of(config: Config, drives: DriveWatcher | None, jobs: Sequence[
         if job.destination is not None and job.destination.startswith("/"):
             found[job.destination] = partial(_folder, job.destination,
                                              FolderConfig(path=Path(job.destination)))
-    for drive in drives.drives() if drives is not None else ():
-        if drives is not None and drive.state is DriveState.READY:
-            found[drive_destination(drive)] = partial(_drive, drive, config, drives)
+    for drive in drives:
+        if watcher is not None and drive.state is DriveState.READY and not drive.suspect:
+            found[drive_destination(drive)] = partial(_drive, drive, config, watcher)
     return found
 
 
@@ -85,5 +87,5 @@ def _drive(drive: Drive, config: Config, drives: DriveWatcher) -> Iterator[Desti
     with drives.lease(drive.fs_uuid) as lease, contextlib.closing(DriveDestination(
             drive.label or drive.fs_uuid, lease.mount_point, config.drives.folder,
             device=Path(drive.device), gone=lambda: lease.gone,
-            keep_free_bytes=config.drives.keep_free_bytes)) as destination:
+            keep_free_bytes=serving(config.drives, drive).keep_free_bytes)) as destination:
         yield destination

@@ -57,6 +57,10 @@ class DriveFaults:
         found = self._books.suspects.of(drive.fs_uuid)
         return "" if found is None or not found.is_suspect else describe(found)
 
+    def is_suspect(self, destination: str) -> bool:
+        """Whether a destination is a drive that proves nothing."""
+        return self._books.suspects.is_suspect(destination)
+
     def elsewhere(self, uuid: str, name: str, destination: str) -> bool:
         """Whether a recording has a verified copy at another destination than this one."""
         return any(copy.destination != destination

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fieldrec.core.model import Drive, Job, JobKind, JobState
+from fieldrec.drives import link
 from fieldrec.drives.accept import Serving, described
 from fieldrec.jobs.moments import span
 from fieldrec.record.storage import size_text
@@ -16,8 +17,6 @@ MOST_LISTED = 10
 """Jobs that did not end well and are named one by one."""
 DONE_WORDS = {JobKind.COPY: "copied", JobKind.MOVE: "moved", JobKind.EXPORT: "exported",
               JobKind.DELETE: "deleted", JobKind.DELETE_RAW: "freed of its raw"}
-USB2_BYTES_PER_S = 33_000_000
-"""What USB 2 carries in practice: 480 Mb/s less framing and turnarounds."""
 _VERBS = {"copy": "copy", "move": "move", "export": "export"}
 _PAST = {"copy": "copied", "move": "moved", "export": "exported"}
 
@@ -64,8 +63,8 @@ def seconds_for(size_bytes: int, write_rate: float, read_rate: float, link_mbps:
                 ) -> float:
     """How long writing so much and reading it back will take: as fast as the drive was before, else
     as its USB 2 link allows; 0 while nothing tells."""
-    if link_mbps is not None and link_mbps < 5000:
-        limit = USB2_BYTES_PER_S * min(link_mbps / 480, 1.0)
+    if link_mbps is not None and link.is_slow(link_mbps):
+        limit = 1e9 / link.seconds_for(link_mbps, 1_000_000_000)
         write_rate, read_rate = (min(rate or limit, limit) for rate in (write_rate, read_rate))
     if write_rate <= 0:
         return 0.0
@@ -109,9 +108,8 @@ def done(tally: Tally, seconds: float) -> str:
     """"14 recordings copied and verified, 212.3 GB in 1 h 44 min"."""
     if not tally.new:
         return "" if tally.jobs or tally.stays else "there is nothing to bring to it"
-    size = sum(tally.bytes_of.get(job.item, 0) for job in tally.new)
     return (f"{plural(len(tally.new), 'recording')} {_PAST.get(tally.gets.on_insert, 'copied')} "
-            f"and verified, {size_text(size)} in {span(seconds)}")
+            f"and verified, {size_text(_brought(tally))} in {span(seconds)}")
 
 
 def note(tally: Tally) -> str:
@@ -125,9 +123,13 @@ def note(tally: Tally) -> str:
         said.append(f"{len(tally.stays)} did not fit, "
                     f"{size_text(sum(tally.stays.values()))}: use another drive")
     if tally.new:
-        size = sum(tally.bytes_of.get(job.item, 0) for job in tally.new)
-        said.append(f"{plural(len(tally.new), 'recording')}, {size_text(size)}")
+        said.append(f"{plural(len(tally.new), 'recording')}, {size_text(_brought(tally))}")
     return "; ".join(said)
+
+
+def _brought(tally: Tally) -> int:
+    """Bytes; as reckoned where a job does not tell."""
+    return sum(job.total_bytes or tally.bytes_of.get(job.item, 0) for job in tally.new)
 
 
 def _written(job: Job, size_bytes: int) -> int:

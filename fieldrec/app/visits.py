@@ -10,7 +10,7 @@ the next drive, or this one with more room, is given it. A drive that is suspect
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fieldrec.app import visit_words
@@ -18,6 +18,7 @@ from fieldrec.app.visit_words import Tally
 from fieldrec.config import Config
 from fieldrec.core.errors import FieldrecError, StateError
 from fieldrec.core.model import Drive, DriveState, Job, JobKind, JobState, Recording
+from fieldrec.drives import link
 from fieldrec.drives.accept import Serving, serving
 from fieldrec.export.presets import Preset, preset
 from fieldrec.jobs import automation, order, room
@@ -28,7 +29,7 @@ from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.remembered import preset_for
 
 Say = Callable[[str, str], None]
-Look = Callable[[str, Collection[str]], Awaitable[Room]]
+Look = Callable[[str, Collection[str]], Coroutine[object, object, Room]]
 """(destination, items that an earlier try may have begun) -> what is there."""
 Elsewhere = Callable[[Recording, str], bool]
 """Whether a recording has a verified copy at another destination than this one."""
@@ -169,11 +170,15 @@ class Visits:
         looking = visit.looking
         await asyncio.wait({looking}, timeout=LOOK_S)
         if not looking.done():
-            looking.add_done_callback(lambda _task: self._again())
+            looking.remove_done_callback(self._looked)
+            looking.add_done_callback(self._looked)
             return
         visit.looking = None
         if not looking.cancelled():
             await self._plan(drive, visit, wanted, self._room(drive, visit, looking))
+
+    def _looked(self, _looking: asyncio.Task[Room]) -> None:
+        self._again()
 
     def _room(self, drive: Drive, visit: _Visit, looking: asyncio.Task[Room]) -> Room:
         """What the look found, less what is promised to jobs that have not written it yet; where it
@@ -259,6 +264,8 @@ class Visits:
         size = found.size_of(found.new)
         seconds = visit_words.seconds_for(size, self._queue.rate(where, "write"),
                                           self._queue.rate(where, "read"), drive.link_mbps)
+        if size and link.is_slow(drive.link_mbps):
+            self._say(f"drive {name} is {link.warning(drive.link_mbps or 0, size)}", "warning")
         self._say(f"drive {name}: " + visit_words.plan(
             visit.gets, len(found.new), size, len(found.fits) - len(found.new), seconds), "info")
         if stays := describe_stays(found):

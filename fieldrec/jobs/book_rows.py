@@ -1,5 +1,5 @@
-"""The file of the books: what was used, which copies were verified, which drives had faults. SQLite,
-thread ``books``.
+"""The file of the books: what was used, which copies were verified, which drives had faults.
+SQLite, thread ``books``.
 
 Keeps I6: losing it loses no data; forecasts begin anew, and what was copied counts as verified
 again only when it was found at its destination. A file that cannot be read is put aside and a new

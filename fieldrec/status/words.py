@@ -97,7 +97,7 @@ def job_title(job: Job) -> str:
     if job.kind in (JobKind.COPY, JobKind.MOVE) and job.preset:
         what += " export of"
     title = f"{what} {safe_text(job.item)}"
-    if job.preset:
+    if job.preset and job.kind is not JobKind.DELETE:
         title += f" ({safe_text(job.preset, 40)})"
     if job.destination:
         where = safe_text(job.destination_label or job.destination, 60)

@@ -55,7 +55,8 @@ class ExportBox(JobBox):
         return next(found for found in scan(self.recordings) if found.name == name)
 
     async def add(self, recording: Recording, kind: JobKind = JobKind.EXPORT, **more: Any) -> Job:
-        more.setdefault("preset", "Low")
+        if kind not in (JobKind.COPY, JobKind.MOVE):
+            more.setdefault("preset", "Low")
         return await self.queue.add(kind, recording.name, recording.uuid, **more)
 
 

@@ -62,14 +62,20 @@ def test_only_what_can_be_opened_now_is_a_destination(tmp_path: Path) -> None:
     config = Config.model_validate({"destinations": {"nas": {"path": tmp_path}}})
     watcher: Any = StandInDrives(READY, dataclasses.replace(READY, fs_uuid="X",
                                                             state=DriveState.SAFE))
-    found = destinations_of(config, watcher, [job(str(tmp_path / "b")), job("drive:X")])
+    jobs = [job(str(tmp_path / "b")), job("drive:X")]
+    found = destinations_of(config, watcher, watcher.drives(), jobs)
     assert set(found) == {"nas", str(tmp_path / "b"), "drive:AB-12"}
+    bad = dataclasses.replace(READY, suspect="gave back other bytes, 3 times")
+    assert set(destinations_of(config, watcher, [bad], jobs)) == {"nas", str(tmp_path / "b")}
+    assert "drive:AB-12" not in conditions_of(
+        config, None, PowerState(PowerLevel.MAINS), [bad], [], StorageStatus(),
+        stopping=False).present_destinations
 
 
 @pytest.mark.parametrize("name", ["nas", "path"])
 def test_a_folder_is_opened_and_closed(tmp_path: Path, name: str) -> None:
     config = Config.model_validate({"destinations": {"nas": {"path": tmp_path}}})
-    found = destinations_of(config, None, [job(str(tmp_path))])
+    found = destinations_of(config, None, [], [job(str(tmp_path))])
     with found["nas" if name == "nas" else str(tmp_path)]() as destination:
         opened: Destination = destination
         assert list(opened.items()) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from fieldrec.core.model import (
     RecordingState,
 )
 from fieldrec.jobs import order
+from fieldrec.jobs.drive_room import Room
 from fieldrec.jobs.job_queue import JobQueue
 
 pytestmark = pytest.mark.asyncio
@@ -51,11 +52,19 @@ class Rig:
         self.ejected: list[str] = []
         self.notes: list[str] = []
         self.refusals: list[str] = []
+        self.looks: list[str] = []
+        self.room = Room(10**12)
+        self.elsewhere: set[str] = set()
         self.again = asyncio.Event()
         self.offload = Offload(
             Config.model_validate({"export": {"automatic": False}} | config), queue,
-            say=lambda text, _severity: self.said.append(text), eject=self.eject,
-            again=self.again.set, eject_again_s=0.01)
+            say=lambda text, _severity: self.said.append(text), look=self.look, eject=self.eject,
+            again=self.again.set, elsewhere=lambda one, _where: one.name in self.elsewhere,
+            eject_again_s=0.01)
+
+    async def look(self, name: str, begun: Collection[str]) -> Room:
+        self.looks.append(name)
+        return self.room
 
     async def eject(self, device: str, note: str) -> None:
         self.notes.append(note)
@@ -101,7 +110,9 @@ async def test_a_visit_from_insertion_to_eject(queue: JobQueue) -> None:
     assert rig.ejected == ["/dev/sdA"]
     await rig.offload.serve([drive(state=DriveState.SAFE)], here)
     assert rig.unfinished() == []
-    assert rig.said == ["drive L-A: looking at 2 recordings"]
+    assert rig.said == ["drive L-A: 2 recordings to copy, 77.5 kB (copies; then eject)",
+                        "drive L-A: 2 recordings copied and verified, 77.5 kB in 0 s"]
+    assert rig.notes == ["2 recordings, 77.5 kB"]
 
 
 async def test_a_drive_that_did_not_get_all_says_so_beside_safe(queue: JobQueue) -> None:
@@ -112,7 +123,7 @@ async def test_a_drive_that_did_not_get_all_says_so_beside_safe(queue: JobQueue)
     await queue.set_state(second.id, JobState.DONE)
     await rig.offload.serve([drive()], here)
     await rig.ended()
-    assert rig.notes == ["1 of 2 not copied, see jobs"]
+    assert rig.notes == ["1 of 2 not copied, see jobs; 1 recording, 38.8 kB"]
     assert "drive L-A: a not copied: no room" in rig.said
 
 
@@ -153,7 +164,7 @@ async def test_an_eject_in_hand_keeps_nobody_waiting_and_ends_with_us(queue: Job
         hangs.set()
         await asyncio.Event().wait()
 
-    rig.offload._eject = hang
+    rig.offload._visits._eject = hang
     await rig.offload.serve([drive()], [])
     async with asyncio.timeout(GUARD_S):
         await hangs.wait()
@@ -184,7 +195,7 @@ async def test_only_failures_of_this_visit_are_told(queue: JobQueue) -> None:
     await rig.finish()
     await rig.offload.serve([drive(insertion=2)], here)
     await rig.ended()
-    assert rig.said == ["drive L-A: looking at 1 recording"]
+    assert not [text for text in rig.said if "not copied" in text]
 
 
 async def test_a_pulled_drive_is_forgotten_its_jobs_are_not(queue: JobQueue) -> None:

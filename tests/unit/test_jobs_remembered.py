@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fieldrec.app.offload import Offload
 from fieldrec.config import Config
 from fieldrec.core.model import Export, JobKind, Recording, RecordingState
 from fieldrec.export.presets import preset
+from fieldrec.jobs.drive_room import Room
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.remembered import KEY, by_preset, preset_for
 
@@ -46,7 +48,8 @@ async def test_the_box_exports_each_with_its_own_and_takes_that_export_along(tmp
     queue = JobQueue(tmp_path / "jobs.sqlite")
     await queue.open()
     try:
-        offload = Offload(config, queue, say=lambda *_: None, eject=nobody, again=lambda: None)
+        offload = Offload(config, queue, say=lambda *_: None, look=no_room, eject=nobody,
+                          again=lambda: None)
         medium = Export(Path("/r/b.medium.mp4"), "Medium", 3, 1, "", 1)
         high = dataclasses.replace(medium, preset="High")
         await offload.plan([
@@ -59,6 +62,10 @@ async def test_the_box_exports_each_with_its_own_and_takes_that_export_along(tmp
             (JobKind.COPY, "done", None), (JobKind.DELETE_RAW, "done", "Medium")}
     finally:
         await queue.close()
+
+
+async def no_room(_name: str, _begun: Collection[str]) -> Room:
+    raise AssertionError("no drive was put in")
 
 
 async def nobody(_device: str, _note: str) -> None:

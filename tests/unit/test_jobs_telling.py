@@ -39,7 +39,8 @@ def recording(tmp_path: Path) -> Recording:
 
 
 async def add(queue: JobQueue, kind: JobKind, to: str | None = "nas") -> Job:
-    return await queue.add(kind, "bees", "u", destination=to, preset="High")
+    preset = None if kind in (K.COPY, K.MOVE) else "High"
+    return await queue.add(kind, "bees", "u", destination=to, preset=preset)
 
 
 async def test_what_each_kind_of_job_will_do(queue: JobQueue, recording: Recording) -> None:
@@ -61,6 +62,8 @@ async def test_what_each_kind_of_job_will_do(queue: JobQueue, recording: Recordi
     assert await planned(K.MOVE) == [*both, (DELETE, raw, 40.0)]
     assert (await planned(K.DELETE_RAW, None))[1] == (DELETE, raw, 40.0)
     assert await planned(K.COPY) == both
+    alone = await queue.add(K.COPY, "bees", "u", destination="nas", preset="High")
+    assert phases_of(alone, recording, queue)[0].size_bytes == movie
     gone = dataclasses.replace(recording, has_raw=False)
     assert phases_of(await add(queue, K.COPY), gone, queue)[0].size_bytes == movie
 
