@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from fieldrec.catalogue.scan import scan
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import NotFoundError, VerifyMismatch
 from fieldrec.core.model import Drive, DriveState, JobKind, JobState
+from fieldrec.destinations import OnBytes, ReadBack, Source
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs.verified_copies import VerifiedCopy, fingerprint
 from tests.fakes.job_box import StandInBox
@@ -28,13 +28,15 @@ DRIVE = Drive("AB-12", "FIELD1", "/dev/sdx1", Path("/m"), "ext4", None, 1, 1, Dr
 
 
 class Lying(FolderDestination):
-    """Reads back another byte than was written, in the third file."""
+    """Keeps another byte than was written, in the second frame."""
 
-    def read_slices(self, item: str, relative: str, slice_bytes: int) -> Iterator[memoryview]:
-        for data in super().read_slices(item, relative, slice_bytes):
-            if relative.endswith("000001.npy"):
-                data[-1] ^= 1
-            yield data
+    def write(self, item: str, source: Source, on_bytes: OnBytes,
+              read_back: ReadBack = ReadBack.AT_THE_END) -> None:
+        super().write(item, source, on_bytes, read_back)
+        for path in self.path.rglob("000000/000001.npy"):
+            data = bytearray(path.read_bytes())
+            data[-1] ^= 1
+            path.write_bytes(data)
 
 
 class Rig(StandInBox):
