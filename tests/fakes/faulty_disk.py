@@ -29,8 +29,10 @@ NEVER = (1 << 63) - 1
 """An address, or a count, that is not reached."""
 FIELDS = ("fail_reads_from", "fail_writes_from", "drop_writes_from", "wrap_at", "wrap_span",
           "flip_at", "pull_at_operation", "pulled", "stopped", "size_bytes",
-          "operations", "read_bytes", "written_bytes", "wrapped_bytes", "dropped_bytes", "waiting")
-"""What the test sets, then what the server counts; see :class:`Orders`."""
+          "operations", "read_bytes", "written_bytes", "wrapped_bytes", "dropped_bytes", "waiting",
+          "mark", "mark_at_pull")
+"""What the test sets, then what the server counts, then a number of the test's own and what it was
+when the disk was pulled out; see :class:`Orders`."""
 _AT = {name: 8 * number for number, name in enumerate(FIELDS)}
 _HEALTHY = {"fail_reads_from": NEVER, "fail_writes_from": NEVER, "drop_writes_from": NEVER,
             "wrap_at": NEVER, "wrap_span": 0, "flip_at": -1, "pull_at_operation": NEVER,
@@ -129,6 +131,7 @@ class FaultyDisk:
 
     def pull(self) -> None:
         """Nothing of it answers but by EIO."""
+        self.orders["mark_at_pull"] = self.orders["mark"]
         self.orders["pulled"] = 1
 
     def pull_after(self, operations: int) -> None:
@@ -223,7 +226,8 @@ def _serve(told: Path, cells: Path, mount_point: Path) -> None:
             while orders["stopped"]:
                 released.wait(0.002)  # memory wakes nobody
         with lock:
-            if orders.add("operations", 1) > orders["pull_at_operation"]:
+            if orders.add("operations", 1) > orders["pull_at_operation"] and not orders["pulled"]:
+                orders["mark_at_pull"] = orders["mark"]
                 orders["pulled"] = 1
             if count:
                 orders.add(count, size)

@@ -45,6 +45,15 @@ def now_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
+def cut_off(mount_point: Path) -> None:
+    """From now on nothing reaches the disk, and the log of the file system is not flushed."""
+    descriptor = os.open(mount_point, os.O_RDONLY)
+    try:
+        fcntl.ioctl(descriptor, FS_IOC_GOINGDOWN, struct.pack("I", NO_LOG_FLUSH))
+    finally:
+        os.close(descriptor)
+
+
 class LoopDisk:
     """An image with a file system, attached and mounted until :meth:`close`."""
 
@@ -79,13 +88,9 @@ class LoopDisk:
     def go_down(self) -> tuple[int, int]:
         """Cut the power: from now on nothing reaches the disk, and the log of the file system is
         not flushed. When that was, at the earliest and at the latest (:func:`now_ns`)."""
-        descriptor = os.open(self.mount_point, os.O_RDONLY)
-        try:
-            before_ns = now_ns()
-            fcntl.ioctl(descriptor, FS_IOC_GOINGDOWN, struct.pack("I", NO_LOG_FLUSH))
-            return before_ns, now_ns()
-        finally:
-            os.close(descriptor)
+        before_ns = now_ns()
+        cut_off(self.mount_point)
+        return before_ns, now_ns()
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
