@@ -18,7 +18,7 @@ from typing import Any
 
 from fieldrec.core import durable
 from fieldrec.core.model import Job, JobKind, JobState
-from fieldrec.destinations import Destination, folder
+from fieldrec.destinations import Destination, _pipeline
 from fieldrec.destinations.drive import DriveDestination
 from fieldrec.export.encoder import Encoder
 from fieldrec.export.presets import Preset
@@ -182,12 +182,12 @@ class Striker:
 @contextlib.contextmanager
 def small_batches() -> Iterator[None]:
     """Several syncs in a small copy."""
-    before = folder.BATCH_BYTES
-    folder.BATCH_BYTES = BATCH_BYTES
+    before = _pipeline.BATCH_BYTES
+    _pipeline.BATCH_BYTES = BATCH_BYTES
     try:
         yield
     finally:
-        folder.BATCH_BYTES = before
+        _pipeline.BATCH_BYTES = before
 
 
 async def live(recordings: Path, stick: Stick, job: Mapping[str, Any],

@@ -2,8 +2,9 @@
 onto a drive: no source is lost, nothing that is not whole has a final name, and the job goes on
 when the drive is back.
 
-A few here; `python -m tests.crash.pulls --pulls 200 --cuts 100` does as many as one likes and counts
-them by phase. See pulls.py for how. Pulls that nobody noticed would prove nothing: that is asserted.
+A few here; `python -m tests.crash.pulls --pulls 200 --cuts 100` does as many as one likes and
+counts them by phase. See pulls.py for how. Pulls that nobody noticed would prove nothing: that is
+asserted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest

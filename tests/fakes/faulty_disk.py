@@ -91,14 +91,24 @@ class FaultyDisk:
         self.heal()
         self.orders["size_bytes"] = cells.stat().st_size
         self.device = ""
+        self.file = self._mount_point / "disk"
+        """That the loop device is on."""
         self._server = _started(self._told, cells, self._mount_point)
         try:
             self.device = _run("losetup", "-f", "--show",
                                f"--direct-io={'on' if direct_io else 'off'}",
-                               str(self._mount_point / "disk")).strip()
+                               str(self.file)).strip()
         except BaseException:
             self.close()
             raise
+
+    def backing(self) -> str:
+        """The file that the loop device is on, as the kernel has it; "" when it is on none."""
+        try:
+            return Path(f"/sys/block/{Path(self.device).name}/loop/backing_file"
+                        ).read_text().strip()
+        except OSError:
+            return ""
 
     # -- orders, each from now on ----------------------------------------------------------------
 

@@ -79,7 +79,7 @@ class Stick:
         for _ in range(TRIES):
             done = subprocess.run(["umount", str(self.mount_point)], check=False,
                                   capture_output=True, text=True)
-            if done.returncode == 0:
+            if not self.is_in:
                 break
             time.sleep(0.01)
         else:
@@ -93,7 +93,10 @@ class Stick:
         subprocess.run(["blockdev", "--flushbufs", self.device], check=True, capture_output=True)
 
     def reset(self) -> None:
-        """Its first content again. Not while it is in."""
+        """Its first content again. Not while it is in; OSError when somebody else has unmounted it
+        or taken its device."""
+        if self.disk.backing() != str(self.disk.file):
+            raise OSError(f"{self.device} is not ours any more but {self.disk.backing()}'s")
         self.disk.heal()
         self.disk.grow()
         with self._fresh.open("rb") as fresh, self.disk.cells.open("r+b") as cells:

@@ -123,12 +123,23 @@ class Udevd:
 
     def clear(self) -> None:
         """Pull what is still in, and unmount what a failed test left on it."""
-        for device in list(self._inserted):
+        for device, image in list(self._inserted.items()):
+            if _backing(device) != str(image):  # let go of already, and somebody else's by now
+                del self._inserted[device]
+                continue
             mounts = Path("/proc/self/mountinfo").read_text().splitlines()
             for line in mounts:
                 if line.partition(" - ")[2].split(" ")[1] == device:
                     subprocess.run(["umount", "-l", line.split()[4]], check=False)
             self.pull(device)
+
+
+def _backing(device: str) -> str:
+    """The file that a loop device is on; "" when it is on none."""
+    try:
+        return Path(f"/sys/block/{Path(device).name}/loop/backing_file").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _why_not() -> str:
