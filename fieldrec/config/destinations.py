@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from fieldrec.config.loopy import LoopyConfig
 from fieldrec.config.section import Bytes, Section
 
 
@@ -148,9 +149,10 @@ def _type_of(value: Any) -> str | None:
 
 DestinationConfig = Annotated[
     Annotated[FolderConfig, Tag("folder")]
-    | Annotated[RsyncConfig, Tag("rsync")],
+    | Annotated[RsyncConfig, Tag("rsync")]
+    | Annotated[LoopyConfig, Tag("loopy")],
     Discriminator(_type_of, custom_error_type="destination_type",
                   custom_error_message="expected one of: folder (which is meant without a type), "
-                                       "rsync",
+                                       "rsync, loopy",
                   custom_error_context={"path": ("type",)})]
 """A named place to copy to; the key in `destinations:` is its name."""

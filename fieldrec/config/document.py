@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, Tag, ValidationError
 
+from fieldrec.config.section import SECRET_KEY
 from fieldrec.core.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
@@ -153,12 +154,19 @@ def _reason(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
     given = problem.get("input")
     if problem["type"] in ("model_type", "dict_type") and given is None:
         return "nothing in it; write its keys below it, indented, or leave it out"
-    if isinstance(given, str | int | float | bool) or given is None:
+    if (isinstance(given, str | int | float | bool) or given is None) \
+            and not _is_secret(location, given):
         shown = repr(given)
         message += f" (got {shown if len(shown) <= 60 else shown[:59] + '…'})"
     if problem["type"] == "string_type" and isinstance(given, int | float):
         message += "; put it in quotes"
     return message[0].lower() + message[1:] if message.startswith(("Input", "Keys")) else message
+
+
+def _is_secret(location: KeyPath, given: object) -> bool:
+    """Whether a value must not be shown: a key or password, also one in an address."""
+    return (bool(location) and SECRET_KEY.search(str(location[-1])) is not None) \
+        or (isinstance(given, str) and "//" in given and "@" in given)
 
 
 def _known_keys(model: type[BaseModel], location: KeyPath) -> list[str]:

@@ -17,6 +17,9 @@ _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 """What may become part of a file name on any file system a drive may carry."""
 
+SECRET_KEY = re.compile(r"pass(word|phrase)|secret|token|credential|api_?key", re.I)
+"""Keys whose values are not shown, whatever is wrong with them."""
+
 
 def parse_size(value: object) -> object:
     """Bytes from 1048576, "20 GB" (10^9) or "512 MiB" (2^20); anything else is left to pydantic."""

@@ -27,7 +27,8 @@
        ├─ EncoderFailed                   43      no     the encoder process failed
        │  └─ EncoderKilled                43     yes     somebody, or want of memory, killed it
        └─ DestinationError                44     yes     a destination cannot be used now
-          └─ DestinationFull              44     yes     it has not the room that is needed
+          ├─ DestinationFull              44     yes     it has not the room that is needed
+          └─ Unreachable                  44     yes     nobody answers; waited for without end
 
 The message says what is wrong, where, and what the operator should do. ``exit_code`` is the
 process exit code of a command that fails with it; ``transient`` says whether trying again later,
@@ -210,3 +211,13 @@ class DestinationError(JobError):
 
 class DestinationFull(DestinationError):
     """What is to be written does not fit; nothing is wrong with the destination."""
+
+
+class Unreachable(DestinationError):
+    """A computer somewhere else does not answer. In the field that may be so for days: a job waits
+    for as long as it takes, and goes on where it was."""
+
+    def __init__(self, message: str, *, progressed: bool = False) -> None:
+        """`progressed`: it did answer for a while before."""
+        super().__init__(message)
+        self.progressed = progressed

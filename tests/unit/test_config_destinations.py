@@ -41,9 +41,11 @@ def test_rsync_with_its_files_beside_the_configuration(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "message"), [
     ("    type: rsyncc\n    target: a@b:/c\n",
-     "3: destinations.lab.type: expected one of: folder (which is meant without a type), rsync"),
+     "3: destinations.lab.type: expected one of: folder (which is meant without a type), rsync, "
+     "loopy"),
     ("    type: [rsync]\n",
-     "3: destinations.lab.type: expected one of: folder (which is meant without a type), rsync"),
+     "3: destinations.lab.type: expected one of: folder (which is meant without a type), rsync, "
+     "loopy"),
     ("    path: x\n    must_be_monted: true\n",
      "4: destinations.lab.must_be_monted: unknown key; did you mean 'must_be_mounted'?"),
     ("    type: rsync\n    target: a@b:/c\n    path: x\n",

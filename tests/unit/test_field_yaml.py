@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from fieldrec.camera.configured import check_cameras
 from fieldrec.config import Config, load_document
 from fieldrec.config.destinations import FolderConfig, RsyncConfig
+from fieldrec.config.loopy import LoopyConfig
 from fieldrec.config.models import CameraConfig, ConsoleConfig
 
 FOLDER = Path(__file__).parents[2] / "config"
@@ -37,7 +38,8 @@ def test_field_yaml_names_every_key() -> None:
     values = yaml.safe_load((FOLDER / "field.yaml").read_text())
     assert missing_keys(Config, values, "") == []
     assert missing_keys(CameraConfig, values["cameras"]["top"], "cameras.top.") == []
-    for name, model in (("archive", FolderConfig), ("lab", RsyncConfig)):
+    for name, model in (("archive", FolderConfig), ("lab", RsyncConfig),
+                        ("loopy", LoopyConfig)):
         assert missing_keys(model, values["destinations"][name], f"{name}.") == []
     assert missing_keys(ConsoleConfig, values["console"][0], "console.") == []
 
