@@ -36,6 +36,8 @@ class JobKind(enum.Enum):
     EXPORT = "export"
     COPY = "copy"
     MOVE = "move"
+    UPLOAD = "upload"
+    """Send to a server from which nothing can be read back: no proof of anything."""
     DELETE = "delete"
     DELETE_RAW = "delete-raw"
     """Delete the raw of a recording whose verified export is there."""

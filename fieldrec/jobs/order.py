@@ -10,7 +10,8 @@ every other one on its recording, but that copies to several places only read, a
 not wait for an export that is held, or a drive would wait for mains or for the end of a recording.
 A move waits for exports of its recording that were asked for earlier, because it takes the raw
 away; what deletes nothing but the raw waits for every other job on its recording; an export waits
-for offload of its recording, because a drive may leave.
+for offload of its recording, because a drive may leave. An upload only reads, and may take days: it
+runs beside copies and exports, and makes way for what takes its recording away.
 
 On one resource: deletions while space is short, then what the operator put first, then deletions of
 whole recordings, then by age, an export counting as AGING_JOBS younger than it is, so that offload
@@ -34,10 +35,12 @@ DELETION = "deletion"
 AGING_JOBS = 200
 """Later offload jobs that may go to a destination before an export that is made there."""
 
-_OFFLOAD = frozenset(JobKind) - {JobKind.EXPORT}
+_OFFLOAD = frozenset(JobKind) - {JobKind.EXPORT, JobKind.UPLOAD}
+_TAKES_AWAY = (JobKind.MOVE, JobKind.DELETE)
 _DELETIONS = (JobKind.DELETE, JobKind.DELETE_RAW)
 _TURN = re.compile(r"\(job \d+\)\Z")
 _WORDS = {JobKind.EXPORT: "export of", JobKind.COPY: "copy of", JobKind.MOVE: "move of",
+          JobKind.UPLOAD: "upload of",
           JobKind.DELETE: "deletion of", JobKind.DELETE_RAW: "deletion of the raw of"}
 
 
@@ -132,12 +135,16 @@ def behind(job: Job, running: Sequence[Job], admitted: Sequence[Job], unfinished
                 return Wait(f"job {other.id} exports this recording first")
     if job.kind is JobKind.DELETE_RAW:
         for other in same:
-            if other.kind is not JobKind.DELETE_RAW:
+            if other.kind not in (JobKind.DELETE_RAW, JobKind.UPLOAD):
                 return Wait(f"job {other.id} ({other.kind.value}) needs the raw first")
     if job.kind is JobKind.EXPORT:
         for other in admitted:
             if other.kind in _OFFLOAD and other.item_uuid == job.item_uuid and other.id != job.id \
                     and other.kind is not JobKind.DELETE_RAW and not _after(other, job):
+                return Wait(f"job {other.id} ({other.kind.value}) goes first")
+    if job.kind is JobKind.UPLOAD:
+        for other in admitted:
+            if other.kind in _TAKES_AWAY and other.item_uuid == job.item_uuid:
                 return Wait(f"job {other.id} ({other.kind.value}) goes first")
     return None
 
@@ -149,12 +156,15 @@ def _after(other: Job, export: Job) -> bool:
 
 def _beside(job: Job, other: Job) -> bool:
     """Whether a job may start while this other one works on its recording, or is held."""
-    if job.kind is not JobKind.COPY:
-        return False
-    if other.kind is JobKind.COPY:
+    kinds = {job.kind, other.kind}
+    if kinds <= {JobKind.COPY, JobKind.UPLOAD}:
         return other.destination != job.destination
-    return (other.kind is JobKind.EXPORT and other.state is JobState.WAITING
-            and not other.delete_source)
+    if kinds == {JobKind.UPLOAD, JobKind.EXPORT}:
+        return not (job.delete_source or other.delete_source)
+    if (job.kind, other.kind) == (JobKind.DELETE_RAW, JobKind.UPLOAD):
+        return True  # whether it is the raw that is uploaded, the deletion finds out itself
+    return (job.kind is JobKind.COPY and other.kind is JobKind.EXPORT
+            and other.state is JobState.WAITING and not other.delete_source)
 
 
 def _blocker(job: Job, working: Iterable[Job], space_short: bool) -> Job | None:
@@ -172,11 +182,15 @@ def _blocker(job: Job, working: Iterable[Job], space_short: bool) -> Job | None:
 
 def _in_the_way(job: Job, working: Iterable[Job], blocker: Job | None) -> list[Job]:
     """Held exports that a job needs the place of: on the processor, or of the very recording that
-    it deletes."""
+    it deletes. Uploads of a recording that it takes away: they may need days, and go on where they
+    were with what is left."""
     found = [] if blocker is None or blocker.state is not JobState.WAITING else [blocker]
     if job.kind is JobKind.DELETE:
         found += [other for other in working if other.item_uuid == job.item_uuid
                   and other.kind is JobKind.EXPORT and other.state is JobState.WAITING]
+    if job.kind in _TAKES_AWAY:
+        found += [other for other in working if other.item_uuid == job.item_uuid
+                  and other.kind is JobKind.UPLOAD]
     return found
 
 

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
+from fieldrec.config.loopy import LoopyConfig
 from fieldrec.core.errors import (
     DestinationError,
     DestinationFull,
@@ -39,6 +40,7 @@ from fieldrec.jobs.source import Stopped
 from fieldrec.jobs.space_freeing import size_of
 from fieldrec.jobs.telling import HERE, Telling, phases_of
 from fieldrec.jobs.threads import in_thread
+from fieldrec.jobs.uploading import Uploading
 from fieldrec.record.storage import size_text
 
 _PHASES = {JobState.RUNNING: WRITE, JobState.VERIFYING: READ, JobState.COMMITTING: READ,
@@ -54,10 +56,12 @@ class Performer:
                  destinations: Callable[[], Mapping[str, DestinationFactory]],
                  make_encoder: MakeEncoder,
                  own_presets: Mapping[str, Preset] | None = None,
-                 keep_free_bytes: int = 0, evidence: Evidence | None = None) -> None:
+                 keep_free_bytes: int = 0, evidence: Evidence | None = None,
+                 uploads: Mapping[str, LoopyConfig] | None = None) -> None:
         """`recordings`: all folders that recordings may lie in, `own_presets`: of the
         configuration; `keep_free_bytes` of the recordings' disks are not for exports; `evidence`
-        is asked before a recording goes because it is verified elsewhere: without it, none does."""
+        is asked before a recording goes because it is verified elsewhere: without it, none does;
+        `uploads`: the destinations that take uploads."""
         self._queue = queue
         self._catalogue = catalogue
         self._recordings = tuple(recordings)
@@ -67,6 +71,7 @@ class Performer:
             queue, find=self._find, destinations=destinations, make_encoder=make_encoder,
             own_presets=own_presets or {}, recordings=self._recordings,
             keep_free_bytes=keep_free_bytes)
+        self._uploading = Uploading(queue, uploads or {})
 
     async def perform(self, job: Job, held: Held) -> str:
         """Do what the job asks for; what came of it in words, where that is worth saying. On
@@ -79,9 +84,12 @@ class Performer:
             case JobKind.EXPORT:
                 return await self.exporting.export(job, recording, held)
             case JobKind.DELETE_RAW:
+                self._uploading.check_raw_is_free(job)
                 return await self.exporting.delete_raw(job, recording)
             case JobKind.DELETE:
                 return await self._delete(job, recording)
+            case JobKind.UPLOAD:
+                return await self._uploading.upload(job, recording)
             case JobKind.COPY | JobKind.MOVE:
                 await self._offload(job, recording)
         return ""

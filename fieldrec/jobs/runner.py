@@ -17,7 +17,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fieldrec.core.errors import DriveGone, FieldrecError, NotFoundError
+from fieldrec.config.loopy import LoopyConfig
+from fieldrec.core.errors import DriveGone, FieldrecError, NotFoundError, Unreachable
 from fieldrec.core.model import Conditions, Job, JobKind, JobState, Recording, SpaceTier
 from fieldrec.export.presets import Preset
 from fieldrec.jobs import again, order
@@ -78,17 +79,19 @@ class JobRunner:
                  own_presets: Mapping[str, Preset] | None = None, keep_free_bytes: int = 0,
                  on_event: Callable[[str, str], None] = lambda _text, _severity: None,
                  on_fault: Callable[[Job, FieldrecError], None] = lambda _job, _error: None,
-                 first_retry_s: float = again.FIRST_S, evidence: Evidence | None = None) -> None:
+                 first_retry_s: float = again.FIRST_S, evidence: Evidence | None = None,
+                 uploads: Mapping[str, LoopyConfig] | None = None) -> None:
         """`recordings`: every folder they may lie in; `own_presets` are the configuration's;
         `keep_free_bytes` of the recordings' disks are not for exports; `evidence` is asked before
-        a recording goes because it is verified elsewhere. `conditions` and
-        `destinations` are asked on the loop and must not block; `on_event` gets (text,
-        severity), `on_fault` every error of a job, whether or not it is tried again."""
+        a recording goes because it is verified elsewhere; `uploads`: the destinations that take
+        uploads. `conditions` and `destinations` are asked on the loop and must not block;
+        `on_event` gets (text, severity), `on_fault` every error of a job, whether or not it is
+        tried again."""
         self._queue = queue
         self._performer = Performer(queue, catalogue=catalogue, recordings=recordings,
                                     destinations=destinations, make_encoder=make_encoder,
                                     own_presets=own_presets, keep_free_bytes=keep_free_bytes,
-                                    evidence=evidence)
+                                    evidence=evidence, uploads=uploads)
         self._expecting = Expecting(queue, catalogue, own_presets or {})
         self._holding = 0
         """Starts of recordings under way: no export runs, whatever the conditions say yet."""
@@ -357,6 +360,12 @@ class JobRunner:
                 (f"{describe_place(now)} is there, but not mounted any more: take it out and put "
                  f"it in again; looked {times} times, next {self._when(pause_s)}")
             await self._try_later(now, pause_s, now.attempt, away, job.destination)
+        elif isinstance(error, Unreachable):
+            if error.progressed:
+                self._again.went_well(job.destination or "")
+            pause_s = self._again.pause_s(self._again.was_gone(job.destination or ""))
+            await self._try_later(now, pause_s, now.attempt,
+                                  f"{error}; again {self._when(pause_s)}")
         elif error.transient and now.attempt + 1 < again.ATTEMPTS:
             pause_s = self._again.pause_s(now.attempt + 1)
             await self._try_later(now, pause_s, now.attempt + 1,

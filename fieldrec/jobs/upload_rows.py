@@ -54,7 +54,8 @@ class UploadRows:
 
     def __init__(self, path: Path) -> None:
         """Opens or makes it. What is wrong with it is in `trouble`; then it is kept in memory."""
-        self._file: RowFile[dict[Key, UploadRow]] = RowFile(path, 1, _prepare, _read)
+        self._file: RowFile[dict[Key, UploadRow]] = RowFile(path, 1, _prepare, _read,
+                                                              write_ahead=False)
         self._rows, self.trouble = self._file.load({})
 
     def get(self, key: Key) -> UploadRow | None:

@@ -49,7 +49,7 @@ class TarLayout:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = entries
-        sizes = (len(header(entry)) + padded(entry.size_bytes) for entry in entries)
+        sizes = (_header_bytes(entry) + padded(entry.size_bytes) for entry in entries)
         self._starts = list(itertools.accumulate(sizes, initial=0))
 
     @property
@@ -59,7 +59,7 @@ class TarLayout:
 
     def data_offset(self, number: int) -> int:
         """Where the bytes of an entry begin."""
-        return self._starts[number] + len(header(self.entries[number]))
+        return self._starts[number] + _header_bytes(self.entries[number])
 
     def pieces(self, begin: int = 0) -> Iterator[bytes | Part]:
         """From byte `begin` of the archive to its end: bytes as they are, and parts of entries that
@@ -77,6 +77,12 @@ def header(entry: Entry) -> bytes:
     info.size = entry.size_bytes
     info.mtime = entry.mtime_ns // 1_000_000_000
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+
+
+def _header_bytes(entry: Entry) -> int:
+    """Its length, without making it for most names."""
+    name = entry.relative.encode("utf-8", "surrogateescape")
+    return BLOCK_BYTES if len(name) <= tarfile.LENGTH_NAME else len(header(entry))
 
 
 def padded(count_bytes: int) -> int:
