@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from fieldrec.camera.parameters import Parameter, Value
+from fieldrec.config.loopy import LoopyConfig
 from fieldrec.config.recording import SplitConfig
 from fieldrec.core.errors import NotFoundError, StateError, UsageError
 from fieldrec.core.model import Drive, DriveState, Job, JobKind, Recording, RecordingState
 from fieldrec.core.snapshot import Snapshot
 from fieldrec.export.presets import Preset
 from fieldrec.export.presets import preset as find_preset
-from fieldrec.jobs.automation import exportable
+from fieldrec.jobs.automation import exportable, uploadable
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.proofs import has_export
 from fieldrec.jobs.remembered import preset_for
@@ -74,12 +75,13 @@ class Control:
                  stopped: Callable[[], None] = lambda: None,
                  exports_held: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
                  own_presets: Mapping[str, Preset] | None = None, allow_battery: bool = False,
+                 uploads: Mapping[str, LoopyConfig] | None = None,
                  say: Callable[[str, str], None] = lambda _text, _severity: None) -> None:
         """`recordings`: every folder that they may lie in. `started` hears of every start, and of
         jobs that were queued; `stopped` that somebody asked to stop, whether or not anything
         recorded. Recording begins inside `exports_held`; `own_presets` are the configuration's,
-        and so is whether exports may run on battery without being told; `say` notes (text,
-        severity)."""
+        and so is whether exports may run on battery without being told; `uploads`: those of the
+        `destinations` that take uploads, and only these; `say` notes (text, severity)."""
         self._recordings = tuple(recordings)
         self._session = session
         self._queue = queue
@@ -94,6 +96,7 @@ class Control:
         self._exports_held = exports_held
         self._own_presets = own_presets or {}
         self._allow_battery = allow_battery
+        self._uploads = uploads or {}
         self._say = say
         self._refusal = ""
         self._no_recording: dict[str, str] = {}
@@ -262,6 +265,24 @@ class Control:
         """As :meth:`copy`; the source is deleted after its copy was read back and matched (I5)."""
         return await self._offload(JobKind.MOVE, names, destination)
 
+    async def upload(self, names: Sequence[str] | None, destination: str) -> list[Job]:
+        """Queue uploads of what `destination` takes of `names` (None: of all complete recordings
+        that have it). What is there already is left out when it is done."""
+        self._check_open()
+        place = self._uploads.get(destination)
+        if place is None:
+            known = ", ".join(self._uploads) or "none configured (type: loopy)"
+            raise NotFoundError(f"no destination {destination!r} for uploads; known: {known}")
+        jobs = []
+        for recording in await self._pick(names):
+            if names is not None:
+                _check_complete(recording, "upload")
+            if _complete(recording) and (names or uploadable(recording, place.upload)):
+                jobs.append(await self._queue.add(JobKind.UPLOAD, recording.name, recording.uuid,
+                                                  destination=destination))
+        self._changed()
+        return jobs
+
     async def delete(self, names: Sequence[str]) -> list[Job]:
         """Queue the deletion of recordings with their exports. The one being recorded: refused."""
         self._check_open()
@@ -358,7 +379,11 @@ class Control:
 
     def _resolve(self, destination: str) -> str:
         """A configured name, `drive:<uuid>` for a drive's label or for "drive" (the only one), or
-        an absolute folder."""
+        an absolute folder. UsageError for a place that only takes uploads."""
+        if destination in self._uploads:
+            raise UsageError(f"{destination} takes uploads: nothing can be read back from it, so "
+                             "that a copy there could not be verified; `fieldrec upload --to "
+                             f"{destination}`")
         if destination in self._destinations:
             return destination
         for drive in self._drives.drives() if self._drives is not None else ():

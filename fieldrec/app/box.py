@@ -54,6 +54,7 @@ from fieldrec.export.presets import preset
 from fieldrec.jobs.exporting import names_wanted
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.runner import JobRunner
+from fieldrec.jobs.uploading import places_of
 from fieldrec.power import watcher as power_watcher
 from fieldrec.record.asked import AS_CONFIGURED, Asked
 from fieldrec.record.folders import Folders
@@ -221,7 +222,8 @@ class App:
             changed=self.changed, started=self._keep_trace,
             stopped=self._schedule.stopped,
             exports_held=lambda: self._runner.exports_held(), own_presets=self._presets,
-            allow_battery=config.export.allow_battery, say=self.say)
+            allow_battery=config.export.allow_battery, say=self.say,
+            uploads=places_of(config.destinations))
         self.control.new_deployment = self._log.begin_deployment
         self._power = PowerFollowing(
             PowerState(PowerLevel.UNKNOWN if self.parts.power else PowerLevel.MAINS),
@@ -236,7 +238,7 @@ class App:
             conditions=self.conditions, own_presets=self._presets,
             keep_free_bytes=config.storage.reserve_bytes,
             on_event=self.say, on_fault=self._resources.job_failed,
-            evidence=self._resources.evidence)
+            evidence=self._resources.evidence, uploads=places_of(config.destinations))
         offload = Offload(
             config, self._queue, say=self.say, look=self._drives.room, eject=self._drives.eject,
             again=self._replan.set, own_presets=self._presets,

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from fieldrec.app.visits import EJECT_AGAIN_S, Elsewhere, Look, Visits
 from fieldrec.config import Config
+from fieldrec.config.loopy import LoopyConfig
 from fieldrec.core.model import Drive, Job, JobKind, JobState, Recording
 from fieldrec.export.presets import Preset, preset
 from fieldrec.jobs import automation
@@ -60,6 +61,11 @@ class Offload:
             await self._add(automation.exports_wanted(recordings, its_preset))
         for name, destination in self._config.destinations.items():
             if not destination.automatic:
+                continue
+            if isinstance(destination, LoopyConfig):
+                await self._add(automation.uploads_wanted(
+                    recordings, name, destination.upload,
+                    exported_first=its_preset if export.automatic else None))
                 continue
             await self._add(automation.copies_wanted(
                 recordings, name, exported_first=its_preset if export.automatic else None))

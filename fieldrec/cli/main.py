@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "export": ("verbs", "Encode recordings to video, verified."),
     "copy": ("verbs", "Copy recordings to a destination, verified."),
     "move": ("verbs", "Copy, verify, then delete the source."),
+    "upload": ("verbs", "Upload recordings to Loopy, resumable."),
     "delete": ("verbs", "Delete a recording."),
     "cancel": ("verbs", "Cancel a job."),
     "pause-job": ("verbs", "Hold a job until it is resumed."),

@@ -125,6 +125,21 @@ def move_command(where: Where, names: tuple[str, ...], all_: bool, destination: 
              destination=_destination(destination))
 
 
+@click.command("upload")
+@click.argument("names", nargs=-1)
+@all_option
+@click.option("--to", "destination", required=True, help="A destination of `type: loopy`.")
+@where_options
+@json_option
+@no_wait_option
+def upload_command(where: Where, names: tuple[str, ...], all_: bool, destination: str,
+                   as_json: bool, no_wait: bool) -> None:
+    """Upload recordings to Loopy: exports, raw or both, as that destination is configured. Broken
+    off, it goes on where it was when it is run again. Nothing is ever deleted for an upload."""
+    _jobs_of(where, "upload", as_json, no_wait, names=_selected(names, all_),
+             destination=destination)
+
+
 @click.command("delete")
 @click.argument("names", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")

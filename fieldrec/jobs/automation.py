@@ -87,6 +87,20 @@ def exports_there_wanted(recordings: Sequence[Recording], destination: str,
     return wanted
 
 
+def uploads_wanted(recordings: Sequence[Recording], destination: str, what: str, *,
+                   exported_first: str | None = None) -> list[Wanted]:
+    """An upload to `destination` of each recording of which there is what it takes (`what`, as
+    :class:`~fieldrec.config.loopy.LoopyConfig` has it). With `exported_first` (a preset) one that
+    is to be exported waits for that, unless only the raw is wanted."""
+    return [
+        Wanted(JobKind.UPLOAD, recording.name, recording.uuid, destination=destination)
+        for recording in recordings
+        if copyable(recording) and uploadable(recording, what)
+        and not (what != "raw" and exported_first is not None and exportable(recording)
+                 and not has_export(recording, exported_first))
+    ]
+
+
 def raw_to_delete(recordings: Sequence[Recording], preset: str) -> list[Wanted]:
     """The deletion of each raw whose export with this preset is whole. What the medium holds is
     looked at when it is done, not here."""
@@ -115,6 +129,11 @@ def exportable(recording: Recording) -> bool:
     """Whether there is raw material that is whole."""
     return (recording.state is RecordingState.COMPLETE and recording.has_raw
             and recording.frame_count > 0)
+
+
+def uploadable(recording: Recording, what: str) -> bool:
+    """Whether there is anything of what an upload takes."""
+    return {"exported": bool(recording.exports), "raw": recording.has_raw}.get(what, True)
 
 
 def copyable(recording: Recording) -> bool:

@@ -166,6 +166,7 @@ VERBS: Mapping[str, _Verb] = {
     "export": _Verb(_Export, JOBS),
     "copy": _Verb(_Offload, JOBS),
     "move": _Verb(_Offload, JOBS),
+    "upload": _Verb(_Offload, JOBS),
     "delete": _Verb(_Delete, JOBS),
     "cancel": _Verb(_Job, JOB),
     "pause_job": _Verb(_Job, JOB),
