@@ -7,7 +7,6 @@ now is admission's to say, whether a disk is too full is the session's.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
@@ -23,6 +22,7 @@ from fieldrec.export.presets import Preset
 from fieldrec.export.presets import preset as find_preset
 from fieldrec.jobs.automation import exportable, uploadable
 from fieldrec.jobs.job_queue import JobQueue
+from fieldrec.jobs.named import check_complete, check_exportable, is_complete, listed, named
 from fieldrec.jobs.proofs import has_export
 from fieldrec.jobs.remembered import preset_for
 from fieldrec.logbook.deployments import check_deployment
@@ -33,8 +33,6 @@ from fieldrec.record.session import Session
 
 T = TypeVar("T")
 
-MOST_NAMED = 8
-"""Recordings that an event lists by name."""
 ONLY_DRIVE = "drive"
 """In place of a destination's name: the drive that is there."""
 
@@ -246,14 +244,14 @@ class Control:
                 already.setdefault(chosen, []).append(recording.name)
                 continue
             if names is not None:
-                _check_exportable(recording)
+                check_exportable(recording)
             if exportable(recording):
                 jobs.append(await self._queue.add(
                     JobKind.EXPORT, recording.name, recording.uuid, preset=chosen,
                     destination=where, delete_source=delete_raw,
                     allow_battery=allow_battery or self._allow_battery))
         for chosen, those in already.items():
-            self._say(f"already exported with {chosen}: {_listed(those)}", "info")
+            self._say(f"already exported with {chosen}: {listed(those)}", "info")
         self._changed()
         return jobs
 
@@ -276,8 +274,8 @@ class Control:
         jobs = []
         for recording in await self._pick(names):
             if names is not None:
-                _check_complete(recording, "upload")
-            if _complete(recording) and (names or uploadable(recording, place.upload)):
+                check_complete(recording, "upload")
+            if is_complete(recording) and (names or uploadable(recording, place.upload)):
                 jobs.append(await self._queue.add(JobKind.UPLOAD, recording.name, recording.uuid,
                                                   destination=destination))
         self._changed()
@@ -369,8 +367,8 @@ class Control:
         jobs = []
         for recording in await self._pick(names):
             if names is not None:
-                _check_complete(recording, kind.value)
-            if _complete(recording):
+                check_complete(recording, kind.value)
+            if is_complete(recording):
                 jobs.append(await self._queue.add(
                     kind, recording.name, recording.uuid, destination=where,
                     delete_source=kind is JobKind.MOVE))
@@ -420,43 +418,4 @@ class Control:
 
     async def _pick(self, names: Sequence[str] | None) -> list[Recording]:
         recordings = await self._scan()
-        if names is None:
-            return list(recordings)
-        found: dict[str, Recording] = {}
-        for recording in recordings:  # of one that somebody copied, what lies in the first folder
-            found.setdefault(recording.name, recording)
-        picked = []
-        for name in names:
-            if name not in found:
-                raise NotFoundError(_no_such(name, sorted(found)))
-            picked.append(found[name])
-        return picked
-
-
-def _no_such(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = (f"did you mean {near[0]}?" if near
-            else f"recordings here: {len(known)}, see `fieldrec list`")
-    return f"no recording {name!r}; {hint}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Names for one line."""
-    return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} recordings"
-
-
-def _check_exportable(recording: Recording) -> None:
-    _check_complete(recording, "export")
-    if not recording.has_raw:
-        raise StateError(f"{recording.name}: the raw is gone, nothing to export")
-    if recording.frame_count == 0:
-        raise StateError(f"{recording.name} has no frames, nothing to export")
-
-
-def _complete(recording: Recording) -> bool:
-    return recording.state is RecordingState.COMPLETE
-
-
-def _check_complete(recording: Recording, verb: str) -> None:
-    if not _complete(recording):
-        raise StateError(f"cannot {verb} {recording.name}: it is {recording.state.value}")
+        return list(recordings) if names is None else named(recordings, names)

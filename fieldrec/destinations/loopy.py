@@ -24,7 +24,7 @@ from fieldrec.destinations.http_call import Caller, Halted
 from fieldrec.destinations.tus import Offer, Refused, Standing, Tus
 from fieldrec.drives.labels import printable
 
-PAUSES_S = (1.0, 2.0, 5.0, 10.0, 20.0)
+PAUSES_S = (0.5, 2.0, 5.0)
 """Before it is tried again, until something moves; then the job waits, for longer and longer."""
 LONGEST_AFTER_S = 60.0
 """A server that asks to be left alone for longer is waited for by the job."""
@@ -69,12 +69,12 @@ class Loopy:
     """One configured server. Made and used in one thread."""
 
     def __init__(self, name: str, config: LoopyConfig, *, stop: threading.Event,
-                 clock: Clock | None = None, pauses_s: tuple[float, ...] = PAUSES_S) -> None:
-        """Reads the key; JobRefused when that cannot be used."""
+                 clock: Clock | None = None, pauses_s: tuple[float, ...] | None = None) -> None:
+        """Reads the key; JobRefused when that cannot be used. `pauses_s`: in place of PAUSES_S."""
         self.name = name
         self._config = config
         self._stop = stop
-        self._pauses_s = pauses_s
+        self._pauses_s = PAUSES_S if pauses_s is None else pauses_s
         self._key = _key_of(name, config)
         headers = {"X-API-Key": self._key}
         if config.user is not None:

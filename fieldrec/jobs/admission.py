@@ -109,7 +109,8 @@ def describe_destination(name: str, label: str = "") -> str:
 
 def _wrong(job: Job) -> str | None:
     if job.kind in (JobKind.COPY, JobKind.MOVE, JobKind.UPLOAD) and not job.destination:
-        return f"{'an' if job.kind is JobKind.UPLOAD else 'a'} {job.kind.value} needs a destination; name one"
+        article = "an" if job.kind is JobKind.UPLOAD else "a"
+        return f"{article} {job.kind.value} needs a destination; name one"
     if job.kind is JobKind.EXPORT and not job.preset:
         return "an export needs a preset; name one"
     if job.kind is JobKind.DELETE_RAW and not job.preset:

@@ -235,7 +235,7 @@ class StandInBox(JobBox):
 
     def __init__(self, root: Path, *places: str) -> None:
         self.card = root / "card"
-        self.card.mkdir()
+        self.card.mkdir(exist_ok=True)
         super().__init__(root, "nas", *places)
         self.nas = self.folders["nas"]
         self.make_folder = lambda name: SlowFolder(name, self.folders[name], self)

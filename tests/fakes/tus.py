@@ -1,5 +1,5 @@
-"""A real tus server (node, `@tus/server`) in a folder and on a port of its own, and a proxy that cuts
-connections.
+"""A real tus server (node, `@tus/server`) in a folder and on a port of its own, and a proxy that
+cuts connections.
 
 The npm packages are those of tests/node, put beside the Python environment by scripts/test.
 """

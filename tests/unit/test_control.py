@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from fieldrec.catalogue.scan import scan
+from fieldrec.config.loopy import LoopyConfig
 from fieldrec.config.recording import SplitConfig
 from fieldrec.control import Control
 from fieldrec.core.errors import FieldrecError, NotFoundError, StateError, UsageError
@@ -108,8 +110,9 @@ class Rig:
         return Control(
             recordings=[self.folder], session=session, queue=self.queue,
             drives=None if session is None else self.drives, scan=self.scan,
-            snapshot=lambda: NOTHING, destinations=("usb",), default_preset="High",
+            snapshot=lambda: NOTHING, destinations=("usb", "loopy"), default_preset="High",
             changed=self.changed, exports_held=self.exports_held, own_presets=OWN,
+            uploads={"loopy": LoopyConfig(type="loopy", api_key=SecretStr("k"))},
             say=lambda text, _severity: self.said.append(text))
 
     @asynccontextmanager
@@ -382,3 +385,23 @@ async def test_who_waits_to_record_hears_that_it_is_allowed_again(rig: Rig) -> N
         await rig.control.start("bees")
     rig.control.refuse_recording("", "room")
     assert heard == ["allowed"]
+
+
+async def test_uploads_go_only_where_they_can(rig: Rig) -> None:
+    make_export(rig.folder, "bees", (await rig.control.recording("bees")).uuid)
+    assert asked(await rig.control.upload(None, "loopy")) == [
+        (JobKind.UPLOAD, "bees", "loopy", None, False)]  # what is uploaded are exports
+    assert asked(await rig.control.upload(["ants"], "loopy"))[0][1] == "ants"
+    with pytest.raises(NotFoundError, match="no destination 'usb' for uploads; known: loopy"):
+        await rig.control.upload(None, "usb")
+    rig.state_of["ants"] = RecordingState.RECORDING
+    with pytest.raises(StateError, match="cannot upload ants: it is recording"):
+        await rig.control.upload(["ants"], "loopy")
+
+
+async def test_nothing_is_copied_moved_or_exported_to_where_it_cannot_be_verified(rig: Rig) -> None:
+    for ask in (rig.control.copy(None, "loopy"), rig.control.move(None, "loopy"),
+                rig.control.export(None, destination="loopy")):
+        with pytest.raises(UsageError, match="could not be verified; `fieldrec upload --to loopy`"):
+            await ask
+    assert rig.queue.jobs() == ()

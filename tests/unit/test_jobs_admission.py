@@ -148,7 +148,8 @@ def test_an_absent_drive_is_called_a_drive_and_by_its_label() -> None:
 
 
 @pytest.mark.parametrize(("kind", "lacks"), [
-    (JobKind.COPY, "destination"), (JobKind.MOVE, "destination"), (JobKind.EXPORT, "preset"),
+    (JobKind.COPY, "destination"), (JobKind.MOVE, "destination"),
+    (JobKind.UPLOAD, "destination"), (JobKind.EXPORT, "preset"),
     (JobKind.DELETE_RAW, "preset")])
 def test_a_job_that_can_never_run_is_refused(kind: JobKind, lacks: str) -> None:
     without: dict[str, Any] = {lacks: None}

@@ -52,8 +52,8 @@ def ask(admitted: list[Job], running: list[Job] = [], **more: Any) -> Arrangemen
 
 def test_what_each_kind_has_for_itself() -> None:
     assert {kind: resources(numbered(1, kind)) for kind in K} == {
-        K.EXPORT: {PROCESSOR}, K.COPY: {"nas"}, K.MOVE: {"nas"}, K.DELETE: {DELETION},
-        K.DELETE_RAW: {DELETION}}
+        K.EXPORT: {PROCESSOR}, K.COPY: {"nas"}, K.MOVE: {"nas"},
+        K.UPLOAD: {"nas"}, K.DELETE: {DELETION}, K.DELETE_RAW: {DELETION}}
     assert resources(numbered(1, K.EXPORT, to="usb")) == {PROCESSOR, "usb"}
     proof = numbered(1, K.DELETE_RAW, to="usb")
     assert resources(proof) == {DELETION, "usb"}
@@ -106,6 +106,11 @@ def test_offload_goes_before_an_export_to_the_same_place() -> None:
     assert started(ask([export, late])) == [1]  # but not for ever
 
 
+BESIDE = {(K.COPY, K.COPY), (K.COPY, K.UPLOAD), (K.UPLOAD, K.COPY), (K.UPLOAD, K.UPLOAD),
+          (K.EXPORT, K.UPLOAD), (K.UPLOAD, K.EXPORT), (K.UPLOAD, K.DELETE_RAW)}
+"""(what runs, what may begin): both only read, or, of the last, it finds out itself."""
+
+
 # -- on one recording ------------------------------------------------------------------------------
 
 
@@ -114,7 +119,7 @@ def test_never_two_jobs_on_one_recording() -> None:
         running = numbered(1, kind, "same", to="a")
         waiting = numbered(2, other, "same", to="b")
         may = started(ask([waiting], [running])) == [2]
-        assert may is (kind is other is K.COPY), (kind, other)  # both only read
+        assert may is ((kind, other) in BESIDE), (kind, other)
         assert started(ask([dataclasses.replace(waiting, item_uuid="else")], [running])) == (
             [] if resources(running) & resources(waiting) else [2])
 
@@ -191,11 +196,6 @@ def test_an_export_that_is_held_leaves_its_drive_to_others_meanwhile() -> None:
 # -- all of it -------------------------------------------------------------------------------------
 
 
-def writes(one: Job) -> bool:
-    """Whether it changes what others on its recording read."""
-    return one.kind is not K.COPY
-
-
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_is_queued_no_two_collide_and_every_job_comes_to_its_end(seed: int) -> None:
     chosen = random.Random(seed)
@@ -203,7 +203,8 @@ def test_whatever_is_queued_no_two_collide_and_every_job_comes_to_its_end(seed: 
 
     def any_job(number: int) -> Job:
         kind = chosen.choice(list(K))
-        to = chosen.choice(places) if kind in (K.COPY, K.MOVE) or chosen.random() < 0.3 else None
+        elsewhere = kind in (K.COPY, K.MOVE, K.UPLOAD) or chosen.random() < 0.3
+        to = chosen.choice(places) if elsewhere else None
         return numbered(number, kind, chosen.choice(uuids), to=to,
                         first=chosen.choice([0, 0, 0, number]))
 
@@ -225,8 +226,7 @@ def test_whatever_is_queued_no_two_collide_and_every_job_comes_to_its_end(seed: 
             if new:
                 assert not resources(one, space_short=short) & resources(other, space_short=short)
             if one.item_uuid == other.item_uuid:
-                assert not writes(one), (one, other)
-                assert not writes(other), (one, other)
+                assert (one.kind, other.kind) in BESIDE, (one, other)
         assert running, f"nothing runs: {found.waits}"
         running.pop(chosen.randrange(len(running)))
 
@@ -238,3 +238,34 @@ def test_an_export_is_not_starved_by_offload_that_never_ends() -> None:
         if started(ask([export, *copies])) == [1]:
             break
         assert number <= AGING_JOBS + 2
+
+
+# -- uploads ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [K.MOVE, K.DELETE])
+def test_an_upload_makes_way_for_what_takes_its_recording_away(kind: JobKind) -> None:
+    upload = numbered(1, K.UPLOAD, "same", to="loopy", state=JobState.RUNNING)
+    takes = numbered(2, kind, "same", to="drive:A")
+    found = ask([takes], [upload])
+    assert (found.start, found.make_way) == ((), (upload,))
+    stopped = dataclasses.replace(upload, state=JobState.QUEUED)
+    found = ask([stopped, takes])  # though it is older: else it would begin again and again
+    assert started(found) == [2]
+    assert found.waits[1].reason.startswith(f"job 2 ({kind.value}) ")
+    elsewhere = dataclasses.replace(takes, item_uuid="other")
+    assert ask([elsewhere], [upload]).make_way == ()
+
+
+def test_raw_does_not_wait_for_an_upload_that_waits_for_a_network() -> None:
+    upload, raw = numbered(1, K.UPLOAD, "same", to="loopy"), numbered(2, K.DELETE_RAW, "same")
+    assert started(arrange([raw], [], [upload, raw])) == [2]
+    assert started(ask([upload], [raw])) == []
+
+
+def test_an_export_waits_for_no_upload_nor_one_that_deletes_for_it() -> None:
+    upload, export = numbered(1, K.UPLOAD, "same", to="loopy"), numbered(2, K.EXPORT, "same")
+    assert started(ask([upload, export])) == [1, 2]
+    deletes = dataclasses.replace(export, delete_source=True)
+    assert started(ask([deletes], [upload])) == []
+    assert started(ask([upload], [deletes])) == []

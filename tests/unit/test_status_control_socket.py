@@ -164,7 +164,8 @@ async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> Non
         "stop": {}, "eject": {"drive": None}, "export": {
             "names": None, "preset": "Low", "destination": "usb", "delete_raw": True},
         "copy": {"names": ["bees"], "destination": "usb"},
-        "move": {"names": None, "destination": "usb"}, "delete": {"names": ["bees"]},
+        "move": {"names": None, "destination": "usb"},
+        "upload": {"names": None, "destination": "loopy"}, "delete": {"names": ["bees"]},
         "cancel": {"job_id": 1}, "retry": {"job_id": 1}, "pause_job": {"job_id": 1},
         "resume_job": {"job_id": 1}, "job_first": {"job_id": 1},
         "schedule_add": {"name": "night", "told": {"do": "start", "when": "always"}},
@@ -178,7 +179,7 @@ async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> Non
     assert {verb: reply for verb, reply in results.items() if not reply["ok"]} == {}
     assert snapshot_from_dict(results["snapshot"]["result"]) == picture(7)
     assert RECORDING.validate_python(results["recording"]["result"]) == BEES
-    for verb in ("jobs", "export", "copy", "move", "delete"):
+    for verb in ("jobs", "export", "copy", "move", "upload", "delete"):
         assert JOBS.validate_python(results[verb]["result"]) == (JOB,)
     assert (results["start"]["result"], results["eject"]["result"]) == (["bees"], "SAFE")
     assert PARAMETERS.validate_python(results["configure"]["result"]) == {"left": (GAIN,)}
