@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2] / "fieldrec"
 FLOORS: dict[str, int] = {
     "core": 0,
     "config": 1,
-    "camera": 2, "store": 2, "power": 2, "drives": 2, "sensors": 2,
+    "camera": 2, "store": 2, "power": 2, "drives": 2, "sensors": 2, "mhl": 2,
     "catalogue": 3, "destinations": 3, "export": 3, "logbook": 3,
     "record": 4,
     "jobs": 5, "schedule": 5,

@@ -1,0 +1,22 @@
+"""Floor 2: ASC MHL 1.0, the film industry's record of which files there are and of what digest.
+
+A data set has a folder ``ascmhl/`` with manifests, one for each generation (copy, verification),
+and a chain that lists them with their C4. Bytes and values; what reads from a medium says so. What
+comes back from a medium may be anybody's: everything in it is checked (parsing.py).
+"""
+
+from __future__ import annotations
+
+FOLDER = "ascmhl"
+CHAIN_NAME = "ascmhl_chain.xml"
+EXTENSION = ".mhl"
+TRANSFER = "transfer"
+"""Process of a generation that was written when source and destination were known to be the same
+(section 6.4.6 of the specification): after everything was read back."""
+IN_PLACE = "in-place"
+MANIFEST_LIMIT = 256 * 1024 * 1024
+"""Bytes of the largest manifest that is ever read; callers who know better say less."""
+CHAIN_LIMIT = 1024 * 1024
+"""The same of a chain: some four thousand generations."""
+DEFAULT_IGNORED = (".DS_Store", "ascmhl", "ascmhl/")
+"""What the reference implementation leaves out, too."""
