@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fieldrec.catalogue.check_store import check_store, not_judged
+from fieldrec.catalogue.copied import store_of
 from fieldrec.catalogue.exports import whole
 from fieldrec.catalogue.problem import Problem
 from fieldrec.catalogue.repair import repair_store
@@ -83,7 +84,7 @@ def _check_entry(path: Path, deep: bool, exports: list[Sidecar]) -> Iterator[Pro
 def _check_directory(path: Path, deep: bool) -> Iterator[Problem]:
     """A directory in which nothing looks like a store is not ours to judge."""
     try:
-        yield from check_store(path, deep)
+        yield from check_store(store_of(path), deep)
     except NotFoundError:
         return
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fieldrec.catalogue.contents import ContentsMemory
+from fieldrec.catalogue.copied import store_of
 from fieldrec.catalogue.exports import whole, without_raw
 from fieldrec.catalogue.sidecar import NoExport, Sidecar, is_sidecar, matches, read_sidecar
 from fieldrec.core.errors import FieldrecError, NotFoundError, StoreDamaged
@@ -87,10 +88,11 @@ class Catalogue:
     # --- stores ---------------------------------------------------------------------------------
 
     def _store(self, path: Path) -> Recording | None:
-        """The store at `path`; None when it is none."""
+        """The store at `path`, or in the copy there; None when it is none."""
         try:
             if not path.is_dir():
                 return None
+            path = store_of(path)
             state = locked_state(path)
             if state is None and not (path / METADATA_NAME).exists():
                 return None

@@ -66,12 +66,13 @@ class Where:
 
     def store(self, text: str) -> Path:
         """The folder of the store that `text` means: a recording of the folder by its name, or
-        the path of a store or of its metadata.yaml; or an exported movie. NotFoundError, with the
-        nearest name."""
+        the path of a store, of a copy of one, or of its metadata.yaml; or an exported movie.
+        NotFoundError, with the nearest name."""
+        from fieldrec.catalogue.copied import store_of
         from fieldrec.catalogue.scan import find_in
 
         path = self.store_path(text)
-        return find_in(self.folders(), text).path if path is None else path
+        return find_in(self.folders(), text).path if path is None else store_of(path)
 
     def store_path(self, text: str) -> Path | None:
         """The same; None for a name under which there is neither a store nor a folder."""

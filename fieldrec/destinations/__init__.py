@@ -2,8 +2,10 @@
 
 All calls block and are made by one thread at a time, the ``copy`` thread. A destination holds no
 policy: what is copied, under which name, and whether the source may go, is the job's business
-(jobs/transfer). Keeps I4 possible: an item has its final name only after its manifest, written
-last; unfinished work is named ``.part-<item>``.
+(jobs/transfer). Keeps I4 possible: an item has its final name only after its proof, written last;
+unfinished work is named ``.part-<item>``. The proof of a directory is its ``ascmhl/`` (ASC MHL: the
+manifest of the first generation, listed with its C4 by the chain), that of a single file `x` is
+beside it, `x.json`.
 """
 
 from __future__ import annotations
@@ -15,11 +17,10 @@ from pathlib import Path
 from typing import Protocol
 
 from fieldrec.core.past_cache import Take
+from fieldrec.mhl import MANIFEST_LIMIT
 
-MANIFEST_NAME = "fieldrec-manifest.json"
-"""Manifest of a directory item, in its root; that of a single file `x` is beside it, `x.json`."""
-MANIFEST_LIMIT = 256 * 1024 * 1024
-"""Bytes of the largest manifest that is ever read; callers who know better say less."""
+PROOF_LIMIT = MANIFEST_LIMIT
+"""Bytes of the largest proof that is ever read; callers who know better say less."""
 
 class ReadBack(enum.Enum):
     """When what was written is read back from the medium. Kinds that verify in another way may do
@@ -101,12 +102,14 @@ class Destination(Protocol):
         """Names of all committed items, sorted."""
         ...
 
-    def committed(self, item: str, limit_bytes: int = MANIFEST_LIMIT) -> bytes | None:
-        """The manifest of a committed item; None when there is none, or one over the limit."""
+    def committed(self, item: str, limit_bytes: int = PROOF_LIMIT) -> bytes | None:
+        """The proof of a committed item: the first generation's manifest of a directory, `x.json`
+        of a file; None when there is none, or one over the limit. Generations that others added
+        since then change nothing."""
         ...
 
     def sizes(self, item: str) -> Mapping[str, int]:
-        """Bytes of every file of a committed item by `relative`, its manifest left out."""
+        """Bytes of every file of a committed item by `relative`, its proof left out."""
         ...
 
     def taken(self, item: str) -> bool:
@@ -135,8 +138,10 @@ class Destination(Protocol):
         """Remove files of the unfinished item, so that :meth:`write` puts them again."""
         ...
 
-    def commit(self, item: str, manifest: bytes) -> None:
-        """Write the manifest last, make it durable, give the item its final name (I4)."""
+    def commit(self, item: str, last: Mapping[str, bytes]) -> None:
+        """Write these files last, in their order, compare them as the rest, make them durable and
+        give the item its final name (I4). By `relative` in a directory; "" is what goes beside a
+        single file. VerifyMismatch when one reads back otherwise."""
         ...
 
     def abort(self, item: str) -> None:

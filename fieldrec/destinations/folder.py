@@ -2,10 +2,10 @@
 
 The folder must exist: it is never created, because a missing folder is most often a share that is
 not mounted, and the copy would fill the system disk. Directory items are written to
-``.part-<item>/`` and renamed when their manifest is in them. A single file is written to
-``.part-<item>``; its manifest ``<item>.json`` is made durable as ``.part-<item>.json``, then the
-file gets its name, then the manifest: a file without manifest is not there (I4), and the waiting
-``.part-`` manifest is the evidence that it is ours, so that the next try takes it back.
+``.part-<item>/`` and renamed when their ``ascmhl/`` is in them. A single file is written to
+``.part-<item>``; its sidecar ``<item>.json`` is made durable as ``.part-<item>.json``, then the
+file gets its name, then the sidecar: a file without sidecar is not there (I4), and the waiting
+``.part-`` sidecar is the evidence that it is ours, so that the next try takes it back.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from fieldrec.core.errors import (
 )
 from fieldrec.core.past_cache import PastCache, aligned_buffer
 from fieldrec.destinations import (
-    MANIFEST_LIMIT,
-    MANIFEST_NAME,
+    PROOF_LIMIT,
     Expected,
     OnBytes,
     ReadBack,
@@ -43,6 +42,8 @@ from fieldrec.destinations import (
 from fieldrec.destinations._copying import Copying, Seen
 from fieldrec.destinations._item_files import ItemFiles
 from fieldrec.destinations._samples import Samples
+from fieldrec.mhl import CHAIN_NAME, FOLDER
+from fieldrec.mhl.reading import first_manifest
 
 Failure = Callable[[BaseException], FieldrecError]
 """Turns an error of the operating system into the one to report."""
@@ -95,16 +96,20 @@ class FolderDestination:
     def items(self) -> Sequence[str]:
         with self._errors() as root:
             return [name for name in _tree.names(root) if not name.startswith(".")
-                    and self._manifest_path(root, name) is not None]
+                    and self._proof(root, name) is not None]
 
-    def committed(self, item: str, limit_bytes: int = MANIFEST_LIMIT) -> bytes | None:
+    def committed(self, item: str, limit_bytes: int = PROOF_LIMIT) -> bytes | None:
         with self._errors() as root:
-            manifest = self._manifest_path(root, item)
-            if manifest is None:
+            proof = self._proof(root, item)
+            if proof is None:
                 return None
-            with _tree.descend(root, self.path, manifest.relative_to(self.path).parts[:-1]) as (
-                    parent, _):
-                return _tree.read_small(parent, manifest, limit_bytes)
+            with _tree.descend(root, self.path, proof.relative_to(self.path).parts[:-1]) as (
+                    parent, directory):
+                if proof.name != CHAIN_NAME:
+                    return _tree.read_small(parent, proof, limit_bytes)
+                return first_manifest(
+                    lambda name, limit: _tree.read_small(parent, directory / name, limit),
+                    limit_bytes)
 
     def sizes(self, item: str) -> Mapping[str, int]:
         with self._errors() as root:
@@ -113,8 +118,7 @@ class FolderDestination:
                 return {"": os.stat(item, dir_fd=root, follow_symlinks=False).st_size}
             with _tree.descend(root, self.path, [item]) as (below, below_path):
                 found = _tree.file_sizes(below, below_path)
-            found.pop(MANIFEST_NAME, None)
-            return found
+            return _without_history(found)
 
     def taken(self, item: str) -> bool:
         with self._errors() as root:
@@ -150,8 +154,7 @@ class FolderDestination:
                 case "directory":
                     with _tree.descend(root, self.path, [part.name]) as (below, below_path):
                         found = _tree.file_sizes(below, below_path)
-                    found.pop(MANIFEST_NAME, None)
-                    return found
+                    return _without_history(found)
             raise _tree.refused(part, "file")
 
     def write(self, item: str, source: Source, on_bytes: OnBytes,
@@ -217,22 +220,20 @@ class FolderDestination:
             if self._after_sync is not None:
                 self._after_sync()
 
-    def commit(self, item: str, manifest: bytes) -> None:
+    def commit(self, item: str, last: Mapping[str, bytes]) -> None:
         with self._errors() as root:
             if self.taken(item):
                 raise JobRefused(f"{self.path / item} exists already; it is not replaced")
             part = self._part(item)
             if _tree.kind(root, part) == "directory":
-                with _tree.descend(root, self.path, [part.name]) as (below, below_path):
-                    self._write_manifest(below, below_path / MANIFEST_NAME, manifest)
-                durable.sync_filesystem(root, self.path)
+                self._drop_history(root, part)
+                self._write_last(root, item, last)
                 durable.rename_at(root, part, self.path / item)
                 return
-            waiting = self._part(f"{item}.json")
-            self._write_manifest(root, waiting, manifest)
-            durable.sync_filesystem(root, self.path)
+            waiting = f"{item}.json"
+            self._write_last(root, waiting, last)
             durable.rename_at(root, part, self.path / item)
-            durable.rename_at(root, waiting, self.path / f"{item}.json")
+            durable.rename_at(root, self._part(waiting), self.path / waiting)
 
     def abort(self, item: str) -> None:
         with contextlib.suppress(FieldrecError), self._errors() as root:
@@ -270,7 +271,7 @@ class FolderDestination:
             for name in (path, part):
                 if _tree.kind(parent, name) not in (None, "file"):
                     raise _tree.refused(name, "file")
-            self._write_manifest(parent, part, data)
+            self._write_small(parent, part, data)
             durable.sync_filesystem(root, self.path)  # the folders made on the way, too
             if self._after_sync is not None:
                 self._after_sync()
@@ -327,25 +328,56 @@ class FolderDestination:
                 and _tree.kind(root, self.path / f"{item}.json") is None
                 and _tree.kind(root, self._part(f"{item}.json")) == "file")
 
-    def _manifest_path(self, root: int, item: str) -> Path | None:
-        """Where the manifest of a committed item is; None when it is not there."""
+    def _proof(self, root: int, item: str) -> Path | None:
+        """Where the proof of a committed item is: the chain of a directory, the sidecar of a file;
+        None when it is not there."""
         _check_item(item)
         found = _tree.kind(root, self.path / item)
         if found == "file":
             beside = self.path / f"{item}.json"
             return beside if _tree.kind(root, beside) == "file" else None
         if found == "directory":
-            with _tree.descend(root, self.path, [item]) as (below, below_path):
-                inside = below_path / MANIFEST_NAME
-                return inside if _tree.kind(below, inside) == "file" else None
+            with contextlib.suppress(FileNotFoundError, JobRefused), \
+                    _tree.descend(root, self.path, [item, FOLDER]) as (below, below_path):
+                chain = below_path / CHAIN_NAME
+                return chain if _tree.kind(below, chain) == "file" else None
         return None
 
-    def _write_manifest(self, parent: int, path: Path, manifest: bytes) -> None:
+    def _drop_history(self, root: int, part: Path) -> None:
+        """Remove what an earlier try to commit left: a manifest that no chain will list."""
+        with contextlib.suppress(FileNotFoundError), \
+                _tree.descend(root, self.path, [part.name, FOLDER]) as (below, below_path):
+            for name in _tree.names(below):
+                if _tree.kind(below, below_path / name) == "directory":
+                    raise _tree.refused(below_path / name, "file")
+                durable.unlink_at(below, below_path / name)
+
+    def _write_last(self, root: int, item: str, last: Mapping[str, bytes]) -> None:
+        """Write the files that complete an item and compare what the medium has."""
+        for relative, data in last.items():
+            parts = self._part_of(item, relative)
+            with _tree.descend(root, self.path, parts[:-1], make=True) as (parent, directory):
+                self._write_small(parent, directory / parts[-1], data)
+        durable.sync_filesystem(root, self.path)
+        if self._after_sync is not None:
+            self._after_sync()
+        for relative, data in last.items():
+            parts = self._part_of(item, relative)
+            with _tree.descend(root, self.path, parts[:-1]) as (parent, directory):
+                if self._read_back(parent, directory / parts[-1]) != data:
+                    raise VerifyMismatch(
+                        f"{'/'.join([item, relative]).rstrip('/')} read back from {self.name} "
+                        "differs from what was written; check or replace that medium")
+
+    def _part_of(self, item: str, relative: str) -> list[str]:
+        return [self._part(item).name, *(_tree.split(relative) if relative else ())]
+
+    def _write_small(self, parent: int, path: Path, data: bytes) -> None:
         if _tree.kind(parent, path) is not None:
             durable.unlink_at(parent, path)
         descriptor = durable.create_at(parent, path)
         try:
-            durable.write(descriptor, [manifest], path, len(manifest))
+            durable.write(descriptor, [data], path, len(data))
             durable.fsync(descriptor, path)
         finally:
             os.close(descriptor)
@@ -372,6 +404,11 @@ def errno_of(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         return error.errno
     return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+
+
+def _without_history(sizes: dict[str, int]) -> dict[str, int]:
+    return {relative: size for relative, size in sizes.items()
+            if not relative.startswith(f"{FOLDER}/")}
 
 
 def _check_item(item: str) -> None:

@@ -1,34 +1,49 @@
-"""Which copies of a recording there are at configured places, by the manifests that prove them.
+"""Which copies of a recording there are at configured places, by the histories that prove them.
 
 Blocking; called by commands. A place that is not there now is passed over.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.core.model import Copy
-from fieldrec.destinations import MANIFEST_NAME
 from fieldrec.jobs import manifest
+from fieldrec.mhl import FOLDER
+from fieldrec.mhl.reading import first_manifest
 
 
 def find_copies(places: Mapping[str, Path], name: str, uuid: str) -> tuple[Copy, ...]:
     """The committed copies of the recording `name` in these folders (by destination)."""
     found = []
     for destination, folder in places.items():
-        file = folder / name / MANIFEST_NAME
+        there = folder / name
+        data = first_manifest(functools.partial(_read, there / FOLDER))
+        if data is None:
+            continue
         try:
-            told = manifest.parse(file.read_bytes(), str(file))
-        except (OSError, StoreDamaged):
+            told = manifest.parse(data, str(there))
+        except StoreDamaged:
             continue
         if told.uuid == uuid:
-            found.append(Copy(destination, str(file.parent),
+            found.append(Copy(destination, str(there / name),
                               sum(entry.size_bytes for entry in told.files),
                               _created_ns(told.created)))
     return tuple(found)
+
+
+def _read(folder: Path, name: str, limit_bytes: int) -> bytes | None:
+    """None too for what cannot be read: a place that is not there now."""
+    try:
+        with (folder / name).open("rb") as file:
+            data = file.read(limit_bytes + 1)
+    except OSError:
+        return None
+    return data if len(data) <= limit_bytes else None
 
 
 def _created_ns(created: str) -> int:

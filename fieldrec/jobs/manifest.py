@@ -1,34 +1,39 @@
-"""What a copy consists of, as a small text: the proof that an item at a destination is whole (I4).
+"""What a copy consists of: the proof that an item at a destination is whole (I4).
 
-Pure; any thread. A directory item (a store) carries ``fieldrec-manifest.json`` in its root::
-
-    {"format": "fieldrec-copy", "version": 1, "kind": "store",
-     "recording": {"name": "bees_20261121_060000", "uuid": "…"},
-     "created": "2026-11-21T06:31:07Z",
-     "files": [{"path": "000000/000000.npy", "size_bytes": 1310848, "xxh64": "0123…"}, …]}
-
-An export's sidecar is its manifest, unchanged: it has ``file.size_bytes`` and ``file.xxh64``. The
-digest is XXH64 (seed 0, big-endian hex), the one that all offload tools share. A manifest comes
-back from media that others may have written: everything in it is checked.
+Any thread; nothing is read or written here. A store's proof is an ASC MHL history of one generation
+(mhl/): its manifest names every file with size and XXH64 (as the bytes were first read, compared
+with what was recorded), and in its comment the recording. It is written only when everything was
+read back, so its process is ``transfer``. An export's sidecar is its proof, unchanged: it has
+``file.size_bytes`` and ``file.xxh64``. Both come back from media that others may have written:
+everything in them is checked.
 """
 
 from __future__ import annotations
 
-import datetime
 import json
-import re
-from collections.abc import Iterable, Sequence
+import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fieldrec import __version__
 from fieldrec.core.errors import StoreDamaged
+from fieldrec.mhl import CHAIN_NAME, DEFAULT_IGNORED, FOLDER, TRANSFER, digests
+from fieldrec.mhl.directories import directory_hashes
+from fieldrec.mhl.model import Digest, FileHash, Generation, HashList, Head
+from fieldrec.mhl.parsing import parse_manifest
+from fieldrec.mhl.writing import chain_bytes, instant, manifest_bytes, manifest_name
+from fieldrec.store.indexing.compact_index import COMPACT_NAME
 
-FORMAT = "fieldrec-copy"
-VERSION = 1
+TOOL = "fieldrec"
+FORM = "xxh64"
 STORE = "store"
 EXPORT = "export"
 LONGEST_PATH = 1024
-_DIGEST = re.compile(r"[0-9a-f]{16}\Z")
+IGNORED = (*DEFAULT_IGNORED, COMPACT_NAME)
+"""What may lie in a copied store without being part of it: the index that readers make for
+themselves."""
+_COMMENT = "fieldrec recording "
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class Entry:
     """"/"-separated, inside the item; "" when the item is a single file."""
     size_bytes: int
     xxh64: str
+    mtime_ns: int | None = None
+    """Of the source; written, not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,40 +60,40 @@ class Manifest:
     created: str = ""
 
 
-def build(kind: str, name: str, uuid: str, files: Sequence[Entry], created_ns: int) -> bytes:
-    """The manifest as bytes: JSON, one file per line, so that people and diff can read it too."""
-    created = datetime.datetime.fromtimestamp(created_ns // 1_000_000_000, datetime.UTC)
-    head = {
-        "format": FORMAT, "version": VERSION, "kind": kind,
-        "recording": {"name": name, "uuid": uuid},
-        "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
-    lines = ",\n".join(
-        json.dumps({"path": entry.path, "size_bytes": entry.size_bytes, "xxh64": entry.xxh64})
-        for entry in files)
-    return f'{json.dumps(head)[:-1]}, "files": [\n{lines}\n]}}\n'.encode()
+def history(item: str, name: str, uuid: str, files: Sequence[Entry], created_ns: int
+            ) -> dict[str, bytes]:
+    """The history of a store that was copied as `item`: its files by path, in the order in which
+    they are written. StoreDamaged for a name that XML cannot hold."""
+    created = instant(created_ns)
+    folders = directory_hashes(FORM, ((entry.path, entry.xxh64) for entry in files))
+    comment = _COMMENT + json.dumps({"kind": STORE, "name": name, "uuid": uuid})
+    data = manifest_bytes(HashList(
+        Head(created, socket.gethostname() or "unknown", TOOL, __version__, TRANSFER, comment,
+             IGNORED, folders[-1]),
+        [FileHash(entry.path, (Digest(FORM, entry.xxh64),), entry.size_bytes, entry.mtime_ns)
+         for entry in files], folders[:-1]))
+    generation = Generation(1, manifest_name(1, item, created_ns), digests.c4(data))
+    return {f"{FOLDER}/{generation.name}": data,
+            f"{FOLDER}/{CHAIN_NAME}": chain_bytes([generation])}
 
 
 def size_limit(file_count: int) -> int:
     """No manifest of ours with so many files is larger, in bytes: more is not worth reading."""
-    return 65536 + 512 * file_count
+    return 65536 + 2048 * file_count
 
 
 def parse(data: bytes, where: str) -> Manifest:
-    """Read and check a manifest; StoreDamaged says what is wrong with `where`."""
+    """Read and check the manifest of a store's first generation, if it is by us; StoreDamaged says
+    what is wrong with `where`."""
+    found = parse_manifest(data, where)
     try:
-        content = json.loads(data)
-        _require(isinstance(content, dict), "not a mapping")
-        _require(content.get("format") == FORMAT, f"format is not {FORMAT!r}")
-        _require(content.get("version") == VERSION, f"version is not {VERSION}")
-        kind = content.get("kind")
-        _require(kind in (STORE, EXPORT), "kind is neither store nor export")
-        recording = content.get("recording")
-        _require(isinstance(recording, dict), "no recording")
-        files = content.get("files")
-        _require(isinstance(files, list), "no files")
-        return Manifest(kind, _text(recording, "name"), _text(recording, "uuid"),
-                        _entries(files), _text(content, "created"))
+        head = found.head
+        _require(head.tool == TOOL and head.comment.startswith(_COMMENT), "not by fieldrec")
+        _require(head.process == TRANSFER, "not written after a copy was read back")
+        told = json.loads(head.comment.removeprefix(_COMMENT))
+        _require(isinstance(told, dict) and told.get("kind") == STORE, "not of a store")
+        return Manifest(STORE, _text(told, "name"), _text(told, "uuid"),
+                        tuple(_listed(file) for file in found.files), head.created)
     except (ValueError, RecursionError) as error:
         raise StoreDamaged(f"{where}: not a manifest of a copy: {error}") from error
 
@@ -107,17 +114,11 @@ def parse_sidecar(data: bytes, where: str) -> Manifest:
         raise StoreDamaged(f"{where}: not a sidecar of an export: {error}") from error
 
 
-def _entries(files: Iterable[Any]) -> tuple[Entry, ...]:
-    entries = []
-    seen = set()
-    for file in files:
-        _require(isinstance(file, dict), "a file is not a mapping")
-        entry = _entry(file)
-        _require(_inside(entry.path), f"path {entry.path[:80]!r} leaves the item")
-        _require(entry.path not in seen, f"path {entry.path[:80]!r} is there twice")
-        seen.add(entry.path)
-        entries.append(entry)
-    return tuple(entries)
+def _listed(file: FileHash) -> Entry:
+    digest = next((one.text for one in file.digests if one.form == FORM), None)
+    _require(digest is not None and file.size_bytes is not None,
+             f"{file.path[:80]!r} has no size or no {FORM}")
+    return Entry(file.path, file.size_bytes or 0, digest or "")
 
 
 def _entry(file: dict[str, Any]) -> Entry:
@@ -125,14 +126,9 @@ def _entry(file: dict[str, Any]) -> Entry:
     _require(isinstance(size, int) and not isinstance(size, bool) and size >= 0,
              "size_bytes is not a whole number")
     digest = file.get("xxh64")
-    _require(isinstance(digest, str) and _DIGEST.match(digest) is not None,
+    _require(isinstance(digest, str) and digests.normal(FORM, digest) == digest,
              "xxh64 is not 16 hexadecimal digits")
     return Entry(_text(file, "path"), int(size or 0), str(digest))
-
-
-def _inside(path: str) -> bool:
-    return ("\0" not in path
-            and all(part not in ("", ".", "..") for part in path.split("/")))
 
 
 def _text(mapping: dict[str, Any], key: str) -> str:

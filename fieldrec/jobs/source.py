@@ -24,8 +24,9 @@ import xxhash
 from fieldrec.core.errors import FieldrecError, StateError, StoreDamaged
 from fieldrec.core.model import Recording, RecordingState
 from fieldrec.core.past_cache import PastCache, Take, aligned_buffer
-from fieldrec.destinations import MANIFEST_NAME, Expected, File
+from fieldrec.destinations import Expected, File
 from fieldrec.jobs import manifest
+from fieldrec.mhl import FOLDER as HISTORY
 from fieldrec.store import layout
 from fieldrec.store.chunk_paths import chunk_paths
 from fieldrec.store.indexing.chunk_index import read_rows
@@ -36,9 +37,9 @@ from fieldrec.store.reader import read_metadata
 SLICE_BYTES = 4 * 1024 * 1024
 """Between two looks at the stop flag; also what one read asks for."""
 _NUMBER = re.compile(r"[0-9]{6,}\Z")
-_NOT_COPIED = frozenset({layout.RESERVE_NAME, MANIFEST_NAME, COMPACT_NAME})
-"""Room kept for closing, the manifest of an earlier copy (a new one is written), and the compact
-index, which whoever reads the copy makes anew (and which may come and go in a finished store)."""
+_NOT_COPIED = frozenset({layout.RESERVE_NAME, COMPACT_NAME})
+"""Room kept for closing, and the compact index, which whoever reads the copy makes anew (and which
+may come and go in a finished store)."""
 _TEMPORARY = re.compile(r"\..*\.tmp\Z")
 
 
@@ -81,11 +82,18 @@ def items_of(recording: Recording) -> list[Item]:
 
 def store_files(root: Path) -> tuple[File, ...]:
     """Every file of a store, sorted. StateError while it has a lock (I1); StoreDamaged for
-    anything in it that is neither file nor directory."""
+    anything in it that is neither file nor directory.
+
+    `relative` begins with the store's name: at a destination the store is a folder in a folder, and
+    its history lies beside it, for imgstore opens no store that has a folder ``ascmhl/`` in it. One
+    that somebody made in the store is no data and stays behind.
+    """
     found: list[File] = []
     try:
         for directory, names, files in os.walk(root, onerror=_raise):
             names.sort()
+            if Path(directory) == root and HISTORY in names:
+                names.remove(HISTORY)
             for name in [*names, *files]:
                 path = Path(directory, name)
                 _list_one(root, path, found)
@@ -104,7 +112,7 @@ def changed_since(item: Item) -> str | None:
     before = {file.relative: file for file in item.files}
     for relative in sorted(before.keys() | now.keys()):
         if before.get(relative) != now.get(relative):
-            return str(item.path / relative) if relative else str(item.path)
+            return str(item.path.parent / relative) if relative else str(item.path)
     return None
 
 
@@ -159,7 +167,8 @@ class Reader:
         return self._buffer
 
     def _frame_digest(self, file: File) -> int | None:
-        chunk, _, name = file.relative.rpartition("/")
+        directory, _, name = file.relative.rpartition("/")
+        chunk = directory.rpartition("/")[2]
         position, _, extension = name.partition(".")
         if not (_NUMBER.match(chunk) and _NUMBER.match(position)
                 and extension == self._frame_extension):
@@ -274,7 +283,7 @@ def _list_one(root: Path, path: Path, found: list[File]) -> None:
     if relative == layout.LOCK_NAME:
         raise StateError(f"{root} has a {layout.LOCK_NAME}: it is not complete")
     if relative not in _NOT_COPIED and not _TEMPORARY.match(path.name):
-        found.append(_file(relative, path))
+        found.append(_file(f"{root.name}/{relative}", path))
 
 
 def _file(relative: str, path: Path) -> File:

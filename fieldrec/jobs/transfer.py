@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import glob
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -235,8 +235,8 @@ class _Work:
         self._check_sidecar()
 
     def commit(self, now_ns: int) -> Copy:
-        """Write the manifest, give the item its name."""
-        self._destination.commit(self.name, self._manifest(now_ns))
+        """Write the proof, give the item its name."""
+        self._destination.commit(self.name, self._proof(now_ns))
         return Copy(self._destination.name, self.name, self.item.total_bytes, now_ns)
 
     def _place(self) -> tuple[str, bool]:
@@ -311,12 +311,13 @@ class _Work:
                 raise StoreDamaged(f"{self.item.path} is not the file its sidecar describes "
                                    "(digest differs); export it again; nothing was committed")
 
-    def _manifest(self, now_ns: int) -> bytes:
+    def _proof(self, now_ns: int) -> Mapping[str, bytes]:
+        """What says that the item is there: written last, after everything was read back."""
         if self.item.sidecar is not None:
-            return self.item.sidecar
-        entries = [Entry(file.relative, file.size_bytes, self._reader.digest(file))
-                   for file in self.item.files]
-        return manifest.build(self.item.kind, self.item.stem, self._uuid, entries, now_ns)
+            return {"": self.item.sidecar}
+        return manifest.history(self.name, self.item.stem, self._uuid,
+                                [Entry(file.relative, file.size_bytes, self._reader.digest(file),
+                                       file.mtime_ns) for file in self.item.files], now_ns)
 
 
 def _run(works: list[_Work], on_progress: Progress,

@@ -12,9 +12,10 @@ import pytest
 import fieldrec.destinations
 from fieldrec.core.errors import JobRefused, StoreDamaged
 from fieldrec.core.past_cache import Take
-from fieldrec.destinations import MANIFEST_NAME, Destination, File
+from fieldrec.destinations import Destination, File
 from fieldrec.destinations.drive import DriveDestination
 from fieldrec.destinations.folder import FolderDestination
+from tests.fakes.copies import first_manifest, history
 from tests.fakes.sources import Given
 
 KINDS: dict[str, Callable[[Path], Destination]] = {
@@ -94,11 +95,11 @@ def test_directory_item_from_begin_to_commit(place: Destination, root: Path, asi
     assert place.items() == []
     assert not (root / "bees").exists()
     assert differs(place, "bees", aside, STORE) == []
-    place.commit("bees", b"{}")
+    place.commit("bees", history(b"{}"))
     assert place.committed("bees") == b"{}"
     assert place.items() == ["bees"]
     assert place.sizes("bees") == SIZES
-    assert (root / "bees" / MANIFEST_NAME).read_bytes() == b"{}"
+    assert first_manifest(root / "bees") == b"{}"
     assert sorted(path.name for path in root.iterdir()) == ["bees"]
     assert differs(place, "bees", aside, STORE) == [], "of the committed item, too"
     assert differs(place, "bees", aside, {**STORE, "metadata.yaml": b"a: 2\n"}) == [
@@ -113,7 +114,7 @@ def test_single_file_item_from_begin_to_commit(place: Destination, root: Path, a
     assert place.committed("bees.mp4") is None
     assert differs(place, "bees.mp4", aside, {"": b"film"}) == []
     assert differs(place, "bees.mp4", aside, {"": b"firm"}) == [""]
-    place.commit("bees.mp4", b'{"a": 1}')
+    place.commit("bees.mp4", {"": b'{"a": 1}'})
     assert place.committed("bees.mp4") == b'{"a": 1}'
     assert place.items() == ["bees.mp4"]
     assert place.sizes("bees.mp4") == {"": 4}
@@ -207,7 +208,7 @@ def test_a_taken_name_is_never_replaced(place: Destination, root: Path, aside: P
         assert place.committed(item) is None
         write(place, item, aside, {relative: b"x"})
         with pytest.raises(JobRefused, match="exists already"):
-            place.commit(item, b"{}")
+            place.commit(item, history(b"{}") if relative else {"": b"{}"})
         place.abort(item)
     assert list((root / "bees").iterdir()) == []
     assert (root / "bees.mp4").read_bytes() == b"somebody's film"
@@ -221,13 +222,13 @@ def test_a_file_left_between_the_last_two_steps_is_taken_back(place: Destination
     assert not place.taken("bees.mp4")
     assert place.committed("bees.mp4") is None
     assert place.begin("bees.mp4") == {"": 4}
-    place.commit("bees.mp4", b"{}")
+    place.commit("bees.mp4", {"": b"{}"})
     assert place.items() == ["bees.mp4"]
 
 
 def test_a_manifest_over_the_limit_is_not_read(place: Destination, aside: Path) -> None:
     write(place, "bees", aside, {"a": b"x"})
-    place.commit("bees", b"x" * 100)
+    place.commit("bees", history(b"x" * 100))
     assert place.committed("bees", limit_bytes=99) is None
     assert place.committed("bees", limit_bytes=100) == b"x" * 100
 

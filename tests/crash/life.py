@@ -19,6 +19,7 @@ from imgstore import new_for_filename
 
 from fieldrec.app.recovery import recover_folder
 from fieldrec.catalogue.check import check
+from fieldrec.catalogue.copied import store_of
 from fieldrec.catalogue.scan import scan
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import FrameSpec, Recording, RecordingState
@@ -31,6 +32,7 @@ from fieldrec.jobs.transfer import move, transfer
 from fieldrec.store.api.new_store import recording_metadata
 from fieldrec.store.reader import StoreReader
 from fieldrec.store.writer import StoreWriter
+from tests.fakes.copies import listed
 
 NAME = "cut_20261121_060000"
 EXPORT = f"{NAME}.high.mp4"
@@ -131,7 +133,7 @@ def violations(root: Path, promised: int, _extra: int) -> tuple[int, list[str]]:
     kept = 0
     for folder in (recordings, archive, attic):
         if (folder / NAME).exists() and (folder is recordings or committed(folder)):
-            count, problem = frames_in(folder / NAME)
+            count, problem = frames_in(store_of(folder / NAME))
             kept = max(kept, count)
             if problem:
                 wrong.append(f"{folder.name}: {problem}")
@@ -164,7 +166,7 @@ def frames_in(path: Path) -> tuple[int, str]:
 
 
 def committed(folder: Path) -> bool:
-    return (folder / NAME / "fieldrec-manifest.json").exists()
+    return (folder / NAME / "ascmhl" / "ascmhl_chain.xml").exists()
 
 
 def broken_manifests(folder: Path) -> list[str]:
@@ -174,8 +176,7 @@ def broken_manifests(folder: Path) -> list[str]:
         if path.name.startswith(".part-") or path.name.endswith(".json"):
             continue
         if path.is_dir():
-            manifest = json.loads((path / "fieldrec-manifest.json").read_text())
-            files = {path / f["path"]: f["xxh64"] for f in manifest["files"]}
+            files = {path / name: digest for name, (_, digest) in listed(path).items()}
         else:
             sidecar = path.with_name(path.name + ".json")
             if not sidecar.exists():

@@ -24,6 +24,7 @@ from fieldrec.camera.burnt_number import read_number
 from fieldrec.catalogue.check import check
 from fieldrec.config import Config
 from fieldrec.store.reader import StoreReader
+from tests.fakes.copies import listed, store_of
 from tests.fakes.sidecar_content import told_by
 from tests.month.field import Field
 from tests.month.planned import Span, holes, merged, planned_spans, recorded_spans
@@ -125,7 +126,8 @@ def _collect(folder: Path, found: Found, *, copies: bool) -> None:
                 continue
             found.recordings.add(path.name)
             (found.on_drives if copies else found.with_raw).add(path.name)
-            (found.copied if copies else found.raw).update(_read_store(path, found))
+            (found.copied if copies else found.raw).update(
+                _read_store(store_of(path) if copies else path, found))
         elif path.suffix == ".mp4" and path.with_name(path.name + ".json").exists():
             name = path.name.partition(".")[0]
             found.recordings.add(name)
@@ -135,13 +137,11 @@ def _collect(folder: Path, found: Found, *, copies: bool) -> None:
 
 
 def _manifest_problem(path: Path) -> str:
-    manifest = path / "fieldrec-manifest.json"
-    if not manifest.exists():
+    if not (path / "ascmhl" / "ascmhl_chain.xml").exists():
         return "a copy without a manifest has a final name"
-    for entry in json.loads(manifest.read_text())["files"]:
-        data = (path / entry["path"]).read_bytes()
-        if xxhash.xxh64_hexdigest(data) != entry["xxh64"]:
-            return f"{entry['path']} is not what the manifest says"
+    for name, (_, digest) in listed(path).items():
+        if xxhash.xxh64_hexdigest((path / name).read_bytes()) != digest:
+            return f"{name} is not what the manifest says"
     return ""
 
 

@@ -17,6 +17,7 @@ import pytest
 import xxhash
 
 from fieldrec.logbook.reading import find
+from tests.fakes.copies import listed
 from tests.fakes.small_stores import make_store
 from tests.fakes.waiting import wait_until
 from tests.system.box import GUARD_S, Battery, Box, Console, cameras, unfinished
@@ -63,19 +64,17 @@ def record(box: Box, console: Console, name: str, frames: int = 30) -> list[str]
 def assert_whole(folder: Path, names: list[str], *, exported: bool) -> None:
     """Every copy matches its manifest, and imgstore reads all of it."""
     for name in names:
-        manifest = json.loads((folder / name / "fieldrec-manifest.json").read_text())
-        there = {path.relative_to(folder / name).as_posix()
-                 for path in (folder / name).rglob("*") if path.is_file()}
-        assert there == {e["path"] for e in manifest["files"]} | {"fieldrec-manifest.json"}
-        for entry in manifest["files"]:
-            data = (folder / name / entry["path"]).read_bytes()
-            assert (len(data), xxhash.xxh64_hexdigest(data)) == \
-                (entry["size_bytes"], entry["xxh64"]), entry["path"]
+        files = listed(folder / name)
+        assert files.keys() == {path.relative_to(folder / name).as_posix()
+                                for path in (folder / name / name).rglob("*") if path.is_file()}
+        for relative, told in files.items():
+            data = (folder / name / relative).read_bytes()
+            assert (len(data), xxhash.xxh64_hexdigest(data)) == told, relative
         if exported:
             movie = folder / f"{name}.high.mp4"
             sidecar = json.loads(movie.with_name(movie.name + ".json").read_text())
             assert sidecar["file"]["xxh64"] == xxhash.xxh64_hexdigest(movie.read_bytes())
-        store = imgstore.new_for_filename(str(folder / name))
+        store = imgstore.new_for_filename(str(folder / name / name))
         try:
             assert store.frame_count > 0
             for _ in range(store.frame_count):
@@ -139,12 +138,12 @@ def test_a_drive_that_is_there_at_the_start_and_comes_back(udevd: Udevd, tmp_pat
         console.until("SAFE TO REMOVE FIELD")
         udevd.take_out(device)
         box.until(lambda now: state_of(now, "FIELD") == "absent", "it is out")
-        before = image.read_bytes().count(b"fieldrec-manifest.json")
+        before = image.read_bytes().count(b"<ascmhldirectory")
         device = udevd.insert(image)
         now = box.until(lambda now: state_of(now, "FIELD") == "safe to remove", "safe again")
         assert [job["state"] for job in now["jobs"]] == ["done", "done"]
         udevd.take_out(device)
-        assert image.read_bytes().count(b"fieldrec-manifest.json") == before
+        assert image.read_bytes().count(b"<ascmhldirectory") == before
         names = record(box, console, "new")
         device = udevd.insert(image)
         box.until(lambda now: len(now["jobs"]) == 5 and state_of(now, "FIELD") == "safe to remove",

@@ -15,6 +15,7 @@ from fieldrec.core import durable
 from fieldrec.core.errors import DestinationError, FieldrecError, JobRefused
 from fieldrec.destinations._item_files import ItemFiles
 from fieldrec.destinations.folder import FolderDestination, errno_of
+from tests.fakes.copies import history
 from tests.fakes.sources import Given
 
 
@@ -114,14 +115,51 @@ def test_a_planted_link_at_the_final_name_or_manifest_is_not_followed(
         place: FolderDestination, folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.mkdir()
-    (target / "fieldrec-manifest.json").write_text("{}")
+    for relative, data in history(b"{}").items():
+        (target / relative).parent.mkdir(exist_ok=True)
+        (target / relative).write_bytes(data)
     (folder / "bees").symlink_to(target)
     assert place.taken("bees")
     assert place.committed("bees") is None
     assert place.items() == []
     (folder / "wasps").mkdir()
-    (folder / "wasps" / "fieldrec-manifest.json").symlink_to(target / "fieldrec-manifest.json")
+    (folder / "wasps" / "ascmhl").symlink_to(target / "ascmhl")
     assert place.committed("wasps") is None
+    (folder / "flies" / "ascmhl").mkdir(parents=True)
+    for path in (target / "ascmhl").iterdir():
+        (folder / "flies" / "ascmhl" / path.name).symlink_to(path)
+    assert place.committed("flies") is None
+    assert place.items() == []
+
+
+def test_a_manifest_that_the_chain_does_not_list_proves_nothing(
+        place: FolderDestination, folder: Path, tmp_path: Path) -> None:
+    place.begin("bees")
+    place.write("bees", Given(tmp_path / "source", {"bees/a": b"x"}), nothing)
+    place.commit("bees", history(b"ours"))
+    manifest, = (folder / "bees" / "ascmhl").glob("*.mhl")
+    chain = folder / "bees" / "ascmhl" / "ascmhl_chain.xml"
+    assert place.committed("bees") == b"ours"
+    manifest.write_bytes(b"another's")
+    assert place.committed("bees") is None
+    manifest.unlink()
+    assert place.committed("bees") is None
+    manifest.write_bytes(b"ours")
+    chain.write_bytes(b"")
+    assert place.committed("bees") is None
+    assert place.taken("bees")
+
+
+def test_what_an_earlier_commit_left_does_not_stay(
+        place: FolderDestination, folder: Path, tmp_path: Path) -> None:
+    place.begin("bees")
+    place.write("bees", Given(tmp_path / "source", {"bees/a": b"x"}), nothing)
+    (folder / ".part-bees" / "ascmhl").mkdir()
+    (folder / ".part-bees" / "ascmhl" / "0001_bees_2020-01-01_000000Z.mhl").write_text("cut")
+    assert place.begin("bees") == {"bees/a": 1}
+    place.commit("bees", history(b"ours"))
+    assert len(list((folder / "bees" / "ascmhl").iterdir())) == 2
+    assert place.sizes("bees") == {"bees/a": 1}
 
 
 def test_a_full_disk_is_told_as_such(place: FolderDestination, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ async def test_a_present_copy_needs_no_book(box: Box) -> None:
 
 async def test_a_copy_with_other_bytes_keeps_the_recording(box: Box) -> None:
     await box.copied()
-    frame = next((box.nas / "bees" / "000000").glob("*.npy"))
+    frame = next((box.nas / "bees" / "bees" / "000000").glob("*.npy"))
     frame.write_bytes(frame.read_bytes()[:-1] + b"\x99")
     job = await box.deleted()
     assert job.state is JobState.FAILED and is_here(box)

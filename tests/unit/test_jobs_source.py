@@ -39,14 +39,15 @@ def reader_of(folder: Path, stop: threading.Event | None = None) -> Reader:
 
 
 def read_all(reader: Reader) -> dict[str, bytes]:
-    return {file.relative: b"".join(bytes(part) for part in reader.slices(file))
+    return {file.relative.removeprefix("bees/"):
+            b"".join(bytes(part) for part in reader.slices(file))
             for file in reader.item.files}
 
 
 def test_all_files_are_read_with_their_digests(folder: Path) -> None:
     reader = reader_of(folder)
     assert read_all(reader) == contents(folder / "bees")
-    assert reader.digests == {relative: xxhash.xxh64_hexdigest(data)
+    assert reader.digests == {f"bees/{relative}": xxhash.xxh64_hexdigest(data)
                               for relative, data in contents(folder / "bees").items()}
 
 
@@ -58,11 +59,13 @@ def test_items_are_the_store_and_each_export(folder: Path) -> None:
     assert export.total_bytes == 5000
 
 
-def test_temporary_files_and_an_old_manifest_are_no_part_of_a_store(folder: Path) -> None:
+def test_temporary_files_and_a_history_are_no_part_of_a_store(folder: Path) -> None:
     before = store_files(folder / "bees")
-    for name in (".metadata.yaml.tmp", ".reserve", "fieldrec-manifest.json", ".frames.index",
+    for name in (".metadata.yaml.tmp", ".reserve", ".frames.index",
                  ".frames.index.0a.tmp"):
         (folder / "bees" / name).write_text("x")
+    (folder / "bees" / "ascmhl").mkdir()
+    (folder / "bees" / "ascmhl" / "ascmhl_chain.xml").write_text("x")
     assert store_files(folder / "bees") == before
 
 
@@ -133,7 +136,7 @@ def test_an_unreadable_index_is_damage(folder: Path) -> None:
 
 def test_a_file_that_grows_while_it_is_read_is_an_error(folder: Path) -> None:
     reader = reader_of(folder)
-    file = next(file for file in reader.item.files if file.relative == "metadata.yaml")
+    file = next(file for file in reader.item.files if file.relative == "bees/metadata.yaml")
     with file.path.open("ab") as more:
         more.write(b"more: 1\n")
     with pytest.raises(StoreDamaged, match="changed while it was copied"):

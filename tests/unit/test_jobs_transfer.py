@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xxhash
 
 from fieldrec.catalogue.scan import scan
 from fieldrec.core import durable
@@ -22,10 +23,10 @@ from fieldrec.core.errors import (
     VerifyMismatch,
 )
 from fieldrec.core.model import JobState, Recording
-from fieldrec.destinations import MANIFEST_NAME
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs import manifest, transfer
 from fieldrec.jobs.source import Stopped
+from tests.fakes.copies import first_manifest, listed
 from tests.fakes.small_stores import contents, make_export, make_store
 from tests.unit.test_destinations_folder import flip_on_medium, loop_mounted
 
@@ -57,12 +58,13 @@ class Folders:
             return transfer.move(self.recording(), place, stop=NEVER)
 
     def check_copy(self, item: str = "bees") -> None:
-        copied = contents(self.nas / item)
-        found = manifest.parse(copied.pop(MANIFEST_NAME), item)
-        assert copied == self.raw
-        assert found.uuid == self.uuid
-        assert {entry.path: entry.size_bytes for entry in found.files} == {
-            relative: len(data) for relative, data in self.raw.items()}
+        found = manifest.parse(first_manifest(self.nas / item), item)
+        assert contents(self.nas / item / "bees") == self.raw
+        assert (found.uuid, found.name) == (self.uuid, "bees")
+        assert listed(self.nas / item) == {
+            f"bees/{relative}": (len(data), xxhash.xxh64_hexdigest(data))
+            for relative, data in self.raw.items()}
+        assert names(self.nas / item) == ["ascmhl", "bees"]
 
     def check_export(self, item: str = "bees.high.mp4") -> None:
         assert (self.nas / item).read_bytes() == self.export
@@ -146,22 +148,21 @@ def test_the_same_recording_with_other_content_is_kept_beside(folders: Folders) 
     changed = contents(folders.recordings / "bees")
     folders.copy()
     folders.check_copy("bees")
-    copied = contents(folders.nas / f"bees-{folders.uuid[:8]}")
-    copied.pop(MANIFEST_NAME)
-    assert copied == changed
+    assert contents(folders.nas / f"bees-{folders.uuid[:8]}" / "bees") == changed
 
 
 def test_somebody_elses_folder_of_that_name_is_left_alone(folders: Folders) -> None:
     (folders.nas / "bees").mkdir()
-    (folders.nas / "bees" / MANIFEST_NAME).write_text("rubbish")
+    (folders.nas / "bees" / "ascmhl").mkdir()
+    (folders.nas / "bees" / "ascmhl" / "ascmhl_chain.xml").write_text("rubbish")
     folders.copy()
-    assert contents(folders.nas / "bees") == {MANIFEST_NAME: b"rubbish"}
+    assert contents(folders.nas / "bees") == {"ascmhl/ascmhl_chain.xml": b"rubbish"}
     folders.check_copy(f"bees-{folders.uuid[:8]}")
 
 
 def test_a_copy_that_lost_a_file_is_not_taken_for_whole(folders: Folders) -> None:
     folders.copy()
-    (folders.nas / "bees" / "000000" / "000000.npy").unlink()
+    (folders.nas / "bees" / "bees" / "000000" / "000000.npy").unlink()
     folders.copy()
     folders.check_copy(f"bees-{folders.uuid[:8]}")
 
@@ -187,8 +188,8 @@ class FlipsAByteOnSync(FolderDestination):
 @pytest.mark.parametrize("work", [transfer.transfer, transfer.move])
 def test_a_flipped_byte_is_found_named_and_nothing_committed(
         folders: Folders, relative: str, work: Any) -> None:
-    with closing(FlipsAByteOnSync(folders.nas, f".part-bees/{relative}")) as place, \
-            pytest.raises(VerifyMismatch, match=f"bees/{relative} read back"):
+    with closing(FlipsAByteOnSync(folders.nas, f".part-bees/bees/{relative}")) as place, \
+            pytest.raises(VerifyMismatch, match=f"bees/bees/{relative} read back"):
         work(folders.recording(), place, stop=NEVER)
     assert "bees" not in names(folders.nas)
     assert ".part-bees" not in names(folders.nas)
@@ -280,7 +281,7 @@ def test_a_stopped_copy_goes_on_with_what_is_missing(folders: Folders) -> None:
 @pytest.mark.parametrize("damage", ["content", "size", "extra"])
 def test_what_an_earlier_try_left_damaged_is_put_again(folders: Folders, damage: str) -> None:
     stopped(folders)
-    path = folders.nas / ".part-bees" / "000000" / "000000.npy"
+    path = folders.nas / ".part-bees" / "bees" / "000000" / "000000.npy"
     if damage == "content":
         path.write_bytes(bytes(path.stat().st_size))
     elif damage == "size":
@@ -347,7 +348,7 @@ def test_a_move_of_what_was_copied_before_reads_it_back_first(folders: Folders) 
     assert names(folders.recordings) == []
 
 
-@pytest.mark.parametrize("relative", ["bees/000001/000000.npy", "bees.high.mp4"])
+@pytest.mark.parametrize("relative", ["bees/bees/000001/000000.npy", "bees.high.mp4"])
 def test_a_move_does_not_trust_an_old_copy_that_rotted(folders: Folders, relative: str) -> None:
     folders.copy()
     path = folders.nas / relative
