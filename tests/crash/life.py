@@ -195,7 +195,7 @@ def unfinished(root: Path) -> list[str]:
     for folder in (archive, attic):
         names = {path.name for path in folder.iterdir()}
         wanted = {NAME}
-        if (folder / NAME).is_dir() and frames_in(folder / NAME)[0]:
+        if (folder / NAME).is_dir() and frames_in(store_of(folder / NAME))[0]:
             wanted |= {f"{NAME}.high.mp4", f"{NAME}.high.mp4.json"}
         if names != wanted:
             wrong.append(f"{folder.name} has {sorted(names)}")
