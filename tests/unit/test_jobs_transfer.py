@@ -266,15 +266,15 @@ def stopped(folders: Folders) -> int:
     """A copy that was stopped midway; how many whole files it has left."""
     with pytest.raises(Stopped):
         created(folders, threading.Event(), after=6)
-    whole = contents(folders.nas / ".part-bees").items() & folders.raw.items()
+    whole = contents(folders.nas / ".part-bees" / "bees").items() & folders.raw.items()
     assert 0 < len(whole) < len(folders.raw)
     return len(whole)
 
 
 def test_a_stopped_copy_goes_on_with_what_is_missing(folders: Folders) -> None:
     left = stopped(folders)
-    manifests = 2  # of the raw and of the export
-    assert len(created(folders, NEVER, -1)) == len(folders.raw) + 1 - left + manifests
+    proofs = 3  # manifest and chain of the raw, sidecar of the export
+    assert len(created(folders, NEVER, -1)) == len(folders.raw) + 1 - left + proofs
     folders.check_copy()
 
 
