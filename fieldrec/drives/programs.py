@@ -60,17 +60,20 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
             await process.wait()
 
 
-async def run_heard(*command: str, timeout_s: float) -> Ended:
-    """Run a command that ends with all it began, and hear what it says. Killed after `timeout_s`
-    or on cancel. OSError where it cannot be run."""
+async def run_heard(*command: str, timeout_s: float, given: bytes = b"") -> Ended:
+    """Run a command that ends with all it began, and hear what it says; `given` (a few lines) is
+    what it may read. Killed after `timeout_s` or on cancel. OSError where it cannot be run."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT, env={**os.environ, **_ENVIRONMENT},
         start_new_session=True)
     heard = bytearray()
     timed_out = False
     try:
         async with asyncio.timeout(timeout_s):
+            if process.stdin is not None:
+                process.stdin.write(given)
+                process.stdin.close()
             while chunk := await _next(process):
                 heard += chunk[:MOST_OUTPUT_BYTES - len(heard)]
             await process.wait()
