@@ -90,7 +90,7 @@ def described(gets: Serving) -> str:
     """In a few words, e.g. "copies of cameras top, side-*; then eject"."""
     if gets.on_insert == "nothing":
         return "nothing by itself"
-    what = {"copy": "copies", "move": "recordings moved to it", "export": "exports"}
+    what = {"copy": "copies", "move": "moves", "export": "exports"}
     cameras = f" of cameras {', '.join(printable(c) for c in gets.cameras)}" if gets.cameras else ""
     tar = " as tar" if gets.raw_as == "tar" and gets.on_insert != "export" else ""
     return f"{what[gets.on_insert]}{cameras}{tar}; {'then eject' if gets.eject else 'stays in use'}"

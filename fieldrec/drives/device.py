@@ -46,6 +46,8 @@ class Device:
     """Of a kind that people plug in: USB, a card, marked so by its driver, or by drives.match."""
     blocks: tuple[BlockDevice, ...]
     """The disk itself and its partitions, each with what is on it."""
+    unreadable: str
+    """Why what is on it could not be read; "" when it could."""
 
     @property
     def is_disk(self) -> bool:
@@ -69,7 +71,7 @@ class Device:
 
 
 def device_at(path: str, match: Mapping[str, str], sysfs: Path = SYSFS) -> Device:
-    """What `path` is. NotFoundError, UsageError in words; DriveError where it cannot be read."""
+    """What `path` is. NotFoundError, UsageError in words."""
     real = Path(path).resolve()
     try:
         facts = real.stat()
@@ -82,15 +84,23 @@ def device_at(path: str, match: Mapping[str, str], sysfs: Path = SYSFS) -> Devic
     disk = entry.parent if (entry / "partition").exists() else entry
     parts = sorted(part.parent for part in disk.glob("*/partition"))
     usb = next((up for up in disk.parents if (up / "idVendor").exists()), None)
+    unreadable, on_it = "", {}
+    try:
+        on_it = {at: probe(_node(at)) for at in (disk, *parts) if _size(at)}
+    except DriveError as error:
+        unreadable = str(error)
     return Device(
         node=str(real), disk=_node(disk), sysfs=disk, size_bytes=_size(disk),
         title=_title(disk), removable=_removable(disk, usb) or _matches(real, match),
-        blocks=tuple(_block(at, usb) for at in (disk, *parts)))
+        blocks=tuple(block_of(at, usb, on_it.get(at, {})) for at in (disk, *parts)),
+        unreadable=unreadable)
 
 
 def file_system_of(device: Device) -> BlockDevice:
     """The one file system that is meant. UsageError, with what to do, where there is none, or more
-    than one on the disk that was named."""
+    than one on the disk that was named; DriveError where it cannot be read."""
+    if device.unreadable:
+        raise DriveError(device.unreadable)
     found = [block for block in device.blocks if block.fs_type
              and (device.is_disk or block.device == device.node)]
     if not found:
@@ -107,8 +117,10 @@ def why_not_erased(device: Device, folders: Sequence[Path], *, any_disk: bool) -
     if not device.is_disk:
         return (f"{device.node} is a part of {device.disk}; a whole disk is formatted: name "
                 f"{device.disk}")
-    if reason := _of_this_machine(device, folders):
+    if reason := of_this_machine(device, folders):
         return f"{device.disk} {reason}; it is never erased"
+    if device.unreadable:
+        return device.unreadable
     if device.size_bytes == 0:
         return f"{device.disk} is empty: no card, or no disk, is in it"
     for block in device.blocks:
@@ -123,7 +135,8 @@ def why_not_erased(device: Device, folders: Sequence[Path], *, any_disk: bool) -
     return ""
 
 
-def _of_this_machine(device: Device, folders: Sequence[Path]) -> str:
+def of_this_machine(device: Device, folders: Sequence[Path]) -> str:
+    """Why a disk is no drive to carry away: "carries / of this machine"; "" when it may be one."""
     there = [path for path in folders if path.exists()]
     for path in (Path("/"), Path("/boot"), Path("/usr"), Path("/var"), Path("/home")):
         if path.exists() and device.sysfs.name in mounts.system_disks((path,)):
@@ -162,10 +175,12 @@ def probe(node: str) -> dict[str, str]:
                               check=False, timeout=PROBE_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         raise DriveError(f"{node} does not answer; pull it out") from None
-    if done.returncode not in (0, 2, 8):  # nothing that it knows; more than one thing
-        if not os.access(node, os.R_OK):
+    # 2: nothing that it knows, 8: more than one thing
+    if done.returncode not in (0, 2, 8) or (done.returncode == 2 and done.stderr):
+        if os.geteuid() != 0:
             raise DriveError(f"{node} cannot be read: only root may; use sudo")
-        raise DriveError(f"{node} cannot be read (blkid ended with {done.returncode})")
+        said = printable(done.stderr.decode("utf-8", "replace").strip(), 120)
+        raise DriveError(f"{node} cannot be read ({said or f'blkid ended with {done.returncode}'})")
     lines = done.stdout.decode("utf-8", "replace").splitlines()
     return {key: value for key, sign, value in (line.partition("=") for line in lines) if sign}
 
@@ -183,10 +198,6 @@ def block_of(entry: Path, usb: Path | None, properties: Mapping[str, str]) -> Bl
         label=printable(properties.get("ID_FS_LABEL", "")),
         fs_type="crypto" if usage == "crypto" else fs_type, size_bytes=_size(entry),
         link_mbps=int(speed) if speed.isdecimal() and speed != "0" else None, usb_path=usb)
-
-
-def _block(entry: Path, usb: Path | None) -> BlockDevice:
-    return block_of(entry, usb, probe(_node(entry)) if _size(entry) else {})
 
 
 def _matches(node: Path, match: Mapping[str, str]) -> bool:

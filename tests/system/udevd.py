@@ -200,7 +200,7 @@ def udevd_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
     RULES.mkdir(parents=True, exist_ok=True)
     rule = RULES / f"99-fieldrec-test-{token}.rules"
     rule.write_text(
-        f'SUBSYSTEM=="block", KERNEL=="loop*", ATTR{{loop/backing_file}}=="{folder}/*", '
+        f'SUBSYSTEM=="block", KERNEL=="loop*", ATTRS{{loop/backing_file}}=="{folder}/*", '
         f'ENV{{FIELDREC_TEST}}="{token}", ENV{{UDISKS_IGNORE}}="1", '
         'ENV{UDISKS_SYSTEM}="0"\n')
     try:

@@ -136,7 +136,7 @@ def test_in_words() -> None:
     assert described(gets(config(cameras=["top", "side-*"], raw_as="tar", eject=False), drive())) \
         == "copies of cameras top, side-* as tar; stays in use"
     assert described(gets(config(on_insert="move"), drive(marker=OURS))) \
-        == "recordings moved to it; then eject"
+        == "moves; then eject"
     assert described(gets(config(on_insert="export", raw_as="tar"), drive())) \
         == "exports; then eject"
     assert described(gets(config(on_insert="nothing"), drive())) == "nothing by itself"
