@@ -41,6 +41,7 @@ _DRIVERS = {"ntfs": ("ntfs3", "ntfs-3g"), "ntfs3": ("ntfs3", "ntfs-3g"),
 _NO_REPLAY = {"ext4": ("noload",), "ext3": ("noload",), "xfs": ("norecovery",),
               "btrfs": ("rescue=nologreplay",)}
 """So that mounting read-only writes nothing; the others write nothing then anyway."""
+_READ_ONLY_TYPES = ("iso9660", "squashfs", "erofs", "cramfs", "romfs")
 _KERNEL_TYPE = {"ntfs3": "ntfs"}
 
 
@@ -98,16 +99,34 @@ def recorded_on(block: BlockDevice, folders: Sequence[Path]) -> str:
 def unusable(block: BlockDevice, file_systems: Iterable[str]) -> str:
     """Why a device cannot even be mounted, with what to do; "" when it can be tried."""
     advice = "format it as exFAT or ext4 on a computer, then put it in again"
-    if block.fs_type == "":
+    if block.usage == "" or (block.usage == "filesystem" and block.fs_type == ""):
         return f"not formatted; {advice}"
-    if block.fs_type == "crypto":
-        return f"encrypted, and fieldrec has no key; use another, or {advice}"
+    if block.partitioned:
+        return ("it has partitions, and what looks like a file system over all of them is left "
+                "alone; if it was used as a whole, remove its partitions on a computer")
+    if reason := _no_file_system(block):
+        return f"{reason}; use another, or {advice}"
     allowed = {_KERNEL_TYPE.get(name, name) for name in file_systems}
     if _KERNEL_TYPE.get(block.fs_type, block.fs_type) not in allowed:
         return (f"file system {block.fs_type} is not among drives.file_systems; "
                 f"add it there, or {advice}")
     if block.fs_uuid == "":
         return f"its file system has no id to know it by; {advice}"
+    return ""
+
+
+def _no_file_system(block: BlockDevice) -> str:
+    """Why nothing can ever be written to such a thing as it is; "" when perhaps it can."""
+    if block.fs_type == "crypto":
+        return "encrypted, and fieldrec has no key"
+    if block.usage == "raid":
+        return f"a part of a set of disks ({block.fs_type}), of no use alone"
+    if block.fs_type in ("swap", "swsuspend"):
+        return "a computer's swap space"
+    if block.usage != "filesystem":
+        return f"no file system, but {block.fs_type}"
+    if block.fs_type in _READ_ONLY_TYPES:
+        return f"read-only by its nature ({block.fs_type}, as on CDs and boot sticks)"
     return ""
 
 

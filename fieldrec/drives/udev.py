@@ -43,6 +43,13 @@ SYSTEM_PARTITIONS = frozenset({
 })
 """Partition types (udev's ID_PART_ENTRY_TYPE) that belong to some machine's start-up."""
 
+DATA_PARTITIONS = frozenset({
+    "0fc63daf-8483-4772-8e79-3d69d8477de4",  # Linux
+    "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7",  # Windows
+    "0x6", "0x7", "0xb", "0xc", "0xe", "0x83",
+})
+"""Partition types that are meant to have a file system for people's files."""
+
 
 class Change(enum.Enum):
     """What happened to a block device."""
@@ -70,6 +77,12 @@ class BlockDevice:
     """Negotiated speed of the USB link; None when it is no USB device."""
     usb_path: Path | None
     """The USB device in sysfs."""
+    usage: str = "filesystem"
+    """As blkid has it: "filesystem", "crypto", "raid" (LVM too), "other" (swap…); "" = nothing."""
+    disk: str = ""
+    """Kernel name of the whole disk: what is pulled out is the disk, with all its partitions."""
+    partitioned: bool = False
+    """A whole disk that has partitions."""
 
 
 class BlockEvents:
@@ -165,6 +178,15 @@ class BlockEvents:
         node = device.device_node
         if node is not None:
             self._note(node, None if device.action == "remove" else self._describe(device))
+            self._look_at_its_disk(device)
+
+    def _look_at_its_disk(self, device: Any) -> None:
+        """A partition that comes or goes changes what its disk is."""
+        if device.device_type != "partition":
+            return
+        disk = device.find_parent("block", "disk")
+        if disk is not None and disk.device_node in self._known:
+            self._note(disk.device_node, self._describe(disk))
 
     def _note(self, node: str, block: BlockDevice | None) -> None:
         """Report the difference between what is known of a device node and what it is now."""
@@ -190,8 +212,9 @@ class BlockEvents:
         if _disk_name(device) in self._system_disks:
             return None
         size_bytes = _integer(device, "size") * 512
-        fs_type = _fs_type(device, size_bytes)
-        if fs_type is None:
+        partitioned = _has_partitions(device)
+        usage = _usage(device, size_bytes, partitioned)
+        if usage is None:
             return None
         usb = device.find_parent("usb", "usb_device")
         number = device.device_number
@@ -200,10 +223,11 @@ class BlockEvents:
             number=f"{os.major(number)}:{os.minor(number)}",
             fs_uuid=identity(properties.get("ID_FS_UUID", "")),
             label=printable(properties.get("ID_FS_LABEL", "")),
-            fs_type=fs_type, size_bytes=size_bytes,
+            fs_type="crypto" if usage == "crypto" else printable(properties.get("ID_FS_TYPE", "")),
+            size_bytes=size_bytes,
             link_mbps=None if usb is None else _integer(usb, "speed") or None,
             usb_path=None if usb is None else Path(usb.sys_path),
-        )
+            usage=usage, disk=_disk_name(device), partitioned=partitioned)
 
 
 def _clear_error(descriptor: int) -> None:
@@ -213,26 +237,32 @@ def _clear_error(descriptor: int) -> None:
         twin.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
-def _fs_type(device: Any, size_bytes: int) -> str | None:
-    """The type to report; None = nothing here to speak of.
+def _usage(device: Any, size_bytes: int, partitioned: bool) -> str | None:
+    """What it is used for, as blkid has it; None = nothing here to speak of.
 
-    A whole disk with neither file system nor partition table is reported (type ""), so that its
-    owner is told to format it; a slot without a card (size 0), partitions without a file system,
-    RAID and LVM members are not.
+    What is empty and could be formatted is reported (""), so that its owner is told so: a disk
+    with neither file system nor partitions, a partition for data. A slot without a card (size 0),
+    a disk that is all partitions, and the odd partitions of phones and boot sticks are not.
     """
     properties = device.properties
-    usage = properties.get("ID_FS_USAGE", "")
-    if usage == "filesystem":
-        return printable(properties.get("ID_FS_TYPE", ""))
-    if usage == "crypto":
-        return "crypto"
-    blank = not usage and properties.get("DEVTYPE") == "disk" and size_bytes > 0
-    return "" if blank and "ID_PART_TABLE_TYPE" not in properties else None
+    if usage := properties.get("ID_FS_USAGE", ""):
+        return printable(usage)
+    if properties.get("DEVTYPE") == "disk":
+        empty = size_bytes > 0 and not partitioned
+    else:
+        empty = properties.get("ID_PART_ENTRY_TYPE", "").lower() in DATA_PARTITIONS
+    return "" if empty else None
+
+
+def _has_partitions(device: Any) -> bool:
+    """Whether a whole disk has partitions, as the kernel sees them."""
+    return device.properties.get("DEVTYPE") == "disk" and any(
+        Path(device.sys_path).glob("*/partition"))
 
 
 def _other_file_system(known: BlockDevice, block: BlockDevice) -> bool:
-    return (known.fs_uuid, known.fs_type, known.number) != (
-        block.fs_uuid, block.fs_type, block.number)
+    return (known.fs_uuid, known.fs_type, known.usage, known.number, known.partitioned) != (
+        block.fs_uuid, block.fs_type, block.usage, block.number, block.partitioned)
 
 
 def _disk_name(device: Any) -> str:

@@ -14,14 +14,22 @@ from fieldrec.drives.udev import BlockDevice
 TYPES = DrivesConfig().file_systems
 
 
-def block(fs_type: str, fs_uuid: str = "A") -> BlockDevice:
-    return BlockDevice("/dev/sdz1", "8:1", fs_uuid, "FIELD", fs_type, 1000, None, None)
+def block(fs_type: str, fs_uuid: str = "A", usage: str = "filesystem", *,
+          partitioned: bool = False) -> BlockDevice:
+    return BlockDevice("/dev/sdz1", "8:1", fs_uuid, "FIELD", fs_type, 1000, None, None, usage,
+                       partitioned=partitioned)
 
 
 @pytest.mark.parametrize(("device", "words"), [
     (block("ext4"), ""), (block("ntfs"), ""), (block("ntfs3"), ""), (block("exfat"), ""),
     (block(""), "not formatted; format it as exFAT or ext4"),
-    (block("crypto"), "encrypted"),
+    (block("", usage=""), "not formatted; format it as exFAT or ext4"),
+    (block("crypto", usage="crypto"), "encrypted, and fieldrec has no key; use another, or format"),
+    (block("LVM2_member", usage="raid"), "a set of disks (LVM2_member), of no use alone; use"),
+    (block("swap", usage="other"), "a computer's swap space; use another, or format"),
+    (block("bcache", usage="other"), "no file system, but bcache; use another, or format"),
+    (block("iso9660"), "read-only by its nature (iso9660"),
+    (block("ext4", partitioned=True), "it has partitions"),
     (block("hfsplus"), "file system hfsplus is not among drives.file_systems"),
     (block("ext4", ""), "no id"),
 ])

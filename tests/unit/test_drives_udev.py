@@ -19,7 +19,8 @@ async def main():
     found = []
     events = BlockEvents({"ID_BUS": "usb"}, lambda change, block: found.append(
         [change.value, block.device, block.fs_uuid, block.label, block.fs_type, block.size_bytes,
-         block.link_mbps, block.number, str(block.usb_path)]))
+         block.link_mbps, block.number, str(block.usb_path), block.usage, block.disk,
+         block.partitioned]))
     events.start(frozenset(SYSTEM))
     events.stop()
     print(json.dumps(found))
@@ -46,7 +47,8 @@ def disk(**properties: str) -> str:
 def partition(number: int, **properties: str) -> str:
     return device(f"{DISK}/sda{number}", node=f"sda{number}", SUBSYSTEM="block",
                   DEVTYPE="partition", MAJOR="8", MINOR=str(number), ID_BUS="usb",
-                  attributes={"size": "1000", "dev": f"8:{number}"}, **properties)
+                  attributes={"size": "1000", "dev": f"8:{number}", "partition": str(number)},
+                  **properties)
 
 
 def usb(speed: str) -> str:
@@ -93,11 +95,52 @@ def test_the_disk_of_the_system_is_not_reported(tmp_path: Path) -> None:
 def test_disks_without_a_file_system(tmp_path: Path) -> None:
     (found,) = blocks(tmp_path, usb("480"), disk())
     assert found[1:5] == ["/dev/sda", "", "", ""]
-    assert blocks(tmp_path, disk(**TABLE)) == []
-    assert blocks(tmp_path, disk(ID_FS_USAGE="raid")) == []
+    (found,) = blocks(tmp_path, disk(**TABLE))  # a table with nothing in it
+    assert (found[4], found[9], found[11]) == ("", "", False)
+    (found,) = blocks(tmp_path, disk(ID_FS_USAGE="raid", ID_FS_TYPE="LVM2_member"))
+    assert (found[4], found[9]) == ("LVM2_member", "raid")
     assert blocks(tmp_path, disk().replace("size=2000", "size=0")) == []
     (found,) = blocks(tmp_path, disk(ID_FS_USAGE="crypto", ID_FS_TYPE="crypto_LUKS"))
     assert found[4] == "crypto"
+
+
+def test_empty_partitions(tmp_path: Path) -> None:
+    """One for people's files is reported, so that they learn why it is not used; others are not."""
+    (found,) = blocks(tmp_path, disk(**TABLE), partition(1, ID_PART_ENTRY_TYPE="0x83"),
+                      partition(2, ID_PART_ENTRY_TYPE="0x5"),
+                      partition(3, ID_PART_ENTRY_TYPE="fe3a2a5d-4f32-41a7-b725-accc3285a309"))
+    assert (found[1], found[9]) == ("/dev/sda1", "")
+
+
+def test_a_file_system_over_the_whole_disk_and_one_in_a_partition(tmp_path: Path) -> None:
+    found = blocks(tmp_path, disk(**FS, **TABLE), partition(1, **FS))
+    assert [(row[1], row[10], row[11]) for row in found] == [
+        ("/dev/sda", "sda", True), ("/dev/sda1", "sda", False)]
+
+
+def on_hub(port: int, name: str, speed: str, *, slots: int = 1) -> str:
+    """A drive, or a card reader with slots, behind a hub that links at full speed."""
+    own = f"{USB}/2-1.{port}"
+    text = device(own, SUBSYSTEM="usb", DEVTYPE="usb_device", attributes={"speed": speed})
+    for slot in range(slots):
+        letter = chr(ord(name) + slot)
+        minor = (ord(letter) - ord("a")) * 16
+        text += device(
+            f"{own}/2-1.{port}:1.0/host{port}/target{port}:0:0/{port}:0:0:{slot}/block/sd{letter}",
+            node=f"sd{letter}", SUBSYSTEM="block", DEVTYPE="disk", MAJOR="8", MINOR=str(minor),
+            ID_BUS="usb", attributes={"size": "0" if slot else "2000", "dev": f"8:{minor}"},
+            **({} if slot else FS))
+    return text
+
+
+def test_drives_behind_a_hub(tmp_path: Path) -> None:
+    """Each has its own link and its own port; the hub's speed is not theirs. Empty slots of a
+    reader are no drives."""
+    hub = device(USB, SUBSYSTEM="usb", DEVTYPE="usb_device", attributes={"speed": "5000"})
+    found = blocks(tmp_path, hub, on_hub(1, "a", "480"), on_hub(2, "b", "5000"),
+                   on_hub(3, "c", "480", slots=4))
+    assert [(row[1], row[6], str(row[8]).rpartition("/")[2]) for row in found] == [
+        ("/dev/sda", 480, "2-1.1"), ("/dev/sdb", 5000, "2-1.2"), ("/dev/sdc", 480, "2-1.3")]
 
 
 def test_only_the_configured_bus(tmp_path: Path) -> None:
