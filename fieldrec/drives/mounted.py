@@ -8,7 +8,7 @@ drive is gone or does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,18 +145,20 @@ class Mounted:
         del self._ours[key]
         return True
 
-    async def power_off(self, key: Key, block: BlockDevice) -> str:
-        """Switch a USB device off, best effort; what the operator should know, or ""."""
-        if block.usb_path is None:
-            return ""
-        if mounts.on_usb_device(block.usb_path):
-            return "other parts of this device are still mounted: eject them too"
-        self._switched_off.add(key)
+    async def power_off(self, together: Mapping[Key, BlockDevice], block: BlockDevice) -> None:
+        """Switch a USB device off, best effort; `together`: all drives that are there.
+
+        Not while any of it is mounted, and not the reader of a card, which nobody puts in again.
+        """
+        port = block.usb_path
+        if port is None or block.in_reader or mounts.slots_of(port) > 1 or mounts.mounts_on(port):
+            return
+        going = {key for key, other in together.items() if other.usb_path == port}
+        self._switched_off |= going
         try:
             await self._mounter.power_off(block)
         except (DriveError, OSError):
-            self._switched_off.discard(key)
-        return ""
+            self._switched_off -= going
 
     def switched_off(self, key: Key) -> bool:
         """Whether we switched it off: that it goes away then is no news."""

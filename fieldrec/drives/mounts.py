@@ -178,16 +178,27 @@ def _disks_under(entry: Path, names: set[str]) -> None:
         _disks_under(slave, names)
 
 
-def on_usb_device(usb_path: Path, sysfs: Path = Path("/sys")) -> list[Mount]:
-    """Mounts of anything that hangs on one USB device: other partitions, other card slots."""
-    found = []
+def mounts_on(device: Path, sysfs: Path = Path("/sys")) -> list[Mount]:
+    """Mounts of anything that hangs on one device in sysfs: the partitions of a disk, what is on a
+    USB device."""
+    found, root = [], device.resolve()
     for mount in read_mounts():
         entry = sysfs / "dev" / "block" / mount.number
         if mount.source.startswith("/dev/") and mount.number.startswith("0:"):
             entry = sysfs / "class" / "block" / Path(mount.source).name
-        if entry.exists() and entry.resolve().is_relative_to(usb_path.resolve()):
+        if entry.exists() and entry.resolve().is_relative_to(root):
             found.append(mount)
     return found
+
+
+def mounts_on_disk(disk: str) -> list[Mount]:
+    """Mounts of a whole disk (by its kernel name) and of its partitions."""
+    return mounts_on(Path("/sys/class/block") / disk) if disk else []
+
+
+def slots_of(usb_path: Path) -> int:
+    """How many disks one USB device has: more than one in a reader for several kinds of cards."""
+    return len(list(usb_path.glob("*/host*/target*/*/block/sd*")))
 
 
 def holders(mount_point: Path) -> list[str]:

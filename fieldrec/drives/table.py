@@ -32,8 +32,8 @@ LONGEST_MEMORY = 8
 """How many drives that are no longer there are still shown."""
 
 _THERE = frozenset(DriveState) - {DriveState.ABSENT}
-_IN_USE = frozenset(
-    {DriveState.SEEN, DriveState.MOUNTING, DriveState.READY, DriveState.EJECTING})
+IN_USE = frozenset({DriveState.SEEN, DriveState.MOUNTING, DriveState.READY})
+_BUSY = IN_USE | {DriveState.EJECTING}
 
 
 class Lease:
@@ -133,7 +133,7 @@ class DriveTable:
                 step(DRIVE, state, DriveState.SEEN, name_of(drive))
                 _forfeit(before)
             twins = [e.drive for k, e in self._entries.items()
-                     if k[0] == drive.fs_uuid and drive.fs_uuid and e.drive.state in _IN_USE]
+                     if k[0] == drive.fs_uuid and drive.fs_uuid and e.drive.state in _BUSY]
             self._forget(drive.fs_uuid)
             self._insertions += 1
             self._entries[key] = _Entry(replace(drive, state=DriveState.SEEN, reason="", leases=0,

@@ -83,6 +83,8 @@ class BlockDevice:
     """Kernel name of the whole disk: what is pulled out is the disk, with all its partitions."""
     partitioned: bool = False
     """A whole disk that has partitions."""
+    in_reader: bool = False
+    """A card: what is taken out is the card, and its reader stays on for the next one."""
 
 
 class BlockEvents:
@@ -227,7 +229,8 @@ class BlockEvents:
             size_bytes=size_bytes,
             link_mbps=None if usb is None else _integer(usb, "speed") or None,
             usb_path=None if usb is None else Path(usb.sys_path),
-            usage=usage, disk=_disk_name(device), partitioned=partitioned)
+            usage=usage, disk=_disk_name(device), partitioned=partitioned,
+            in_reader=_in_reader(properties))
 
 
 def _clear_error(descriptor: int) -> None:
@@ -252,6 +255,13 @@ def _usage(device: Any, size_bytes: int, partitioned: bool) -> str | None:
     else:
         empty = properties.get("ID_PART_ENTRY_TYPE", "").lower() in DATA_PARTITIONS
     return "" if empty else None
+
+
+def _in_reader(properties: Mapping[str, str]) -> bool:
+    """By what udisks' rules say of it where they are there, and by its model's name."""
+    model = properties.get("ID_MODEL", "").lower()
+    return any(name.startswith(("ID_DRIVE_FLASH", "ID_DRIVE_MEDIA_FLASH")) for name in properties
+               ) or any(word in model for word in ("reader", "card", "sd_mmc", "sd/mmc"))
 
 
 def _has_partitions(device: Any) -> bool:

@@ -25,6 +25,7 @@ from fieldrec.drives.arrival import Arrival, drive_of
 from fieldrec.drives.choosing import mounter_for
 from fieldrec.drives.mounted import Mounted
 from fieldrec.drives.mounter import Mounter
+from fieldrec.drives.parts import others_in_use
 from fieldrec.drives.table import DriveTable, Key, Lease, name_of
 from fieldrec.drives.udev import BlockDevice, BlockEvents, Change
 from fieldrec.drives.work import DriveWork
@@ -96,6 +97,7 @@ class DriveWatcher:
             while not failed.done():
                 await asyncio.wait({failed}, timeout=MEASURE_EVERY_S)
                 await self._measure_leased()
+                self._pulse.set()  # what others mount and unmount changes no table
             failed.result()
         finally:
             self._events.stop()
@@ -107,9 +109,10 @@ class DriveWatcher:
 
         New leases are refused, those that are out asked back; then all is synced and unmounted,
         and a real USB device is switched off. DriveBusy when a lease does not come back within
-        `give_back_s`, when somebody else holds or mounted the drive (it is READY again then);
-        DriveGone when it is pulled out meanwhile; NotFoundError, UsageError for a wrong name.
-        On cancel it is READY again, or already safe.
+        `give_back_s`, when somebody else holds or mounted the drive (it is READY again then), or
+        when another partition of the same disk is in use (it is unmounted then, and safe as soon as
+        the other is); DriveGone when it is pulled out meanwhile; NotFoundError, UsageError for a
+        wrong name. On cancel it is READY again, or already safe.
         """
         key = self._table.find(which)
         self._table.ejecting(key)
@@ -128,15 +131,34 @@ class DriveWatcher:
             self._eject_cancelled(key)
             raise
         self._there(key)
-        advice = note
+        if others := self._other_parts(key):
+            self._spawn(self._safe_with_the_others(key, note))
+            raise DriveBusy(f"drive {name_of(drive)} is unmounted, but {', '.join(others)} on the "
+                            "same device is in use; it is safe when that is ejected too")
         try:
-            advice = "; ".join(filter(None, (note, await self._power_off(key))))
+            await self._power_off(key)
         finally:  # it is unmounted: safe, even if cancelled here
-            if self._drive(key).state is DriveState.EJECTING:
-                self._table.safe(key, advice)
-                self._on_event(f"drive {name_of(drive)} is safe to remove"
-                               + (f" ({advice})" if advice else ""), "info")
-            self._work.end(key)
+            self._safe(key, note)
+
+    async def _safe_with_the_others(self, key: Key, note: str) -> None:
+        while self._other_parts(key):
+            self._pulse.clear()
+            await self._pulse.wait()
+        self._safe(key, note)
+
+    def _other_parts(self, key: Key) -> list[str]:
+        drive = self._table.get(key)
+        if drive is None or drive.state is not DriveState.EJECTING or self._closing:
+            return []
+        return others_in_use(key, self._blocks, self._table)
+
+    def _safe(self, key: Key, note: str) -> None:
+        drive = self._table.get(key)
+        if drive is not None and drive.state is DriveState.EJECTING:
+            self._table.safe(key, note)
+            self._on_event(f"drive {name_of(drive)} is safe to remove"
+                           + (f" ({note})" if note else ""), "info")
+        self._work.end(key)
 
     async def close(self, give_back_s: float = 5.0) -> None:
         """Unmount everything we mounted; call after :meth:`run` has ended and jobs have stopped.
@@ -291,10 +313,10 @@ class DriveWatcher:
         elif block is not None and (where := self._mounted.still_mounted(block)):
             raise DriveBusy(f"drive {name_of(drive)} is synced, but {where}")
 
-    async def _power_off(self, key: Key) -> str:
-        """What the operator should know of the switching off, or ""."""
+    async def _power_off(self, key: Key) -> None:
         block = self._blocks.get(key)
-        return "" if block is None or self._closing else await self._mounted.power_off(key, block)
+        if block is not None and not self._closing:
+            await self._mounted.power_off(self._blocks, block)
 
     # ---- small parts ------------------------------------------------------------------------
 

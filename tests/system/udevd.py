@@ -17,6 +17,7 @@ is started by hand and ended with the session. Every device still in at the end 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -27,10 +28,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.waiting import wait_until
+
 DAEMONS = (Path("/lib/systemd/systemd-udevd"), Path("/usr/lib/systemd/systemd-udevd"))
 RULES = Path("/run/udev/rules.d")
 CONTROL = Path("/run/udev/control")
 BUSY_TIMEOUT_S = 20
+LOOP_CTL_ADD, LOOP_CTL_REMOVE = 0x4C80, 0x4C81
 
 _MAKE = {
     "ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,nodiscard", "-L", "{label}"],
@@ -70,6 +74,7 @@ class Udevd:
     match: dict[str, str] = field(default_factory=dict)
     """udev properties of our devices: what ``drives.match`` must be."""
     _inserted: dict[str, Path] = field(default_factory=dict)
+    _slots: list[int] = field(default_factory=list)
 
     def image(self, fs_type: str | None = "ext4", *, label: str = "FIELD",
               size_mb: int = 64, fs_uuid: str | None = None) -> Path:
@@ -84,13 +89,57 @@ class Udevd:
             _run(*command, str(path))
         return path
 
-    def insert(self, image: Path, *, read_only: bool = False) -> str:
-        """Attach an image; returns its device when udev has announced it."""
+    def insert(self, image: Path, *, read_only: bool = False, slot: str | None = None) -> str:
+        """Attach an image; returns its device when udev has announced it. `slot`: to this device,
+        as the next card in the slot of a reader."""
         options = ["--read-only"] if read_only else []
-        device = _run("losetup", "--find", "--show", *options, str(image))
+        if slot is None:
+            device = _run("losetup", "--find", "--show", *options, str(image))
+        else:
+            device = slot
+            # The kernel lets go of a card that was torn out when the last who used it has.
+            wait_until(lambda: subprocess.run(
+                ["losetup", *options, device, str(image)], capture_output=True,
+                check=False).returncode == 0, BUSY_TIMEOUT_S, f"{device} is free")
         self._inserted[device] = image
         self.settle()
         return device
+
+    def slot(self) -> str:
+        """An empty loop device that nobody else takes as the first free one; see :meth:`insert`."""
+        number = 5000 + os.getpid() % 5000
+        with Path("/dev/loop-control").open("rb") as control, \
+                contextlib.suppress(FileExistsError):
+            fcntl.ioctl(control, LOOP_CTL_ADD, number)
+        self._slots.append(number)
+        self.settle()
+        return f"/dev/loop{number}"
+
+    def partition(self, device: str, *fs_types: str | None, table: str = "gpt") -> list[str]:
+        """Give an inserted image a partition table with so many partitions, each formatted with a
+        label P1, P2…; None leaves one unformatted. Returns their devices. What lay there before is
+        not wiped. The image keeps them: after a later :meth:`insert` say :meth:`find_partitions`.
+        """
+        each = f"size={56 // max(1, len(fs_types))}MiB\n"
+        subprocess.run(
+            ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "never", device],
+            check=True, text=True, input=f"label: {table}\n" + each * len(fs_types))
+        nodes = self.find_partitions(device)
+        for number, (node, fs_type) in enumerate(zip(nodes, fs_types, strict=True), 1):
+            if fs_type is not None:
+                _run(*(word.format(label=f"P{number}") for word in _MAKE[fs_type]), node)
+        self.settle()
+        return nodes
+
+    def find_partitions(self, device: str) -> list[str]:
+        """Announce the partitions that are on an inserted image (no kernel parser here)."""
+        subprocess.run(["partx", "--add", device], capture_output=True, check=False)
+        self.settle()
+        return sorted(str(path) for path in Path("/dev").glob(f"{Path(device).name}p*"))
+
+    def _forget_partitions(self, device: str) -> None:
+        if any(Path(f"/sys/class/block/{Path(device).name}").glob("*/partition")):
+            subprocess.run(["partx", "--delete", device], capture_output=True, check=False)
 
     def pull(self, device: str) -> None:
         """Tear a drive out: its blocks are gone at once, even while it is mounted and written.
@@ -98,6 +147,7 @@ class Udevd:
         The image keeps what had reached the medium; insert it again with :meth:`insert`.
         """
         image = self._inserted.pop(device)
+        self._forget_partitions(device)
         kept = image.with_suffix(".kept")
         # Writes that the kernel still tries go to the emptied file, not to the one that is kept.
         _run("cp", "--sparse=always", "--reflink=auto", str(image), str(kept))
@@ -114,6 +164,7 @@ class Udevd:
     def take_out(self, device: str) -> None:
         """Detach a drive that is no longer mounted."""
         self._inserted.pop(device)
+        self._forget_partitions(device)
         _run("losetup", "--detach", device)
         self.settle()
 
@@ -129,9 +180,13 @@ class Udevd:
                 continue
             mounts = Path("/proc/self/mountinfo").read_text().splitlines()
             for line in mounts:
-                if line.partition(" - ")[2].split(" ")[1] == device:
+                source = line.partition(" - ")[2].split(" ")[1]
+                if source == device or source.startswith(f"{device}p"):
                     subprocess.run(["umount", "-l", line.split()[4]], check=False)
             self.pull(device)
+        for number in self._slots:
+            with Path("/dev/loop-control").open("rb") as control:
+                fcntl.ioctl(control, LOOP_CTL_REMOVE, number)
 
 
 def _backing(device: str) -> str:
