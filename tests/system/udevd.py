@@ -20,6 +20,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from tests.fakes.waiting import wait_until
 
 DAEMONS = (Path("/lib/systemd/systemd-udevd"), Path("/usr/lib/systemd/systemd-udevd"))
 RULES = Path("/run/udev/rules.d")
+SHARED = Path("/run/fieldrec-test-udevd.pid")
 CONTROL = Path("/run/udev/control")
 BUSY_TIMEOUT_S = 20
 LOOP_CTL_ADD, LOOP_CTL_REMOVE = 0x4C80, 0x4C81
@@ -216,33 +218,54 @@ def _answers() -> bool:
 
 @contextlib.contextmanager
 def _daemon(log: Path) -> Iterator[None]:
-    """A running udevd with the present rules: the machine's own, or one of ours."""
+    """A running udevd with the present rules: the machine's own, or one that test sessions share.
+
+    The session that finds none starts it, the last one to leave ends it: sessions beside each other
+    end at different times.
+    """
     if _answers():
         _run("udevadm", "control", "--reload")
-        yield
-        return
-    daemon = next(path for path in DAEMONS if path.exists())
-    with log.open("wb") as output:
-        process = subprocess.Popen([str(daemon)], stdout=output, stderr=output,
-                                   stdin=subprocess.DEVNULL, start_new_session=True)
+    else:
+        _start(log)
     try:
-        subprocess.run(["udevadm", "control", "--ping", "--timeout=20"], capture_output=True,
-                       check=False)
-        for _ in range(50):
-            if process.poll() is not None:
-                pytest.skip(f"systemd-udevd does not run here: {log.read_text()[-300:]}")
-            if _answers():
-                break
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=0.1)
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=BUSY_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if SHARED.exists() and not _others():
+            _end(int(SHARED.read_text()))
+
+
+def _others() -> bool:
+    """Whether another session of tests lives; one that was killed left its rules file behind."""
+    return any(_lives(int(path.name.split("-")[3]))
+               for path in RULES.glob("99-fieldrec-test-*-*.rules"))
+
+
+def _start(log: Path) -> None:
+    daemon = next(path for path in DAEMONS if path.exists())
+    # By a shell that ends at once: the daemon must outlive this process, and be nobody's child.
+    process = int(_run("sh", "-c", 'exec 9>&1; "$0" >"$1" 2>&1 9>&- </dev/null & echo $! >&9',
+                       str(daemon), str(log)))
+    SHARED.write_text(str(process))
+    wait_until(lambda: _answers() or not _lives(process), BUSY_TIMEOUT_S, "systemd-udevd answers")
+    if not _lives(process):
+        SHARED.unlink()
+        pytest.skip(f"systemd-udevd does not run here: {log.read_text()[-300:]}")
+
+
+def _end(process: int) -> None:
+    """SIGTERM to the daemon that a session of tests started, if it is that still."""
+    SHARED.unlink()
+    with contextlib.suppress(OSError):
+        if "udevd" in Path(f"/proc/{process}/comm").read_text():
+            os.kill(process, signal.SIGTERM)
+            wait_until(lambda: not _lives(process), BUSY_TIMEOUT_S, "systemd-udevd ends")
+
+
+def _lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @pytest.fixture(scope="session")
@@ -253,18 +276,18 @@ def udevd_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
     folder = tmp_path_factory.mktemp("drives")
     token = uuid.uuid4().hex
     RULES.mkdir(parents=True, exist_ok=True)
-    rule = RULES / f"99-fieldrec-test-{token}.rules"
+    rule = RULES / f"99-fieldrec-test-{os.getpid()}-{token}.rules"
     rule.write_text(
         f'SUBSYSTEM=="block", KERNEL=="loop*", ATTRS{{loop/backing_file}}=="{folder}/*", '
         f'ENV{{FIELDREC_TEST}}="{token}", ENV{{UDISKS_IGNORE}}="1", '
         'ENV{UDISKS_SYSTEM}="0"\n')
-    try:
-        with _daemon(folder.parent / "udevd.log"):
+    with _daemon(folder.parent / "udevd.log"):
+        try:
             yield token, folder
-    finally:
-        rule.unlink()
-        if _answers():
-            subprocess.run(["udevadm", "control", "--reload"], check=False)
+        finally:
+            rule.unlink()
+            if _answers():
+                subprocess.run(["udevadm", "control", "--reload"], check=False)
 
 
 @pytest.fixture
