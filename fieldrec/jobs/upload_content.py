@@ -13,6 +13,7 @@ import itertools
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import xxhash
 
@@ -33,7 +34,9 @@ class StoreContent:
 
     def __init__(self, item: Item, stop: threading.Event) -> None:
         self._files = item.files
-        self._layout = TarLayout(item.files)
+        self._layout = TarLayout([
+            replace(file, relative=file.path.relative_to(item.path).as_posix())
+            for file in item.files])
         self._reader = Reader(item, stop)
         self.total_bytes = self._layout.total_bytes
 
