@@ -16,25 +16,35 @@ from fieldrec.camera.parameters import Parameter, Value
 from fieldrec.config.loopy import LoopyConfig
 from fieldrec.config.recording import SplitConfig
 from fieldrec.core.errors import NotFoundError, StateError, UsageError
-from fieldrec.core.model import Drive, DriveState, Job, JobKind, Recording, RecordingState
+from fieldrec.core.model import Drive, Job, JobKind, Recording, RecordingState
 from fieldrec.core.snapshot import Snapshot
 from fieldrec.export.presets import Preset
 from fieldrec.export.presets import preset as find_preset
+from fieldrec.jobs import offers
+from fieldrec.jobs.all_at_once import UNKNOWN_BYTES, AllAtOnce, chosen
 from fieldrec.jobs.automation import exportable, uploadable
+from fieldrec.jobs.drive_room import Room
 from fieldrec.jobs.job_queue import JobQueue
-from fieldrec.jobs.named import check_complete, check_exportable, is_complete, listed, named
+from fieldrec.jobs.named import (
+    check_complete,
+    check_exportable,
+    drive_named,
+    folder_named,
+    is_complete,
+    listed,
+    named,
+)
+from fieldrec.jobs.offers import Offer
 from fieldrec.jobs.proofs import has_export
 from fieldrec.jobs.remembered import preset_for
 from fieldrec.logbook.deployments import check_deployment
-from fieldrec.power.awake import AwakeStatus
+from fieldrec.power.awake import AwakeStatus, Sleep
 from fieldrec.record.asked import Asked
 from fieldrec.record.naming import check_name
 from fieldrec.record.session import Session
 
 T = TypeVar("T")
 
-ONLY_DRIVE = "drive"
-"""In place of a destination's name: the drive that is there."""
 
 
 class Drives(Protocol):
@@ -46,18 +56,6 @@ class Drives(Protocol):
 
     async def eject(self, drive: str) -> None:
         """Make a drive safe to remove."""
-        ...
-
-
-class Sleep(Protocol):
-    """What control needs of sleeping."""
-
-    def status(self) -> AwakeStatus:
-        """Who keeps the box awake."""
-        ...
-
-    def stay_awake(self, seconds: float) -> str:
-        """Keep it awake for so long; 0: no longer."""
         ...
 
 
@@ -95,6 +93,8 @@ class Control:
         self._own_presets = own_presets or {}
         self._allow_battery = allow_battery
         self._uploads = uploads or {}
+        self._all_at_once = AllAtOnce(queue, default_preset, self._own_presets,
+                                      allow_battery=allow_battery)
         self._say = say
         self._refusal = ""
         self._no_recording: dict[str, str] = {}
@@ -106,6 +106,10 @@ class Control:
         """Verbs about sleeping; given by who may put the machine to sleep."""
         self.attended: Callable[[], None] = lambda: None
         """Called when a person gives a command."""
+        self.room: Callable[[str], Awaitable[Room]] | None = None
+        """Looks at the room at a destination; given by who can."""
+        self.trust: Callable[[str], Awaitable[str]] | None = None
+        """Takes back what is held against a drive; given by who keeps that."""
         self.new_deployment: Callable[[str], Awaitable[None]] | None = None
         """Begins another deployment's record; given by who keeps one."""
 
@@ -281,6 +285,35 @@ class Control:
         self._changed()
         return jobs
 
+    async def copy_all(self, destination: str, names: Sequence[str] | None = None,
+                       cameras: Sequence[str] = (), since_ns: int | None = None,
+                       dry_run: bool = False) -> Offer:
+        """COPY ALL: queue copies of everything complete (or of `names`, of these cameras' serials,
+        since then) that fits there whole, oldest first; what it comes to."""
+        return await self._all(offers.COPY, destination, chosen(
+            await self._pick(names), cameras, since_ns), dry_run)
+
+    async def move_all(self, destination: str, names: Sequence[str] | None = None,
+                       cameras: Sequence[str] = (), since_ns: int | None = None,
+                       dry_run: bool = False) -> Offer:
+        """MOVE ALL: the same; each is deleted here when its copy was read back and matched (I5)."""
+        return await self._all(offers.MOVE, destination, chosen(
+            await self._pick(names), cameras, since_ns), dry_run)
+
+    async def export_all(self, destination: str, names: Sequence[str] | None = None,
+                         cameras: Sequence[str] = (), since_ns: int | None = None,
+                         dry_run: bool = False, preset: str | None = None) -> Offer:
+        """EXPORT ALL: each raw is exported straight to the destination, what is exported already
+        moved there; then the raw is deleted for the movie that was verified there (I5)."""
+        return await self._all(offers.EXPORT, destination, chosen(
+            await self._pick(names), cameras, since_ns), dry_run, preset)
+
+    async def trust_drive(self, drive: str) -> str:
+        """Hold nothing against a drive (label, UUID, device) any more; says what was held."""
+        if self.trust is None:
+            raise StateError("no drives are known here")
+        return await self._changing(self.trust(drive))
+
     async def delete(self, names: Sequence[str]) -> list[Job]:
         """Queue the deletion of recordings with their exports. The one being recorded: refused."""
         self._check_open()
@@ -375,6 +408,17 @@ class Control:
         self._changed()
         return jobs
 
+    async def _all(self, what: str, destination: str, some: Sequence[Recording], dry_run: bool,
+                   preset: str | None = None) -> Offer:
+        self._check_open()
+        where = self._resolve(destination)
+        there = Room(UNKNOWN_BYTES) if self.room is None else await self.room(where)
+        found = await self._all_at_once.do(what, some, where, destination, there,
+                                           export_preset=preset, dry_run=dry_run)
+        if found.stays and not dry_run:
+            self._say(found.text[1], "warning")
+        return found
+
     def _resolve(self, destination: str) -> str:
         """A configured name, `drive:<uuid>` for a drive's label or for "drive" (the only one), or
         an absolute folder. UsageError for a place that only takes uploads."""
@@ -384,37 +428,14 @@ class Control:
                              f"{destination}`")
         if destination in self._destinations:
             return destination
-        for drive in self._drives.drives() if self._drives is not None else ():
-            if destination in (drive.label, drive.fs_uuid, drive.device, f"drive:{drive.fs_uuid}"):
-                return f"drive:{drive.fs_uuid}"
-        if destination == ONLY_DRIVE:
-            return self._only_drive()
+        drives = self._drives.drives() if self._drives is not None else ()
+        if (drive := drive_named(destination, drives)) is not None:
+            return drive
         if destination.startswith("/"):
-            return str(self._folder(Path(destination)))
+            return str(folder_named(Path(destination), self._recordings))
         known = ", ".join(self._destinations) or "none configured"
         raise NotFoundError(f"no destination {destination!r}; known: {known}; or give a folder as "
                             "a path with a '/', or the label of a drive that is present")
-
-    def _only_drive(self) -> str:
-        drives = self._drives.drives() if self._drives is not None else ()
-        ready = [drive for drive in drives if drive.state is DriveState.READY]
-        if len(ready) != 1:
-            names = ", ".join(drive.label or drive.fs_uuid for drive in ready) or "none"
-            raise NotFoundError(f"say which drive; ready: {names}")
-        return f"drive:{ready[0].fs_uuid}"
-
-    def _folder(self, path: Path) -> Path:
-        try:
-            folder = path.resolve()
-        except (OSError, ValueError, RuntimeError) as error:  # a loop of links, a NUL
-            raise UsageError(f"destination {str(path)!r} cannot be used: {error}") from error
-        for recordings in (one.resolve() for one in self._recordings):
-            if folder.is_relative_to(recordings) or recordings.is_relative_to(folder):
-                raise UsageError(f"destination {folder} is inside or around the recordings folder "
-                                 f"{recordings}; choose a folder elsewhere")
-        if not folder.is_dir():
-            raise NotFoundError(f"destination {folder} is not a folder; create it first")
-        return folder
 
     async def _pick(self, names: Sequence[str] | None) -> list[Recording]:
         recordings = await self._scan()

@@ -225,6 +225,7 @@ class App:
             allow_battery=config.export.allow_battery, say=self.say,
             uploads=places_of(config.destinations))
         self.control.new_deployment = self._log.begin_deployment
+        self.control.room, self.control.trust = self._drives.room, self._drives.trust
         self._power = PowerFollowing(
             PowerState(PowerLevel.UNKNOWN if self.parts.power else PowerLevel.MAINS),
             session=self._session, kept=HeldBackFile(private), clock=self.clock,

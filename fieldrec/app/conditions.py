@@ -55,12 +55,16 @@ def destinations_of(config: Config, watcher: DriveWatcher | None, drives: Sequen
             found[name] = partial(_folder, name, destination)
     for job in jobs:
         if job.destination is not None and job.destination.startswith("/"):
-            found[job.destination] = partial(_folder, job.destination,
-                                             FolderConfig(path=Path(job.destination)))
+            found[job.destination] = folder_at(job.destination)
     for drive in drives:
         if watcher is not None and drive.state is DriveState.READY and not drive.suspect:
             found[drive_destination(drive)] = partial(_drive, drive, config, watcher)
     return found
+
+
+def folder_at(path: str) -> DestinationFactory:
+    """A folder that a command names by its path."""
+    return partial(_folder, path, FolderConfig(path=Path(path)))
 
 
 def folder_of(name: str, config: FolderConfig) -> FolderDestination:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from fieldrec.app.conditions import destinations_of
+from fieldrec.app.conditions import destinations_of, folder_at
 from fieldrec.app.deployment_log import DeploymentLog
 from fieldrec.app.drive_faults import DriveFaults
 from fieldrec.app.visits import drive_destination
@@ -45,8 +45,15 @@ class DrivePart:
         return destinations_of(self._config, self.watcher, self.drives(), self._jobs())
 
     async def room(self, name: str, begun: Collection[str] = ()) -> Room:
-        """What a destination has for us; DestinationError, DriveGone."""
-        return await survey(self.destinations(), name, begun)
+        """What a destination has for us, also a folder that nothing was copied to yet;
+        DestinationError, DriveGone."""
+        places = dict(self.destinations())
+        if name not in places and name.startswith("/"):
+            places[name] = folder_at(name)
+        found = await survey(places, name, begun)
+        size = next((drive.size_bytes for drive in self.drives()
+                     if drive_destination(drive) == name), 0)
+        return replace(found, total_bytes=size)
 
     async def eject(self, which: str, note: str = "") -> None:
         """Bring the record of the deployment, then make the drive safe to remove; `note` is said

@@ -22,9 +22,9 @@ from fieldrec.drives import link
 from fieldrec.drives.accept import Serving, serving
 from fieldrec.export.presets import Preset, preset
 from fieldrec.jobs import automation, order, room
+from fieldrec.jobs.all_at_once import needed_bytes
 from fieldrec.jobs.automation import Wanted
-from fieldrec.jobs.drive_room import Fit, Room, copied_bytes, describe_stays, fit, in_order
-from fieldrec.jobs.history import predicted
+from fieldrec.jobs.drive_room import Fit, Room, describe_stays, fit, in_order
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.remembered import preset_for
 
@@ -241,7 +241,8 @@ class Visits:
                         elsewhere=lambda one: self._elsewhere(one, where),
                         cameras=visit.gets.cameras)
         by_name = {recording.name: (key, want) for key, (recording, want) in wanted.items()}
-        found = fit(some, there, lambda one, room_: self._needs(by_name[one.name][1], one, room_))
+        found = fit(some, there, lambda one, room_: needed_bytes(
+            by_name[one.name][1], one, room_, self._queue.samples, self._own_presets))
         visit.bytes_of.update(found.bytes_of)
         visit.stays = {one.name: found.bytes_of[one.name] for one in found.stays}
         for one in found.fits:
@@ -270,17 +271,6 @@ class Visits:
             visit.gets, len(found.new), size, len(found.fits) - len(found.new), seconds), "info")
         if stays := describe_stays(found):
             self._say(f"drive {name}: {stays}", "warning")
-
-    def _needs(self, want: Wanted, recording: Recording, there: Room) -> int:
-        if want.kind is JobKind.EXPORT:
-            told = predicted(self._queue.samples, recording,
-                             preset(want.preset or "", self._own_presets))
-            return recording.size_bytes if told is None else told.size_bytes
-        if want.preset is not None:
-            recording = replace(recording, has_raw=False, exports=tuple(
-                export for export in recording.exports
-                if export.preset.lower() == want.preset.lower()))
-        return copied_bytes(recording, there)
 
     async def _put(self, want: Wanted) -> Job:
         may = want.kind is JobKind.EXPORT and self._config.export.allow_battery

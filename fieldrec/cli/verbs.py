@@ -83,10 +83,10 @@ def export_command(where: Where, names: tuple[str, ...], all_: bool, preset: str
 
     _jobs_of(where, "export", as_json, no_wait, besides, names=_selected(names, all_),
              preset=preset, allow_battery=allow_battery, delete_raw=delete_raw,
-             destination=None if destination is None else _destination(destination, "--to"))
+             destination=None if destination is None else destination_named(destination, "--to"))
 
 
-def _destination(text: str, option: str = "--destination") -> str:
+def destination_named(text: str, option: str = "--destination") -> str:
     """A folder's path made absolute here: the daemon has another working directory and home. A
     word without a slash is the name of a destination or a drive."""
     if "/" not in text and not text.startswith((".", "~")):
@@ -108,7 +108,7 @@ def copy_command(where: Where, names: tuple[str, ...], all_: bool, destination: 
                  as_json: bool, no_wait: bool) -> None:
     """Copy recordings, raw and exported, verified; what is already there is left out."""
     _jobs_of(where, "copy", as_json, no_wait, names=_selected(names, all_),
-             destination=_destination(destination))
+             destination=destination_named(destination))
 
 
 @click.command("move")
@@ -122,7 +122,7 @@ def move_command(where: Where, names: tuple[str, ...], all_: bool, destination: 
                  as_json: bool, no_wait: bool) -> None:
     """Copy recordings, verify, then delete them here."""
     _jobs_of(where, "move", as_json, no_wait, names=_selected(names, all_),
-             destination=_destination(destination))
+             destination=destination_named(destination))
 
 
 @click.command("upload")

@@ -1,19 +1,23 @@
-"""The recordings that somebody names, and whether what is asked of them can be done. Pure."""
+"""What a person names: recordings, and drives and folders to bring them to; what is wrong with a
+name is said with the nearest that there is. Blocks only in :func:`folder_named`."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 
-from fieldrec.core.errors import NotFoundError, StateError
-from fieldrec.core.model import Recording, RecordingState
+from fieldrec.core.errors import NotFoundError, StateError, UsageError
+from fieldrec.core.model import Drive, DriveState, Recording, RecordingState
 
 MOST_NAMED = 8
 """Recordings that an event lists by name."""
+ONLY_DRIVE = "drive"
+"""In place of a destination's name: the drive that is there."""
 
 
 def named(recordings: Sequence[Recording], names: Sequence[str]) -> list[Recording]:
-    """Those called so, in this order; NotFoundError names a near match."""
+    """The recordings of these names; NotFoundError names a near match."""
     found: dict[str, Recording] = {}
     for recording in recordings:  # of one that somebody copied, what lies in the first folder
         found.setdefault(recording.name, recording)
@@ -29,23 +33,59 @@ def listed(names: Sequence[str]) -> str:
 
 
 def is_complete(recording: Recording) -> bool:
-    """Whether it may be given away: the one being recorded is never touched."""
+    """Whether it is closed and whole."""
     return recording.state is RecordingState.COMPLETE
 
 
 def check_complete(recording: Recording, verb: str) -> None:
-    """StateError where it is not."""
+    """StateError for one that is not."""
     if not is_complete(recording):
         raise StateError(f"cannot {verb} {recording.name}: it is {recording.state.value}")
 
 
 def check_exportable(recording: Recording) -> None:
-    """StateError for one of which there is nothing to export."""
+    """StateError for a recording without a raw that is whole."""
     check_complete(recording, "export")
     if not recording.has_raw:
         raise StateError(f"{recording.name}: the raw is gone, nothing to export")
     if recording.frame_count == 0:
         raise StateError(f"{recording.name} has no frames, nothing to export")
+
+
+def drive_named(name: str, drives: Sequence[Drive]) -> str | None:
+    """A drive as a destination, by its label, UUID or device; "drive" is the only one that is
+    ready. None where no drive is called so; StateError for a suspect one, NotFoundError where there
+    is not one alone."""
+    for drive in drives:
+        if name in (drive.label, drive.fs_uuid, drive.device, f"drive:{drive.fs_uuid}"):
+            if drive.suspect:
+                raise StateError(f"drive {name} {drive.suspect}; use another, or run "
+                                 f"`fieldrec drive trust {drive.fs_uuid}`")
+            return f"drive:{drive.fs_uuid}"
+    if name != ONLY_DRIVE:
+        return None
+    ready = [drive for drive in drives
+             if drive.state is DriveState.READY and not drive.suspect]
+    if len(ready) != 1:
+        names = ", ".join(drive.label or drive.fs_uuid for drive in ready) or "none"
+        raise NotFoundError(f"say which drive; ready: {names}")
+    return f"drive:{ready[0].fs_uuid}"
+
+
+def folder_named(path: Path, recordings: Sequence[Path]) -> Path:
+    """The folder at an absolute path, to bring recordings to. UsageError for one that cannot be a
+    destination of these `recordings` folders, NotFoundError for none."""
+    try:
+        folder = path.resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a loop of links, a NUL
+        raise UsageError(f"destination {str(path)!r} cannot be used: {error}") from error
+    for own in (one.resolve() for one in recordings):
+        if folder.is_relative_to(own) or own.is_relative_to(folder):
+            raise UsageError(f"destination {folder} is inside or around the recordings folder "
+                             f"{own}; choose a folder elsewhere")
+    if not folder.is_dir():
+        raise NotFoundError(f"destination {folder} is not a folder; create it first")
+    return folder
 
 
 def _no_such(name: str, known: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Protocol
 
 from fieldrec.core.clock import Clock
 from fieldrec.core.errors import UsageError
@@ -41,6 +42,18 @@ class AwakeStatus:
     """When the RTC will wake the machine, as it was read back; None: no alarm was set by us."""
     problem: str = ""
     """Why the RTC cannot be relied on."""
+
+
+class Sleep(Protocol):
+    """What control needs of sleeping."""
+
+    def status(self) -> AwakeStatus:
+        """Who keeps the box awake."""
+        ...
+
+    def stay_awake(self, seconds: float) -> str:
+        """Keep it awake for so long; 0: no longer."""
+        ...
 
 
 class Lease:

@@ -29,6 +29,7 @@ from fieldrec.core import durable, errors
 from fieldrec.core.errors import FieldrecError, UsageError
 from fieldrec.core.model import Job, Recording
 from fieldrec.core.workers import Worker
+from fieldrec.jobs.offers import Offer
 from fieldrec.power.awake import AwakeStatus
 from fieldrec.schedule.rows import Row
 from fieldrec.schedule.simulate import Simulated
@@ -52,6 +53,7 @@ RECORDINGS = TypeAdapter(tuple[Recording, ...])
 RECORDING = TypeAdapter(Recording)
 JOBS = TypeAdapter(tuple[Job, ...])
 JOB = TypeAdapter(Job)
+OFFER = TypeAdapter(Offer)
 AWAKE = TypeAdapter(AwakeStatus)
 PARAMETERS = TypeAdapter(dict[str, tuple[Parameter, ...]])
 ROWS = TypeAdapter(tuple[Row, ...])
@@ -107,6 +109,22 @@ class _Export(_Arguments):
 class _Offload(_Arguments):
     names: list[str] | None
     destination: str
+
+
+class _All(_Arguments):
+    destination: str
+    names: list[str] | None = None
+    cameras: list[str] = []
+    since_ns: int | None = None
+    dry_run: bool = False
+
+
+class _ExportAll(_All):
+    preset: str | None = None
+
+
+class _TrustDrive(_Arguments):
+    drive: str
 
 
 class _Delete(_Arguments):
@@ -167,6 +185,10 @@ VERBS: Mapping[str, _Verb] = {
     "copy": _Verb(_Offload, JOBS),
     "move": _Verb(_Offload, JOBS),
     "upload": _Verb(_Offload, JOBS),
+    "copy_all": _Verb(_All, OFFER),
+    "move_all": _Verb(_All, OFFER),
+    "export_all": _Verb(_ExportAll, OFFER),
+    "trust_drive": _Verb(_TrustDrive),
     "delete": _Verb(_Delete, JOBS),
     "cancel": _Verb(_Job, JOB),
     "pause_job": _Verb(_Job, JOB),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from fieldrec.core.model import (
     RecordingState,
 )
 from fieldrec.export.presets import preset
+from fieldrec.jobs.drive_room import Room
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.record.asked import Asked
 from fieldrec.status.board import NOTHING
@@ -405,3 +407,80 @@ async def test_nothing_is_copied_moved_or_exported_to_where_it_cannot_be_verifie
         with pytest.raises(UsageError, match="could not be verified; `fieldrec upload --to loopy`"):
             await ask
     assert rig.queue.jobs() == ()
+
+
+# -- all at once ---------------------------------------------------------------------------------
+
+
+async def test_copy_all_says_what_it_comes_to_and_queues_what_fits_oldest_first(rig: Rig) -> None:
+    for seed, name in enumerate(("cats", "dogs"), 3):
+        make_store(rig.folder, name, seed=seed)
+    rig.state_of["dogs"] = RecordingState.RECORDING
+    rooms = [Room(10**9), Room(100_000, present=frozenset({"ants"}))]
+
+    async def room(name: str) -> Room:
+        assert name == "usb"
+        return rooms[0]
+
+    rig.control.room = room
+    dry = await rig.control.copy_all("usb", dry_run=True)
+    assert (dry.recordings, dry.fits, dry.stays, dry.left_out, dry.jobs) == (3, 3, 0, 1, ())
+    assert dry.text == ("copy 3 recordings to usb: 425.0 kB to write, 1.0 GB free",
+                        "1 recording left out: not complete, or with nothing to copy")
+    assert rig.queue.jobs() == () and rig.said == []
+    del rooms[0]
+    found = await rig.control.copy_all("usb")
+    assert (found.fits, found.stays, found.there) == (1, 2, 1)
+    assert [job.item for job in found.jobs] == ["ants"]
+    assert rig.said == [found.text[1]] and "use another destination" in found.text[1]
+    assert [job.kind for job in rig.queue.jobs()] == [JobKind.COPY]
+
+
+async def test_of_some_cameras_since_then_or_by_name(rig: Rig, monkeypatch: pytest.MonkeyPatch
+                                                    ) -> None:
+    ants, bees = await rig.scan()
+    told = [dataclasses.replace(ants, camera_serial="side-1", first_time_ns=5),
+            dataclasses.replace(bees, camera_serial="top-1", first_time_ns=9)]
+
+    async def scanned() -> list[Recording]:
+        return told
+
+    monkeypatch.setattr(rig.control, "_scan", scanned)
+    for how, items in (({"cameras": ["side-*"]}, ["ants"]), ({"since_ns": 6}, ["bees"]),
+                       ({"names": ["bees"]}, ["bees"]), ({"cameras": ["x"]}, []),
+                       ({}, ["ants", "bees"])):
+        found = await rig.control.move_all("usb", dry_run=True, **how)
+        assert found.recordings == len(items), how
+        assert found.free_bytes is None and "not known" in found.text[0]
+    jobs = (await rig.control.move_all("usb")).jobs
+    assert [(job.kind, job.item, job.delete_source) for job in jobs] == [
+        (JobKind.MOVE, "ants", True), (JobKind.MOVE, "bees", True)]
+    with pytest.raises(NotFoundError, match="did you mean bees"):
+        await rig.control.copy_all("usb", ["beees"])
+
+
+async def test_export_all_exports_there_and_moves_what_is_exported(rig: Rig) -> None:
+    ants = next(one for one in await rig.scan() if one.name == "ants")
+    make_export(rig.folder, "ants", ants.uuid)
+    found = await rig.control.export_all("usb")
+    assert sorted((job.kind.value, job.item, job.preset, job.delete_source)
+                  for job in found.jobs) == [
+        ("export", "bees", "High", True), ("move", "ants", "High", True)]
+    low = await rig.control.export_all("usb", ["ants"], preset="low", dry_run=True)
+    assert low.recordings == 1
+    with pytest.raises(UsageError, match="unknown preset"):
+        await rig.control.export_all("usb", preset="gone")
+
+
+async def test_a_suspect_drive_is_no_destination_until_it_is_trusted(rig: Rig) -> None:
+    rig.drives.plug("AB-12", "FIELD1")
+    rig.drives.there = [dataclasses.replace(one, suspect="failed 3 times")
+                        for one in rig.drives.there]
+    for verb in (rig.control.copy_all("FIELD1"), rig.control.copy(None, "FIELD1")):
+        with pytest.raises(StateError, match="failed 3 times; use another, or run `fieldrec drive "
+                                             "trust AB-12`"):
+            await verb
+    with pytest.raises(StateError, match="no drives are known here"):
+        await rig.control.trust_drive("FIELD1")
+    rig.control.trust = lambda which: asyncio.sleep(0, f"{which} is trusted")
+    assert await rig.control.trust_drive("FIELD1") == "FIELD1 is trusted"

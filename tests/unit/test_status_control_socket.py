@@ -18,6 +18,7 @@ from fieldrec.core import errors
 from fieldrec.core.errors import FieldrecError, StateError, StoreFull, UsageError
 from fieldrec.core.model import Job, JobKind, JobState, Recording, RecordingState
 from fieldrec.core.snapshot import Snapshot
+from fieldrec.jobs.offers import Offer
 from fieldrec.power.awake import AwakeStatus, Holder
 from fieldrec.schedule.rows import Row
 from fieldrec.schedule.simulate import Simulated
@@ -26,6 +27,7 @@ from fieldrec.status.board import Board, snapshot_from_dict
 from fieldrec.status.control_socket import (
     AWAKE,
     JOBS,
+    OFFER,
     PARAMETERS,
     RECORDING,
     ROWS,
@@ -52,6 +54,9 @@ SIMULATED = Simulated(1, 9, (), ((5, 9),), ("a",), ("b",))
 
 
 AWAKE_NOW = AwakeStatus((Holder("recording", 1, None),), "held awake by recording", 5, 4)
+
+
+OFFERED = Offer("copy", "usb", 3, 10, 1, 2, 1, 4, None, 0, ("copy 3 recordings",), (JOB,))
 
 
 class StandInControl:
@@ -82,7 +87,8 @@ class StandInControl:
                    "awake": AWAKE_NOW, "stay_awake": "yes", "begin_deployment": "ok",
                    "schedule_list": [ROW], "schedule_add": ROW, "schedule_switch": ROW,
                    "schedule_remove": "removed", "schedule_clear": "removed",
-                   "schedule_simulate": SIMULATED}
+                   "schedule_simulate": SIMULATED, "trust_drive": "trusted",
+                   "copy_all": OFFERED, "move_all": OFFERED, "export_all": OFFERED}
 
         async def call(**arguments: Any) -> Any:
             self.calls.append((verb, arguments))
@@ -160,6 +166,9 @@ async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> Non
                                                  "duration_s": 5, "cameras": ["x"],
                                                  "trigger": "motion", "preroll_s": 2},
         "stay_awake": {"seconds": 60}, "begin_deployment": {"name": "pond"},
+        "copy_all": {"destination": "usb", "names": ["bees"], "dry_run": True},
+        "move_all": {"destination": "usb", "cameras": ["side-*"], "since_ns": 5},
+        "export_all": {"destination": "usb", "preset": "Low"}, "trust_drive": {"drive": "AB-12"},
         "step": {"frames": 3}, "configure": {"camera": "left", "values": {"Gain": 2, "x": "on"}},
         "stop": {}, "eject": {"drive": None}, "export": {
             "names": None, "preset": "Low", "destination": "usb", "delete_raw": True},
@@ -179,6 +188,8 @@ async def test_every_verb_goes_through_with_its_arguments(tmp_path: Path) -> Non
     assert {verb: reply for verb, reply in results.items() if not reply["ok"]} == {}
     assert snapshot_from_dict(results["snapshot"]["result"]) == picture(7)
     assert RECORDING.validate_python(results["recording"]["result"]) == BEES
+    for verb in ("copy_all", "move_all", "export_all"):
+        assert OFFER.validate_python(results[verb]["result"]) == OFFERED
     for verb in ("jobs", "export", "copy", "move", "upload", "delete"):
         assert JOBS.validate_python(results[verb]["result"]) == (JOB,)
     assert (results["start"]["result"], results["eject"]["result"]) == (["bees"], "SAFE")
