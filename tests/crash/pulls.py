@@ -276,6 +276,7 @@ def in_fork(work: Callable[[], str]) -> str:
         code = 1
         try:
             os.setpgid(0, 0)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             logging.disable(logging.CRITICAL)  # of a drive that is gone
             os.write(writing, work().encode())
             code = 0
@@ -370,6 +371,7 @@ def main() -> None:
     asked = parser.parse_args()
     if why := next(filter(None, (missing(system) for system in set(SYSTEMS))), ""):
         sys.exit(why)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which leaves nothing mounted
     lives = []
     with tempfile.TemporaryDirectory(prefix="fieldrec-pulls-",
                                      dir=MEMORY if MEMORY.is_dir() else None) as folder:

@@ -72,16 +72,16 @@ def is_proof(relative: str) -> bool:
 
 def broken_items(folder: Path, *, between: bool = False) -> list[str]:
     """I4: whatever has a final name is whole, by its own proof. `between`: a single file may wait
-    for its proof, which lies there unfinished (a cut fell between the last two steps)."""
+    for its proof (a cut fell between the last two steps): without one it is not there."""
     wrong = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.name.startswith(UNFINISHED) or path.name in NO_ITEMS:
+        if path.name.startswith(".") or path.name in NO_ITEMS:
             continue
         if path.is_file() and path.name.endswith(".json") and path.with_suffix("").exists():
             continue
-        if between and path.is_file() and (folder / f".part-{path.name}.json").exists():
-            continue
         told = proven(path)
+        if told is None and between and path.is_file():
+            continue
         if told is None:
             wrong.append(f"I4 {path.name} has a final name and no proof")
             continue
@@ -114,4 +114,4 @@ def lost(recordings: Path, folder: Path, what: Original) -> list[str]:
 def unfinished(folder: Path) -> list[str]:
     """What a job that has ended may not leave."""
     return [f"left: {path.name}" for path in sorted(folder.iterdir())
-            if path.name.startswith(UNFINISHED)] if folder.is_dir() else []
+            if path.name.startswith(UNFINISHED) or path.name.endswith(".tmp")] if folder.is_dir() else []
