@@ -6,8 +6,10 @@ The directory that was used last stays open: a store has thousands of files in a
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from fieldrec.core import durable
@@ -17,6 +19,17 @@ from fieldrec.destinations import _tree
 DIRECT_FROM_BYTES = 128 * 1024
 """Files of this size are written past the page cache: below, it is cheaper through it (as frames
 are recorded)."""
+
+
+@contextlib.contextmanager
+def named(what: Path | str) -> Iterator[None]:
+    """Have an OSError say which file it is about, where the system does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(what)
+        raise
 
 
 class ItemFiles:
@@ -92,7 +105,8 @@ class NewFile:
             if data:
                 self._direct = not durable.set_direct(self._descriptor, False)
         if data:
-            durable.write(self._descriptor, [data], self._path, len(data))
+            with named(self._path):
+                durable.write(self._descriptor, [data], self._path, len(data))
 
     def close(self) -> None:
         """Not yet durable."""
@@ -104,7 +118,8 @@ class NewFile:
             return 0
         before = os.lseek(self._descriptor, 0, os.SEEK_CUR)
         try:
-            durable.write(self._descriptor, [data], self._path, len(data))
+            with named(self._path):
+                durable.write(self._descriptor, [data], self._path, len(data))
         except OSError as error:
             if error.errno != errno.EINVAL:  # takes the flag, but cannot: some FUSE, NFS
                 raise

@@ -17,7 +17,7 @@ import xxhash
 from fieldrec.core.past_cache import aligned_buffer
 from fieldrec.core.thread_time import job_threads
 from fieldrec.destinations import File, OnBytes
-from fieldrec.destinations._item_files import ItemFiles
+from fieldrec.destinations._item_files import ItemFiles, named
 
 THREADS = 2
 SLICE_BYTES = 4 * 1024 * 1024
@@ -28,7 +28,7 @@ FEW_BYTES = 8 * 1024 * 1024
 def digest_of(files: ItemFiles, relative: str, view: memoryview, on_bytes: OnBytes) -> str:
     """XXH64 of one file, read in slices into `view`."""
     digest = xxhash.xxh64()
-    with contextlib.closing(files.read(relative)) as file:
+    with named(relative), contextlib.closing(files.read(relative)) as file:
         for data in file.slices(lambda: view):
             digest.update(data)
             on_bytes(len(data))

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import xxhash
 
 from fieldrec.core.past_cache import aligned_buffer
-from fieldrec.destinations._item_files import ItemFiles
+from fieldrec.destinations._item_files import ItemFiles, named
 
 STEP_BYTES = 16 * 1024 * 1024
 LEAST_STEP_BYTES = 1024 * 1024
@@ -71,7 +71,8 @@ def differ(pieces: Iterable[Piece], files: ItemFiles) -> list[str]:
     found = []
     view = aligned_buffer(PIECE_BYTES)
     for piece in pieces:
-        with contextlib.closing(files.read(piece.relative)) as file:
+        with (named(piece.relative),
+              contextlib.closing(files.read(piece.relative)) as file):
             count = file.read(view, piece.at)
         if (count < piece.length
                 or xxhash.xxh3_64_intdigest(view[:piece.length]) != piece.digest):

@@ -45,6 +45,10 @@ from fieldrec.destinations._samples import Samples
 from fieldrec.mhl import CHAIN_NAME, FOLDER
 from fieldrec.mhl.reading import first_manifest
 
+FAULT_ERRNOS = frozenset({errno.EIO, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA,
+                          errno.EILSEQ})
+"""What the kernel says of a medium that cannot be read or written, or of a torn file system."""
+
 Failure = Callable[[BaseException], FieldrecError]
 """Turns an error of the operating system into the one to report."""
 
@@ -396,6 +400,10 @@ def folder_failure(name: str, error: BaseException) -> FieldrecError:
         return DestinationError(f"destination {name} is read-only; make it writable")
     if number in (errno.EACCES, errno.EPERM):
         return DestinationError(f"destination {name}: no permission to write there ({error})")
+    if number in FAULT_ERRNOS:
+        what = f"{where}: {os.strerror(number)}" if where else str(error)
+        return DestinationError(f"destination {name}: {what}; the medium is failing: check or "
+                                "replace it; nothing was deleted")
     return DestinationError(f"destination {name}: {error}")
 
 

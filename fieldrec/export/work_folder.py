@@ -100,8 +100,14 @@ def remove(target: Path) -> None:
 
 def sweep(folder: Path, wanted_names: Collection[str]) -> list[Path]:
     """Remove the working folders in `folder` that nobody works in and that belong to none of
-    `wanted_names` (names of exports without a slice's number); those that were removed."""
+    `wanted_names` (names of exports without a slice's number), and what is left of those whose
+    removal was cut off; those that were removed."""
     swept = []
+    for path in sorted(folder.glob(durable.TRASH_PREFIX + WORK_PREFIX + "*")):
+        if path.is_dir() and not path.is_symlink():
+            with contextlib.suppress(FileNotFoundError):  # whoever began is still at it
+                durable.rmtree(path)
+            swept.append(path)
     for path in sorted(folder.glob(WORK_PREFIX + "*")):
         if path.name.removeprefix(WORK_PREFIX) in wanted_names or path.is_symlink():
             continue

@@ -163,11 +163,11 @@ class Exporting:
         there = exports_with(
             dataclasses.replace(recording, exports=await self._there(job, row, folder)), row.name)
         said = f"exported to {folder.name} already" if there else ""
+        place = await in_thread(_THREAD, lambda _: folder.opened())
+        wanted = names_wanted(self._queue.jobs(), self._own_presets, job.destination)
+        await in_thread(_THREAD, lambda _: work_folder.sweep(place, wanted))
         if not there:
             _check_exportable(recording)
-            place = await in_thread(_THREAD, lambda _: folder.opened())
-            wanted = names_wanted(self._queue.jobs(), self._own_presets, job.destination)
-            await in_thread(_THREAD, lambda _: work_folder.sweep(place, wanted))
             await self._check_room(recording, row, place, folder.name, folder.free_bytes)
             pace = await self._encode(job, recording, row, place, held)
             there = await self._there(job, row, folder)

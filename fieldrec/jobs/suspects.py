@@ -8,17 +8,14 @@ anew when it has been read back.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from fieldrec.core.errors import DestinationError, DestinationFull, VerifyMismatch
+from fieldrec.destinations.folder import FAULT_ERRNOS
 
 DRIVE = "drive:"
 """How the name of a drive as a destination begins; its file system's id follows."""
-FAULT_ERRNOS = frozenset({errno.EIO, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA,
-                          errno.EILSEQ})
-"""What the kernel says of a medium that cannot be read or written, or of a torn file system."""
 LONGEST_WORDS = 300
 
 

@@ -113,5 +113,6 @@ def lost(recordings: Path, folder: Path, what: Original) -> list[str]:
 
 def unfinished(folder: Path) -> list[str]:
     """What a job that has ended may not leave."""
-    return [f"left: {path.name}" for path in sorted(folder.iterdir())
-            if path.name.startswith(UNFINISHED) or path.name.endswith(".tmp")] if folder.is_dir() else []
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return [f"left: {name}" for name in names
+            if name.startswith(UNFINISHED) or name.endswith(".tmp")]

@@ -166,7 +166,10 @@ def test_the_folder_stays_and_is_ones_own(tmp_path: Path) -> None:
     assert folder.is_dir()
     assert sweep(tmp_path, ["bees.mp4"]) == []
     assert sweep(tmp_path, ["other.mp4"]) == [folder]
-    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".trash-.work-bees.mp4").mkdir()
+    (tmp_path / ".trash-.work-link.mp4").symlink_to("/etc")
+    assert sweep(tmp_path, ["bees.mp4"]) == [tmp_path / ".trash-.work-bees.mp4"], "cut off"
+    assert [path.name for path in tmp_path.iterdir()] == [".trash-.work-link.mp4"]
 
 
 def test_a_folder_taken_away_before_it_is_locked_is_made_anew(
