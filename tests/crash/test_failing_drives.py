@@ -155,7 +155,7 @@ FAULTS: dict[str, tuple[Callable[[Field, FaultyDisk], None], str]] = {
     "cannot write": (lambda field, disk: disk.fail_writes(field.end - 2 * MB),
                      r"drive:STICK: .*(bees/|sync failed).*Input/output error"),
     "cannot read": (lambda field, disk: disk.fail_reads(field.end - 2 * MB),
-                    r"drive:STICK: 00000\d/.*Input/output error; the medium is failing"),
+                    r"drive:STICK: bees/\d+/.*Input/output error; the medium is failing"),
     "drops writes": (lambda field, disk: disk.drop_writes(field.end - 2 * MB),
                      r"bees/\d+/.* read back from drive:STICK differs"),
     "drops what proves it": (lambda field, disk: disk.drop_writes(field.end),
@@ -180,7 +180,7 @@ def test_a_drive_that_fails(field: Field, fault: str, work: str) -> None:
 def test_a_copy_that_went_bad_on_the_drive_since_then_lets_no_source_go(field: Field) -> None:
     """Committed and verified at an earlier visit; by now a bit of it reads wrong."""
     field.do("copy")
-    frame = field.stick.mount_point / "fieldrec" / NAME / "000000" / "000007.npy"
+    frame = field.stick.mount_point / "fieldrec" / NAME / NAME / "000000" / "000007.npy"
     at = place(frame)[0] + 4000
     field.stick.take_out()
     field.stick.put_in()

@@ -15,7 +15,6 @@ from xml.etree import ElementTree
 import xxhash
 
 MHL = "{urn:ASC:MHL:v2.0}"
-JSON_PROOF = "fieldrec-manifest.json"
 PROOF_FOLDER = "ascmhl"
 NO_ITEMS = frozenset({"logbook", "ascmhl", "README.txt", "README", "lost+found"})
 MADE_ANEW = ".frames.index"
@@ -56,18 +55,14 @@ def proven(path: Path) -> dict[str, str] | None:
     if path.is_file():
         return {"": json.loads(beside.read_bytes())["file"]["xxh64"]} if beside.exists() else None
     manifests = sorted((path / PROOF_FOLDER).glob("*.mhl"))
-    if manifests and (path / PROOF_FOLDER / "ascmhl_chain.xml").exists():
-        tree = ElementTree.parse(manifests[0])
-        return {found.findtext(f"{MHL}path", ""): found.findtext(f"{MHL}xxh64", "")
-                for found in tree.iter(f"{MHL}hash")}
-    if (path / JSON_PROOF).exists():
-        told = json.loads((path / JSON_PROOF).read_bytes())
-        return {file["path"]: file["xxh64"] for file in told["files"]}
-    return None
+    if not manifests or not (path / PROOF_FOLDER / "ascmhl_chain.xml").exists():
+        return None
+    return {found.findtext(f"{MHL}path", ""): found.findtext(f"{MHL}xxh64", "")
+            for found in ElementTree.parse(manifests[0]).iter(f"{MHL}hash")}
 
 
 def is_proof(relative: str) -> bool:
-    return relative == JSON_PROOF or relative.startswith(f"{PROOF_FOLDER}/")
+    return relative.startswith(f"{PROOF_FOLDER}/")
 
 
 def broken_items(folder: Path, *, between: bool = False) -> list[str]:
@@ -95,11 +90,13 @@ def broken_items(folder: Path, *, between: bool = False) -> list[str]:
 
 
 def is_committed(folder: Path, name: str, files: Files) -> bool:
-    """Whether the item lies at the destination under its name, with its proof, byte for byte."""
+    """Whether the item lies at the destination under its name, with its proof, byte for byte. (A
+    store lies in a folder of its own beside the proof.)"""
     if proven(folder / name) is None:
         return False
     there = files_in(folder / name)
-    return {path: data for path, data in there.items() if not is_proof(path)} == dict(files)
+    return {path: data for path, data in there.items() if not is_proof(path)} == {
+        f"{name}/{path}" if path else path: data for path, data in files.items()}
 
 
 def lost(recordings: Path, folder: Path, what: Original) -> list[str]:

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from fieldrec.core.errors import DestinationError, DriveGone, FieldrecError, JobRefused, SyncFailed
+from fieldrec.core.errors import (
+    DestinationError,
+    DestinationFull,
+    DriveGone,
+    FieldrecError,
+    JobRefused,
+    SyncFailed,
+)
 from fieldrec.destinations.drive import DriveDestination, drive_failure, flush_buffers
 from tests.fakes.sources import Given
 from tests.unit.test_destinations_folder import loop_mounted
@@ -22,7 +29,7 @@ from tests.unit.test_destinations_folder import loop_mounted
     (errno.ENOTCONN, False, DriveGone),
     (errno.EIO, True, DriveGone), (errno.EROFS, True, DriveGone), (errno.ENOENT, True, DriveGone),
     (errno.EIO, False, DestinationError), (errno.EROFS, False, DestinationError),
-    (errno.ENOSPC, True, DestinationError), (errno.ENOSPC, False, DestinationError),
+    (errno.ENOSPC, True, DestinationFull), (errno.ENOSPC, False, DestinationFull),
 ])
 def test_what_an_error_means(number: int, gone: bool, expected: type[FieldrecError]) -> None:
     plain = OSError(number, os.strerror(number))
