@@ -98,8 +98,13 @@ def prepare(where: Where, device: str, fs_type: str | None, label: str | None,
         raise UsageError("--label and --yes-erase are for --format")
     config = where.load()
     folders = where.folders()
-    for line in run(lambda: _prepare(config, folders, device, wanted, fs_type,
-                                     label or "FIELDREC", yes_erase, any_disk=any_disk)):
+    try:
+        said = run(lambda: _prepare(config, folders, device, wanted, fs_type, label or "FIELDREC",
+                                    yes_erase, any_disk=any_disk))
+    except OSError as error:
+        sudo = "; use sudo" if isinstance(error, PermissionError) else ""
+        raise DriveError(f"{device}: {error.strerror or error}{sudo}") from error
+    for line in said:
         echo(line)
 
 
@@ -141,6 +146,9 @@ async def _prepare(config: Any, folders: tuple[Path, ...], path: str, wanted: Dr
         raise UsageError(reason)
     _confirm(device, yes_erase)
     async with formatting.locked(device):
+        if device_at(path, config.drives.match) != device:
+            raise UsageError(f"not erased: {device.disk} is another, or has changed, since it was "
+                             "looked at; try again")
         block = await formatting.format_disk(device, fs_type, label)
         said = await _mark(config, folders, block, wanted, "")
     await formatting.announce([device.disk, block.device])

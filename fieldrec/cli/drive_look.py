@@ -45,7 +45,8 @@ async def drives_there(config: Any) -> list[Drive]:
     if owner is not None:
         drives = snapshot_from_dict(await owner.call("snapshot")).drives
         return [drive for drive in drives if drive.state is not DriveState.ABSENT]
-    return [_judged(config, block) for block in _present(config)]
+    return [_judged(config, block)
+            for block in sorted(_present(config), key=lambda block: block.device)]
 
 
 def _present(config: Any) -> list[BlockDevice]:

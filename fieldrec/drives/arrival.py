@@ -17,6 +17,7 @@ from fieldrec.core.errors import DriveError, DriveRejected
 from fieldrec.core.model import Drive, DriveMarker, DriveState
 from fieldrec.drives import accept, link, marker, mount
 from fieldrec.drives.check import FileSystemCheck
+from fieldrec.drives.choosing import may_mount
 from fieldrec.drives.mounted import Mounted
 from fieldrec.drives.table import Key, name_of
 from fieldrec.drives.udev import BlockDevice
@@ -67,6 +68,10 @@ class Arrival:
         mounted = await self._mounted.found(key, block)
         if mounted is None:
             if accept.marker_decides(self._config, drive_of(block)):
+                if not may_mount():
+                    raise DriveRejected(
+                        "only root can look for a marker without writing to the drive; run "
+                        f"fieldrec as root, or add uuid:{block.fs_uuid} to drives.accept")
                 async with mount.read_only(block, self._config.mount_root) as root:
                     self._accepted(block, await self._marker(key, block, root))
             await self._check.make_sure(key, block, named(block))

@@ -94,7 +94,8 @@ def test_what_is_there_and_what_each_would_get(desk: Desk) -> None:
     assert rows[blank]["why"].startswith("not formatted; format it")
     assert "BEES" in desk.ran("list")
     desk.configure(accept="label:B*", on_insert="move")
-    assert json.loads(desk.ran("list", "--json"))[0]["gets"] == "moves; then eject"
+    rows = {row["device"]: row for row in json.loads(desk.ran("list", "--json"))}
+    assert rows[device]["gets"] == "moves; then eject"
 
 
 @pytest.mark.parametrize("fs_type", ["ext4", "exfat", "ntfs"])
@@ -247,6 +248,32 @@ def test_a_program_that_fails_is_named(desk: Desk, monkeypatch: pytest.MonkeyPat
                         if program.startswith("mkfs") else which(program))
     assert desk.refused(DriveError, "prepare", device, "--format", "ext4", "--yes-erase", device
                         ) == f"mkfs.ext4 failed on {device}p1: no good"
+
+
+def test_a_disk_that_changed_after_it_was_looked_at_is_not_erased(
+        desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = desk.udevd.insert(desk.udevd.image(label="OLD"))
+
+    def another(*_: object) -> None:
+        """While the operator types, somebody exchanges the drives."""
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-L", "THEIRS", device], check=True)
+
+    monkeypatch.setattr("fieldrec.cli.drive._confirm", another)
+    assert "is another, or has changed, since it was looked at" in desk.refused(
+        UsageError, "prepare", device, "--format", "exfat", "--yes-erase", device)
+    assert b"THEIRS" in subprocess.run(["blkid", "-p", device], check=True,
+                                       capture_output=True).stdout
+
+
+def test_without_the_right_to_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = desk.udevd.insert(desk.udevd.image())
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("fieldrec.drives.marker.write", refused)
+    assert desk.refused(DriveError, "prepare", device) == f"{device}: Permission denied; use sudo"
+    assert not mounts_of(device, "-")
 
 
 @pytest.mark.asyncio
