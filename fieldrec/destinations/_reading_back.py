@@ -1,4 +1,4 @@
-"""Digests of an item's files as the medium has them, two files at a time. Not a kind of
+"""Digests of an item's files as the medium has them, several files at a time. Not a kind of
 destination.
 
 Threads "copy check" read and hash, each with files open of its own; the caller's thread alone is
@@ -19,7 +19,6 @@ from fieldrec.core.thread_time import job_threads
 from fieldrec.destinations import File, OnBytes
 from fieldrec.destinations._item_files import ItemFiles, named
 
-THREADS = 2
 SLICE_BYTES = 4 * 1024 * 1024
 FEW_BYTES = 8 * 1024 * 1024
 """Not worth threads."""
@@ -35,16 +34,18 @@ def digest_of(files: ItemFiles, relative: str, view: memoryview, on_bytes: OnByt
     return digest.hexdigest()
 
 
-def digests(wanted: Sequence[File], open_item: Callable[[], ItemFiles], on_bytes: OnBytes
-            ) -> Iterator[tuple[File, str]]:
-    """Of each of these files its XXH64, in the order in which they come."""
-    if len(wanted) < THREADS or sum(file.size_bytes for file in wanted) < FEW_BYTES:
+def digests(wanted: Sequence[File], open_item: Callable[[], ItemFiles], on_bytes: OnBytes, *,
+            threads: int) -> Iterator[tuple[File, str]]:
+    """Of each of these files its XXH64, in the order in which they come. More than one of `threads`
+    helps where the kernel reads; a daemon of a FUSE file system only loses its read-ahead."""
+    threads = min(threads, len(wanted))
+    if threads < 2 or sum(file.size_bytes for file in wanted) < FEW_BYTES:
         view = aligned_buffer(SLICE_BYTES)
         with contextlib.closing(open_item()) as files:
             for file in wanted:
                 yield file, digest_of(files, file.relative, view, on_bytes)
         return
-    readers = _Readers(wanted, open_item)
+    readers = _Readers(wanted, open_item, threads)
     try:
         yield from readers.found(on_bytes)
     finally:
@@ -52,7 +53,8 @@ def digests(wanted: Sequence[File], open_item: Callable[[], ItemFiles], on_bytes
 
 
 class _Readers:
-    def __init__(self, wanted: Sequence[File], open_item: Callable[[], ItemFiles]) -> None:
+    def __init__(self, wanted: Sequence[File], open_item: Callable[[], ItemFiles],
+                 threads: int) -> None:
         self._wanted = iter(wanted)
         self._lock = threading.Lock()
         self._open_item = open_item
@@ -60,12 +62,12 @@ class _Readers:
         self._said: queue.SimpleQueue[int | tuple[File, str] | BaseException | None] = (
             queue.SimpleQueue())
         self._threads = [threading.Thread(target=self._run, name="copy check")
-                         for _ in range(THREADS)]
+                         for _ in range(threads)]
         for thread in self._threads:
             thread.start()
 
     def found(self, on_bytes: OnBytes) -> Iterator[tuple[File, str]]:
-        running = THREADS
+        running = len(self._threads)
         while running:
             said = self._said.get()
             if isinstance(said, BaseException):

@@ -188,9 +188,9 @@ class FolderDestination:
             differ = self._look_again(seen, open_item)
             to_read = [file for file in source.files if file.relative not in seen.good]
             on_bytes(sum(file.size_bytes for file in source.files if file.relative in seen.good))
-            differ += [file.relative
-                       for file, digest in _reading_back.digests(to_read, open_item, on_bytes)
-                       if digest != source.digest(file)]
+            digests = _reading_back.digests(to_read, open_item, self._forgetting(on_bytes),
+                                            threads=1 if self._sync_files else 2)
+            differ += [file.relative for file, digest in digests if digest != source.digest(file)]
             return sorted(set(differ))
 
     def _look_again(self, seen: Seen, open_item: Callable[[], ItemFiles]) -> list[str]:
@@ -202,6 +202,22 @@ class FolderDestination:
             self._after_sync()  # drops what reading back left in memory
         with contextlib.closing(open_item()) as files:
             return _samples.differ(pieces, files)
+
+    def _forgetting(self, on_bytes: OnBytes) -> OnBytes:
+        """What a FUSE file system's daemon reads stays in the device's page cache, which O_DIRECT
+        does not pass: now and then that is dropped."""
+        after_sync, left = self._after_sync, _pipeline.BATCH_BYTES
+        if after_sync is None or not self._sync_files:
+            return on_bytes
+
+        def told(count: int) -> None:
+            nonlocal left
+            left -= count
+            if left < 0:
+                after_sync()
+                left = _pipeline.BATCH_BYTES
+            on_bytes(count)
+        return told
 
     def drop(self, item: str, relatives: Iterable[str]) -> None:
         _check_item(item)
