@@ -13,7 +13,7 @@ from fieldrec.config.destinations import FolderConfig
 from fieldrec.core.errors import DestinationError
 from fieldrec.core.model import Conditions, Drive, DriveState, Job, PowerState
 from fieldrec.core.snapshot import StorageStatus
-from fieldrec.destinations import Destination
+from fieldrec.destinations import Destination, ReadBack
 from fieldrec.destinations.drive import DriveDestination, is_mount
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.drives.accept import serving
@@ -65,6 +65,14 @@ def destinations_of(config: Config, watcher: DriveWatcher | None, drives: Sequen
 def folder_at(path: str) -> DestinationFactory:
     """A folder that a command names by its path."""
     return partial(_folder, path, FolderConfig(path=Path(path)))
+
+
+def copies_read_back(config: Config) -> ReadBack:
+    """When what a copy writes is read back: at the end where recordings may go for it while it is
+    away."""
+    lets_go = ("delete_verified" in config.space.act
+               or config.export.raw == "delete_when_offloaded")
+    return ReadBack.AT_THE_END if lets_go else ReadBack.AS_WRITTEN
 
 
 def folder_of(name: str, config: FolderConfig) -> FolderDestination:

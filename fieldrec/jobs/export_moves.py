@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.model import JobKind, JobState, Recording
-from fieldrec.destinations import Destination
+from fieldrec.destinations import Destination, ReadBack
 from fieldrec.jobs import transfer
 from fieldrec.jobs.proofs import exports_with, why_raw_stays
 from fieldrec.jobs.source import changed_since
@@ -23,27 +24,23 @@ Bring = Callable[..., transfer.TransferResult]
 """As :func:`transfer.transfer`."""
 
 
-def bring(kind: JobKind, preset: str | None) -> Bring:
-    """What a copy or move does: of a whole recording, or of its export with `preset` alone."""
+def bring(kind: JobKind, preset: str | None, copies: ReadBack) -> Bring:
+    """What a copy or move does: of a whole recording, or of its export with `preset` alone.
+    `copies`: when what a copy writes is read back."""
+    if kind is JobKind.MOVE:
+        return transfer.move if preset is None else partial(move_export, preset=preset)
     if preset is None:
-        return transfer.move if kind is JobKind.MOVE else transfer.transfer
-    chosen = preset
-    work = move_export if kind is JobKind.MOVE else copy_export
-
-    def run(recording: Recording, destination: Destination, **how: Any
-            ) -> transfer.TransferResult:
-        return work(recording, chosen, destination, **how)
-
-    return run
+        return partial(transfer.transfer, read_back=copies)
+    return partial(copy_export, preset=preset, read_back=copies)
 
 
-def copy_export(recording: Recording, preset: str, destination: Destination, **how: Any
+def copy_export(recording: Recording, destination: Destination, *, preset: str, **how: Any
                 ) -> transfer.TransferResult:
     """Copy the export with this preset (all its slices); JobRefused when there is none."""
     return transfer.transfer(_export_alone(recording, preset), destination, **how)
 
 
-def move_export(recording: Recording, preset: str, destination: Destination, *,
+def move_export(recording: Recording, destination: Destination, *, preset: str,
                 on_phase: transfer.Phase = lambda _phase: None, **how: Any
                 ) -> transfer.TransferResult:
     """Copy it, read it back, then delete the raw that it stands for, and it, here (I5). JobRefused,

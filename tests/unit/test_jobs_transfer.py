@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from fieldrec.core.errors import (
     VerifyMismatch,
 )
 from fieldrec.core.model import JobState, Recording
+from fieldrec.destinations import ReadBack
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs import manifest, transfer
 from fieldrec.jobs.source import Stopped
@@ -185,7 +187,9 @@ class FlipsAByteOnSync(FolderDestination):
 
 
 @pytest.mark.parametrize("relative", ["000000/000003.npy", "000002/index.npz", "metadata.yaml"])
-@pytest.mark.parametrize("work", [transfer.transfer, transfer.move])
+@pytest.mark.parametrize("work", [
+    transfer.transfer, partial(transfer.transfer, read_back=ReadBack.AS_WRITTEN), transfer.move],
+    ids=["copy", "copy as written", "move"])
 def test_a_flipped_byte_is_found_named_and_nothing_committed(
         folders: Folders, relative: str, work: Any) -> None:
     with closing(FlipsAByteOnSync(folders.nas, f".part-bees/bees/{relative}")) as place, \

@@ -1,0 +1,333 @@
+"""Writing and reading back at the same time: what is found and when, what the threads do when one
+of them fails, and how much memory it takes."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import itertools
+import os
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xxhash
+
+from fieldrec.core import durable
+from fieldrec.core.errors import DestinationError
+from fieldrec.core.past_cache import Take
+from fieldrec.core.thread_time import job_threads
+from fieldrec.destinations import File, ReadBack, _pipeline, _reading_back, _samples
+from fieldrec.destinations._item_files import ItemFiles
+from fieldrec.destinations._samples import PIECE_BYTES, Samples
+from fieldrec.destinations.folder import FolderDestination
+from tests.fakes.sources import Given
+
+SLICE = 64 * 1024
+FILES = {f"000000/{number:06d}.npy": bytes([number]) * 3 * SLICE for number in range(20)}
+
+
+def nothing(_count: int) -> None:
+    pass
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices, batches and steps of some 100 kB."""
+    monkeypatch.setattr(_pipeline, "SLICE_BYTES", SLICE)
+    monkeypatch.setattr(_pipeline, "BATCH_BYTES", 6 * SLICE)
+    monkeypatch.setattr(_samples, "STEP_BYTES", 8 * SLICE)
+    monkeypatch.setattr(_samples, "LEAST_STEP_BYTES", 8 * SLICE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "there"
+    path.mkdir()
+    return path
+
+
+class Recording(FolderDestination):
+    """Notes what is synced, and can damage what lies there after a sync."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("nas", folder)
+        self.synced: list[list[str]] = []
+        self.after: Callable[[], None] = lambda: None
+
+    def sync(self, item: str, relatives: Iterable[str] = ()) -> None:
+        super().sync(item, relatives)
+        self.synced.append(list(relatives))
+        self.after()
+
+
+def overwrite(folder: Path, relative: str, at: int, data: bytes = b"\xee" * 4096) -> None:
+    with (folder / ".part-bees" / relative).open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+@pytest.mark.parametrize("read_back", ReadBack)
+def test_what_is_right_is_found_right(folder: Path, tmp_path: Path, read_back: ReadBack) -> None:
+    source = Given(tmp_path / "source", {**FILES, "a": b"", "b": b"x" * 5000}, sliced=SLICE)
+    told: list[int] = []
+    with closing(Recording(folder)) as place:
+        place.write("bees", source, nothing, read_back)
+        assert place.verify("bees", source, told.append) == []
+    assert sum(told) == sum(file.size_bytes for file in source.files)
+    assert [relative for batch in place.synced for relative in batch] == [
+        file.relative for file in source.files]
+    assert len(place.synced) > 5
+    for file in source.files:
+        assert (folder / ".part-bees" / file.relative).read_bytes() == file.path.read_bytes()
+
+
+def test_what_is_wrong_as_it_is_written_ends_the_writing(folder: Path, tmp_path: Path) -> None:
+    source = Given(tmp_path / "source", FILES, sliced=SLICE)
+    with closing(Recording(folder)) as place:
+        place.after = lambda: overwrite(folder, "000000/000001.npy", 100)
+        place.write("bees", source, nothing, ReadBack.AS_WRITTEN)
+        assert place.verify("bees", source, nothing) == ["000000/000001.npy"]
+    assert len(source.read) < len(FILES)
+
+
+@pytest.mark.parametrize("number", [0, 10, 19])
+def test_what_is_overwritten_later_is_found_at_the_end(folder: Path, tmp_path: Path, number: int
+                                                       ) -> None:
+    """A drive that wraps around: files that were right lose their content, all of STEP_BYTES."""
+    source = Given(tmp_path / "source", FILES, sliced=SLICE)
+    with closing(Recording(folder)) as place:
+        place.write("bees", source, nothing, ReadBack.AS_WRITTEN)
+        for lost in range(max(number - 2, 0), number + 1):
+            overwrite(folder, f"000000/{lost:06d}.npy", 0, b"\xee" * 3 * SLICE)
+        assert place.verify("bees", source, nothing) != []
+
+
+def test_all_is_read_at_the_end_where_that_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    source = Given(tmp_path / "source", FILES, sliced=SLICE)
+    with closing(Recording(folder)) as place:
+        place.write("bees", source, nothing)
+        for number in range(20):  # a byte in each that no sample would see
+            overwrite(folder, f"000000/{number:06d}.npy", 2 * SLICE + 17, b"\xee")
+        assert len(place.verify("bees", source, nothing)) == 20
+
+
+def test_what_an_earlier_try_left_is_read_in_full(folder: Path, tmp_path: Path) -> None:
+    source = Given(tmp_path / "source", FILES, sliced=SLICE)
+    with closing(Recording(folder)) as place:
+        first = Given(tmp_path / "first", dict(list(FILES.items())[:5]), sliced=SLICE)
+        place.write("bees", first, nothing, ReadBack.AS_WRITTEN)
+    with closing(Recording(folder)) as place:
+        overwrite(folder, "000000/000002.npy", 2 * SLICE + 17, b"\xee")
+        place.write("bees", source, nothing, ReadBack.AS_WRITTEN)
+        assert source.read == list(FILES)[5:]
+        assert place.verify("bees", source, nothing) == ["000000/000002.npy"]
+
+
+def test_what_is_known_of_an_item_is_not_believed_of_the_next_try(folder: Path, tmp_path: Path
+                                                                  ) -> None:
+    source = Given(tmp_path / "source", FILES, sliced=SLICE)
+    with closing(Recording(folder)) as place:
+        place.write("bees", source, nothing, ReadBack.AS_WRITTEN)
+        assert place.verify("bees", source, nothing) == []
+        overwrite(folder, "000000/000002.npy", 2 * SLICE + 17, b"\xee")
+        assert place.verify("bees", source, nothing) == ["000000/000002.npy"]
+        place.abort("bees")
+        place.write("bees", source, nothing)
+        overwrite(folder, "000000/000003.npy", 2 * SLICE + 17, b"\xee")
+        assert place.verify("bees", source, nothing) == ["000000/000003.npy"]
+
+
+# -- samples ---------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pieces_lie_no_farther_apart_than_a_step(seed: int) -> None:
+    chance = random.Random(seed)
+    samples = Samples(1 << 40)
+    starts, written = [], 0
+    for number in range(300):
+        data = memoryview(bytes(chance.randrange(0, 4 * SLICE)))
+        samples.note(str(number), 0, data)
+        starts += [written + piece.at for piece in samples.pieces[len(starts):]]
+        written += len(data)
+    assert starts[0] < 4 * SLICE
+    assert max(later - earlier for earlier, later in itertools.pairwise(starts)) <= _samples.STEP_BYTES
+    last = samples.all()[-1]
+    ends = written - starts[-1]
+    assert ends <= _samples.STEP_BYTES + 4 * SLICE
+    assert last.length <= PIECE_BYTES
+
+
+def test_a_small_item_has_more_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_samples, "STEP_BYTES", 64 * SLICE)
+    monkeypatch.setattr(_samples, "LEAST_STEP_BYTES", SLICE)
+    samples = Samples(64 * SLICE)
+    for number in range(64):
+        samples.note(str(number), 0, memoryview(bytes(SLICE)))
+    assert len(samples.pieces) == 64
+    assert Samples(0).all() == []
+
+
+# -- threads ---------------------------------------------------------------------------------------
+
+class Failing(Given):
+    """Fails at a file, after its first slice."""
+
+    def slices(self, file: File, take: Take | None = None) -> Iterator[memoryview]:
+        for data in super().slices(file, take):
+            yield data
+            if file.relative.endswith("000007.npy"):
+                raise DestinationError("cannot be read")
+
+
+def fails_at(step: str, count: int) -> Callable[[str, Path], None]:
+    left = count
+
+    def hook(found: str, _path: Path) -> None:
+        nonlocal left
+        left -= found == step
+        if found == step and left == 0:
+            raise OSError(errno.EIO, "input/output error")
+    return hook
+
+
+@pytest.mark.parametrize("where", ["source", "create", "write", "syncfs", "progress"])
+@pytest.mark.parametrize("read_back", ReadBack)
+def test_an_error_anywhere_ends_all_of_it(folder: Path, tmp_path: Path, where: str,
+                                          read_back: ReadBack) -> None:
+    source = (Failing if where == "source" else Given)(tmp_path / "source", FILES, sliced=SLICE)
+    told: list[int] = []
+
+    def progress(count: int) -> None:
+        told.append(count)
+        if where == "progress" and len(told) == 10:
+            raise DestinationError("stopped")
+
+    before = threading.active_count()
+    if where in ("create", "write", "syncfs"):
+        durable.set_hook(fails_at(where, 10 if where == "write" else 3))
+    try:
+        with closing(Recording(folder)) as place, pytest.raises(DestinationError):
+            place.write("bees", source, progress, read_back)
+    finally:
+        durable.set_hook(None)
+    assert threading.active_count() == before
+    with closing(Recording(folder)) as place:
+        whole = Given(tmp_path / "source", FILES, sliced=SLICE)
+        place.write("bees", whole, nothing, read_back)
+        assert len(whole.read) < len(FILES), "what was whole is not written again"
+        differ = place.verify("bees", whole, nothing)
+        assert differ == [], "and is right"
+
+
+def test_an_error_in_reading_back_ends_all_readers(folder: Path, tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_reading_back, "FEW_BYTES", 0)
+    source = Given(tmp_path / "source", FILES, sliced=SLICE)
+    before = threading.active_count()
+    with closing(Recording(folder)) as place:
+        place.write("bees", source, nothing)
+        (folder / ".part-bees" / "000000/000010.npy").unlink()
+        with pytest.raises(DestinationError):
+            place.verify("bees", source, nothing)
+        assert threading.active_count() == before
+        with pytest.raises(KeyError):
+            place.verify("bees", source, {}.__getitem__)  # type: ignore[arg-type]
+        assert threading.active_count() == before
+
+
+class Watched(Given):
+    """Counts the slices that are read and not yet given back, and whose threads read."""
+
+    def __init__(self, folder: Path, contents: dict[str, bytes]) -> None:
+        super().__init__(folder, contents, sliced=SLICE)
+        self.slices_read = 0
+        self.counted: list[bool] = []
+
+    def slices(self, file: File, take: Take | None = None) -> Iterator[memoryview]:
+        self.counted.append(threading.get_native_id() in job_threads._running)
+        for data in super().slices(file, take):
+            self.slices_read += 1
+            yield data
+
+
+def test_memory_is_bounded_and_the_time_of_the_threads_counts(folder: Path, tmp_path: Path) -> None:
+    source = Watched(tmp_path / "source", FILES)
+    written, most = 0, 0
+
+    def progress(_count: int) -> None:
+        nonlocal written, most
+        most = max(most, source.slices_read - written)
+        written += 1
+
+    with closing(Recording(folder)) as place:
+        place.write("bees", source, progress)
+    assert written == 60
+    assert 0 < most <= _pipeline.SLICES_AHEAD
+    assert all(source.counted)
+    assert (_pipeline.SLICES_AHEAD + 2) * (4 << 20) <= 64 << 20
+
+
+# -- one file --------------------------------------------------------------------------------------
+
+@contextmanager
+def files_in(folder: Path) -> Iterator[ItemFiles]:
+    root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with closing(ItemFiles(root, folder, ".part-bees")) as files:
+            yield files
+    finally:
+        os.close(root)
+
+
+@pytest.mark.parametrize("size", [0, 5, 4096, 200_000, 5 * 65536, 5 * 65536 + 1])
+@pytest.mark.parametrize("unaligned", [False, True])
+def test_a_file_is_written_whole_past_the_cache_or_through_it(
+        folder: Path, monkeypatch: pytest.MonkeyPatch, size: int, unaligned: bool) -> None:
+    data = random.Random(size).randbytes(size)
+    buffer = _pipeline.Buffers(1).take()
+    if unaligned:  # as a file system that takes O_DIRECT and then refuses each such write
+        real = durable.write
+
+        def write(descriptor: int, buffers: Sequence[Any], path: Path, total: int) -> None:
+            if os.get_blocking(descriptor) and _is_direct(descriptor):
+                raise OSError(errno.EINVAL, "not so")
+            real(descriptor, buffers, path, total)
+
+        monkeypatch.setattr(durable, "write", write)
+    with files_in(folder) as files, closing(files.new("000000/a", size)) as new:
+        for at in range(0, size, SLICE):
+            part = data[at:at + SLICE]
+            buffer[:len(part)] = part
+            new.write(buffer[:len(part)])
+    assert (folder / ".part-bees/000000/a").read_bytes() == data
+
+
+def _is_direct(descriptor: int) -> bool:
+    return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT)
+
+
+def test_digests_come_of_every_file_in_any_order(folder: Path, tmp_path: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_reading_back, "FEW_BYTES", 0)
+    source = Given(tmp_path / "source", FILES, sliced=SLICE)
+    with closing(Recording(folder)) as place:
+        place.write("bees", source, nothing)
+
+    def open_item() -> ItemFiles:
+        return ItemFiles(root, folder, ".part-bees")
+
+    root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for threads in (1, 2, 50):
+            found = _reading_back.digests(source.files, open_item, nothing, threads=threads)
+            assert {file.relative: digest for file, digest in found} == {
+                relative: xxhash.xxh64_hexdigest(data) for relative, data in FILES.items()}
+    finally:
+        os.close(root)
+
+
