@@ -148,14 +148,16 @@ def test_what_is_known_of_an_item_is_not_believed_of_the_next_try(folder: Path, 
 def test_pieces_lie_no_farther_apart_than_a_step(seed: int) -> None:
     chance = random.Random(seed)
     samples = Samples(1 << 40)
-    starts, written = [], 0
+    starts: list[int] = []
+    written = 0
     for number in range(300):
         data = memoryview(bytes(chance.randrange(0, 4 * SLICE)))
         samples.note(str(number), 0, data)
         starts += [written + piece.at for piece in samples.pieces[len(starts):]]
         written += len(data)
     assert starts[0] < 4 * SLICE
-    assert max(later - earlier for earlier, later in itertools.pairwise(starts)) <= _samples.STEP_BYTES
+    apart = [later - earlier for earlier, later in itertools.pairwise(starts)]
+    assert max(apart) <= _samples.STEP_BYTES
     last = samples.all()[-1]
     ends = written - starts[-1]
     assert ends <= _samples.STEP_BYTES + 4 * SLICE
