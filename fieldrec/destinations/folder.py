@@ -34,14 +34,13 @@ from fieldrec.destinations import (
     ReadBack,
     Source,
     _pipeline,
-    _reading_back,
-    _samples,
     _tree,
     limits,
 )
 from fieldrec.destinations._copying import Copying, Seen
 from fieldrec.destinations._item_files import ItemFiles
 from fieldrec.destinations._samples import Samples
+from fieldrec.destinations._verifying import differing
 from fieldrec.mhl import CHAIN_NAME, FOLDER
 from fieldrec.mhl.reading import first_manifest
 
@@ -177,47 +176,14 @@ class FolderDestination:
 
     def verify(self, item: str, source: Expected, on_bytes: OnBytes) -> Sequence[str]:
         seen = self._seen.pop(item, None) or Seen(Samples(0))
-        if seen.differ:
-            return seen.differ
         with self._errors() as root:
             def open_item() -> ItemFiles:
                 part = self._part(item).name
                 is_there = _tree.kind(root, self.path / part) is not None
                 return ItemFiles(root, self.path, part if is_there else item)
 
-            differ = self._look_again(seen, open_item)
-            to_read = [file for file in source.files if file.relative not in seen.good]
-            on_bytes(sum(file.size_bytes for file in source.files if file.relative in seen.good))
-            digests = _reading_back.digests(to_read, open_item, self._forgetting(on_bytes),
-                                            threads=1 if self._sync_files else 2)
-            differ += [file.relative for file, digest in digests if digest != source.digest(file)]
-            return sorted(set(differ))
-
-    def _look_again(self, seen: Seen, open_item: Callable[[], ItemFiles]) -> list[str]:
-        """Files of which a sample is not what was written."""
-        pieces = seen.samples.all()
-        if not pieces:
-            return []
-        if self._after_sync is not None:
-            self._after_sync()  # drops what reading back left in memory
-        with contextlib.closing(open_item()) as files:
-            return _samples.differ(pieces, files)
-
-    def _forgetting(self, on_bytes: OnBytes) -> OnBytes:
-        """What a FUSE file system's daemon reads stays in the device's page cache, which O_DIRECT
-        does not pass: now and then that is dropped."""
-        after_sync, left = self._after_sync, _pipeline.BATCH_BYTES
-        if after_sync is None or not self._sync_files:
-            return on_bytes
-
-        def told(count: int) -> None:
-            nonlocal left
-            left -= count
-            if left < 0:
-                after_sync()
-                left = _pipeline.BATCH_BYTES
-            on_bytes(count)
-        return told
+            return differing(seen, source, open_item, on_bytes,
+                             forget=self._after_sync, by_daemon=self._sync_files)
 
     def drop(self, item: str, relatives: Iterable[str]) -> None:
         _check_item(item)
