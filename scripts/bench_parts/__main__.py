@@ -22,6 +22,7 @@ WHAT = {
     "idle": "processor time and wake-ups of a daemon that has nothing to do",
     "cuts": "power cuts while recording: what is lost (options of its own: cuts --help)",
     "soak": "eight hours of frames in minutes: memory, descriptors, threads, kernel caches",
+    "insert": "from a drive's event to the first byte on it, and to SAFE (root)",
     "store": "opening, finding, reading, adding beside the imgstore package; recovering",
 }
 MODULES = {"copy": "copying"}

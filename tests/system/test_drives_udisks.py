@@ -16,6 +16,8 @@ from fieldrec.drives import mount, udisks
 from fieldrec.drives.mounts import mount_at, mounts_of
 from fieldrec.drives.udev import BlockDevice, BlockEvents, Change
 from fieldrec.drives.udisks import ByUdisks, UdisksAway
+from tests.fakes.small_stores import make_store
+from tests.system.box import Box, Console
 from tests.system.test_drives_udev import PROTECTED, command, in_thread, watching
 from tests.system.udevd import Udevd, udevd, udevd_session
 from tests.system.udisksd import (
@@ -287,3 +289,20 @@ def test_the_rule_for_polkit_lets_one_user_mount_and_no_more(
     assert "NotAuthorized" in ask("daemon", "unmount").stderr
     assert ask("nobody", "unmount").returncode == 0
     assert not mounts_of(device, "-")
+
+
+def test_from_insertion_to_safe(udevd: Udevd, udisksd: Udisksd, tmp_path: Path) -> None:
+    """The whole box with udisks2: mounted where a desktop would have it, offloaded, safe."""
+    (tmp_path / "recordings").mkdir()
+    make_store(tmp_path / "recordings", "old_20261121_060000")
+    with Console() as console, \
+            Box(tmp_path, console, match=udevd.match, export={"automatic": False},
+                drives={"mounter": "auto"}, environment={ADDRESS: udisksd.address}) as box:
+        device = udevd.insert(udevd.image(label="FIELD-U"))
+        console.until("SAFE TO REMOVE FIELD-U")
+        now = box.ask("snapshot")
+        assert [job["state"] for job in now["jobs"]] == ["done"]
+        assert not any("without udisks2" in event["text"] for event in now["events"])
+        assert not list(box.mounts.glob("*")), "mount(8) was used"
+        assert "SAFE TO REMOVE" in box.command("status")
+        assert not mounts_of(device, "-")

@@ -44,9 +44,11 @@ _MAKE = {
     "ntfs": ["mkfs.ntfs", "-q", "-F", "-L", "{label}"],
     "vfat": ["mkfs.vfat", "-n", "{label}"],
     "xfs": ["mkfs.xfs", "-q", "-L", "{label}"],
+    "btrfs": ["mkfs.btrfs", "--quiet", "--label", "{label}"],
 }
 _MOUNTS = {"ext4": ("ext4",), "exfat": ("exfat", "fuse:mount.exfat-fuse"),
-           "ntfs": ("ntfs3", "fuse:mount.ntfs-3g"), "vfat": ("vfat",), "xfs": ("xfs",)}
+           "ntfs": ("ntfs3", "fuse:mount.ntfs-3g"), "vfat": ("vfat",), "xfs": ("xfs",),
+           "btrfs": ("btrfs",)}
 
 
 def _run(*command: str) -> str:
@@ -91,9 +93,10 @@ class Udevd:
             _run(*command, str(path))
         return path
 
-    def insert(self, image: Path, *, read_only: bool = False, slot: str | None = None) -> str:
-        """Attach an image; returns its device when udev has announced it. `slot`: to this device,
-        as the next card in the slot of a reader."""
+    def insert(self, image: Path, *, read_only: bool = False, slot: str | None = None,
+               settled: bool = True) -> str:
+        """Attach an image; returns its device when udev has announced it (`settled`), or at once.
+        `slot`: to this device, as the next card in the slot of a reader."""
         options = ["--read-only"] if read_only else []
         if slot is None:
             device = _run("losetup", "--find", "--show", *options, str(image))
@@ -104,7 +107,8 @@ class Udevd:
                 ["losetup", *options, device, str(image)], capture_output=True,
                 check=False).returncode == 0, BUSY_TIMEOUT_S, f"{device} is free")
         self._inserted[device] = image
-        self.settle()
+        if settled:
+            self.settle()
         return device
 
     def slot(self) -> str:
@@ -268,12 +272,9 @@ def _lives(process: int) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
-def udevd_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The daemon and the rule, once per session: (token, folder of the images)."""
-    if reason := _why_not():
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("drives")
+@contextlib.contextmanager
+def session(folder: Path) -> Iterator[str]:
+    """The daemon and a rule for the images in `folder`; gives the token of our devices."""
     token = uuid.uuid4().hex
     RULES.mkdir(parents=True, exist_ok=True)
     rule = RULES / f"99-fieldrec-test-{os.getpid()}-{token}.rules"
@@ -283,11 +284,21 @@ def udevd_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
         'ENV{UDISKS_SYSTEM}="0"\n')
     with _daemon(folder.parent / "udevd.log"):
         try:
-            yield token, folder
+            yield token
         finally:
             rule.unlink()
             if _answers():
                 subprocess.run(["udevadm", "control", "--reload"], check=False)
+
+
+@pytest.fixture(scope="session")
+def udevd_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The daemon and the rule, once per session: (token, folder of the images)."""
+    if reason := _why_not():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("drives")
+    with session(folder) as token:
+        yield token, folder
 
 
 @pytest.fixture
