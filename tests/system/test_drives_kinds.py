@@ -155,7 +155,9 @@ async def test_a_drive_whose_partition_table_changes(udevd: Udevd, tmp_path: Pat
         await watched.until(disk, DriveState.REJECTED)
         (part,) = udevd.partition(disk, None)
         assert "not formatted" in (await watched.until(part, DriveState.REJECTED)).reason
-        assert [d.device for d in watched.watcher.drives()] == [part]
+        await watched.until_said("is out")  # the disk as a whole, which was to be formatted
+        assert [d.device for d in watched.watcher.drives() if d.state is not DriveState.ABSENT
+                ] == [part]
         await command("mkfs.ext4", "-q", "-L", "NEW", part)
         assert (await watched.until(part, DriveState.READY)).label == "NEW"
         await watched.watcher.eject("NEW")
