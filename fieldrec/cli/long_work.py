@@ -52,7 +52,8 @@ def stopped_by_signals(left: str) -> Iterator[threading.Event]:
 class Progress:
     """One line on stderr that is drawn over, on a terminal; nothing elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "frames") -> None:
+        self._unit = unit
         self._shown = sys.stderr.isatty()
         self._next_s = 0.0
         self._width = 0
@@ -64,10 +65,14 @@ class Progress:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the line away, for another to be said."""
         self._draw("")
 
     def say(self, phase: str, done: int, total: int) -> None:
-        """So many of `total` frames; 0 where the total is not known."""
+        """So many of `total`; 0 where the total is not known."""
         now_s = time.monotonic()
         if not self._shown or (phase == self._phase and now_s < self._next_s and done != total):
             return
@@ -75,7 +80,7 @@ class Progress:
             self._phase, self._began_s = phase, now_s
         self._next_s = now_s + REDRAW_S
         passed_s = now_s - self._began_s
-        rate = f", {done / passed_s:.0f} frames/s" if passed_s > 1 else ""
+        rate = f", {done / passed_s:.0f} {self._unit}/s" if passed_s > 1 else ""
         share = f" of {total} ({done * 100 // total} %)" if total else ""
         self._draw(f"{phase}: {done}{share}{rate}")
 

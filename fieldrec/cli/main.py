@@ -2,7 +2,7 @@
 
 Exit codes: 0 done · 1 a bug (traceback), or a self-test that failed · 2 command-line syntax ·
 3 configuration · 4 wrong name or argument · 5 not found · 6 not allowed now · 7 folder in use ·
-8 stop took too long · 10-12 camera · 20-23 store and disk · 30-33 drive · 40-44 job · 50 power
+8 stop took too long · 10-12 camera · 20-26 store and disk · 30-33 drive · 40-44 job · 50 power
 source · 130 left at a signal. The tree of errors is in `fieldrec/core/errors.py`.
 """
 
@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "jobs": ("look", "List the jobs, with why they wait."),
     "energy": ("energy", "Say what recording and jobs have used."),
     "check": ("look", "Check that everything on disk is as promised."),
+    "verify": ("verify", "Compare copies and drives with their histories, anywhere."),
     "recover": ("look", "Complete interrupted recordings."),
     "export": ("verbs", "Encode recordings to video, verified."),
     "copy": ("verbs", "Copy recordings to a destination, verified."),

@@ -15,7 +15,10 @@
     ├─ StoreError                         20      no
     │  ├─ StoreFull                       21     yes     no room: on the disk, or by our own limits
     │  ├─ StoreDamaged                    22      no     what is on disk breaks an invariant
-    │  └─ SyncFailed                      23      no     the disk refused to make data durable
+    │  ├─ SyncFailed                      23      no     the disk refused to make data durable
+    │  ├─ FilesMissing                    24      no     files that a history knows are gone
+    │  ├─ FilesExtra                      25      no     files that no history knows
+    │  └─ HistoryDamaged                  26      no     a history that cannot be relied on
     ├─ DriveError                         30      no
     │  ├─ DriveGone                       31     yes     pulled out
     │  ├─ DriveBusy                       32     yes     somebody holds it
@@ -136,6 +139,24 @@ class SyncFailed(StoreError):
     """The kernel could not make written data durable; it is never asked twice for the same data."""
 
     exit_code = 23
+
+
+class FilesMissing(StoreError):
+    """Files that a history knows are not there."""
+
+    exit_code = 24
+
+
+class FilesExtra(StoreError):
+    """There are files that no history knows."""
+
+    exit_code = 25
+
+
+class HistoryDamaged(StoreError):
+    """A history cannot be relied on: its chain or a manifest is not what it was."""
+
+    exit_code = 26
 
 
 class DriveError(FieldrecError):

@@ -1,0 +1,223 @@
+"""Verifying a copy finds whatever is wrong with it, as the reference implementation does, and
+nothing else; a generation that is added is one that both go on from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import xxhash
+
+from fieldrec.catalogue.verify import HISTORY, OWN, Outcome, verify
+from fieldrec.core.clock import SystemClock
+from fieldrec.core.errors import NotFoundError, StoreError
+from fieldrec.mhl import digests, parsing
+from fieldrec.mhl.model import Digest, FileHash, Generation, HashList, Head, Reference
+from fieldrec.mhl.writing import chain_bytes, manifest_bytes, manifest_name
+from tests.fakes import ascmhl_tool
+from tests.fakes.small_stores import make_store
+from tests.unit.test_mhl_reference import nas, spoil
+
+pytest.importorskip("ascmhl", reason="the ascmhl package is the oracle")
+__all__ = ["nas"]
+FRAME = "bees/000001/000002.npy"
+
+
+def one(path: Path, *, write: bool = False) -> Outcome:
+    outcome, = verify(path, write=SystemClock() if write else None)
+    return outcome
+
+
+def history(root: Path, *lists: HashList) -> None:
+    """A history of these generations, made by hand."""
+    folder = root / "ascmhl"
+    folder.mkdir()
+    made = []
+    for number, one_list in enumerate(lists, 1):
+        data = manifest_bytes(one_list)
+        made.append(Generation(number, manifest_name(number, root.name, 0), digests.c4(data)))
+        (folder / made[-1].name).write_bytes(data)
+    (folder / "ascmhl_chain.xml").write_bytes(chain_bytes(made))
+
+
+def hash_list(*files: FileHash, process: str = "in-place", ignored: tuple[str, ...] = (),
+              references: tuple[Reference, ...] = ()) -> HashList:
+    return HashList(Head("2026-11-21T06:00:00+00:00", "box", "other", "1", process, "", ignored),
+                    files, (), references)
+
+
+def test_a_copy_is_right(nas: Path) -> None:
+    outcome = one(nas / "bees")
+    assert outcome.is_right
+    assert (outcome.checked_by, outcome.files, outcome.generations) == (HISTORY, 14, 1)
+    assert outcome.read_bytes == sum(path.stat().st_size for path in (nas / "bees" / "bees")
+                                     .rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(("damage", "said"), [
+    ("flip", ([(FRAME, "other content (xxh64 differs)")], [], [])),
+    ("truncated", ([(FRAME, "truncated: 895 bytes, not 896")], [], [])),
+    ("missing", ([], [FRAME], [])),
+    ("extra", ([], [], [("bees/000001/stranger.npy", "in no generation")])),
+])
+def test_what_is_wrong_is_named(nas: Path, damage: str, said: object) -> None:
+    spoil(nas / "bees", damage)
+    outcome = one(nas / "bees")
+    assert not outcome.is_right
+    assert ([(f.path, f.why) for f in outcome.damaged], list(outcome.missing),
+            [(f.path, f.why) for f in outcome.extra]) == said
+    assert outcome.files == (14 if damage == "extra" else 13)
+
+
+@pytest.mark.parametrize("damage", ["manifest", "chain", "no chain", "no manifest", "link"])
+def test_a_history_that_cannot_be_relied_on(nas: Path, damage: str) -> None:
+    folder = nas / "bees" / "ascmhl"
+    manifest, = folder.glob("*.mhl")
+    match damage:
+        case "manifest":
+            spoil(nas / "bees", damage)
+        case "chain":
+            (folder / "ascmhl_chain.xml").write_text("<ascmhldirectory/>")
+        case "no chain":
+            (folder / "ascmhl_chain.xml").unlink()
+        case "no manifest":
+            manifest.unlink()
+        case "link":
+            shutil.move(manifest, nas / "elsewhere.mhl")
+            manifest.symlink_to(nas / "elsewhere.mhl")
+    outcome = one(nas / "bees")
+    assert outcome.broken
+    assert not outcome.is_right
+
+
+def test_links_pipes_and_deep_folders_are_told_and_not_followed(nas: Path) -> None:
+    chunk = nas / "bees" / "bees" / "000001"
+    (chunk / "000001.npy").unlink()
+    (chunk / "000001.npy").symlink_to("000000.npy")
+    os.mkfifo(chunk / "pipe")
+    (chunk / "line\nbreak").write_bytes(b"x")
+    (nas / "bees" / "etc").symlink_to("/etc")
+    deep = nas / "bees" / "/".join(["d"] * 80)
+    deep.mkdir(parents=True)
+    (deep / "x").write_bytes(b"x")
+    outcome = one(nas / "bees")
+    assert [f.path for f in outcome.damaged] == ["bees/000001/000001.npy"]
+    assert [f.path for f in outcome.extra] == [
+        "bees/000001/line\nbreak", "bees/000001/pipe", "/".join(["d"] * 65), "etc"]
+
+
+def test_a_manifest_that_the_chain_does_not_list_is_not_relied_on(nas: Path) -> None:
+    frame = nas / "bees" / FRAME
+    frame.write_bytes(b"another's")
+    data = manifest_bytes(hash_list(FileHash(FRAME, (Digest(
+        "xxh64", xxhash.xxh64_hexdigest(b"another's")),), 9)))
+    (nas / "bees" / "ascmhl" / "0002_bees_2026-11-22_000000Z.mhl").write_bytes(data)
+    outcome = one(nas / "bees")
+    assert [f.path for f in outcome.damaged] == [FRAME]
+    assert "0002_bees_2026-11-22_000000Z.mhl is in no chain" in outcome.notes[0]
+
+
+def test_a_whole_drive_a_part_and_a_movie(nas: Path) -> None:
+    found = {Path(o.path).name: o for o in verify(nas.parent / "nas")}
+    assert {name: o.checked_by for name, o in found.items()} == {
+        "bees": HISTORY, "bees.high.mp4": OWN}
+    assert all(o.is_right for o in found.values())
+    store = one(nas / "bees" / "bees")
+    assert (store.checked_by, store.files) == (HISTORY, 14)
+    frame = one(nas / "bees" / FRAME)
+    assert (frame.files, frame.missing) == (1, ())
+    spoil(nas / "bees", "flip")
+    assert one(nas / "bees" / "bees" / "000000").is_right
+    assert not one(nas / "bees" / "bees" / "000001").is_right
+    movie = nas / "bees.high.mp4"
+    assert one(movie).is_right
+    movie.write_bytes(movie.read_bytes()[:-1] + b"\xfe")
+    assert [f.path for f in one(movie).damaged]
+
+
+def test_a_recording_without_history_is_compared_with_its_own_digests(tmp_path: Path) -> None:
+    make_store(tmp_path, "bees")
+    outcome = one(tmp_path / "bees")
+    assert (outcome.checked_by, outcome.is_right) == (OWN, True)
+    with pytest.raises(StoreError, match="no history to write to"):
+        one(tmp_path / "bees", write=True)
+    assert not (tmp_path / "bees" / "ascmhl").exists()
+    frame = tmp_path / "bees" / "000001" / "000002.npy"
+    frame.write_bytes(frame.read_bytes()[:-1] + b"\xfe")
+    assert "000002" in str(one(tmp_path / "bees").damaged)
+
+
+def test_nothing_to_verify(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="nothing there can be verified"):
+        list(verify(tmp_path))
+    with pytest.raises(NotFoundError, match="no such file"):
+        list(verify(tmp_path / "gone"))
+
+
+@pytest.mark.parametrize("form", digests.FORMATS)
+def test_digests_of_other_tools_are_compared(tmp_path: Path, form: str) -> None:
+    data = b"frame" * 1000
+    (tmp_path / "a").write_bytes(data)
+    if form == "c4":
+        text = digests.text_of(form, hashlib.sha512(data).digest())
+    elif form in ("md5", "sha1"):
+        text = hashlib.new(form, data).hexdigest()
+    else:
+        text = {"xxh64": xxhash.xxh64, "xxh3": xxhash.xxh3_64,
+                "xxh128": xxhash.xxh3_128}[form](data).hexdigest()
+    history(tmp_path, hash_list(FileHash("a", (Digest(form, text),))))
+    assert one(tmp_path).is_right
+    assert ascmhl_tool.verify(tmp_path)[0] == ascmhl_tool.OK
+    (tmp_path / "a").write_bytes(b"grame" + data[5:])
+    assert [f.why for f in one(tmp_path).damaged] == [f"other content ({form} differs)"]
+
+
+def test_a_failed_digest_is_no_reference_and_a_renamed_file_keeps_its_own(tmp_path: Path) -> None:
+    good, bad = (xxhash.xxh64_hexdigest(data) for data in (b"good", b"evil"))
+    (tmp_path / "b").write_bytes(b"good")
+    (tmp_path / "c").write_bytes(b"good")
+    history(tmp_path,
+            hash_list(FileHash("a", (Digest("xxh64", good),)),
+                      FileHash("c", (Digest("xxh64", bad, "failed"),))),
+            hash_list(FileHash("b", (Digest("xxh64", bad, "failed"),), previous_path="a"),
+                      FileHash("c", (Digest("xxh64", good),))))
+    outcome = one(tmp_path)
+    assert (outcome.files, outcome.is_right) == (2, True)
+
+
+def test_what_is_left_out_is_no_extra_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    for path in (".DS_Store", "logbook/1", "x/y/notes.txt", "keep/notes.txt", "sub/top.txt"):
+        (tmp_path / path).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / path).write_bytes(b"x")
+    history(tmp_path, hash_list(
+        FileHash("a", (Digest("xxh64", xxhash.xxh64_hexdigest(b"")),)),
+        ignored=(".DS_Store", "logbook/", "*.txt", "!keep/*.txt", "/top.txt", "# no", "")))
+    assert [f.path for f in one(tmp_path).extra] == ["keep/notes.txt"]
+
+
+@pytest.mark.parametrize("damage", ["", "flip", "missing", "extra", "truncated"])
+def test_a_generation_that_we_add_is_one_the_reference_goes_on_from(nas: Path, damage: str
+                                                                    ) -> None:
+    root = nas / "bees"
+    if damage:
+        spoil(root, damage)
+    before = one(root)
+    outcome = one(root, write=True)
+    assert outcome.written == str(root / "ascmhl" / Path(outcome.written).name)
+    assert (outcome.damaged != (), outcome.missing) == (before.damaged != (), before.missing)
+    told = parsing.parse_manifest(Path(outcome.written).read_bytes(), "here")
+    actions = [file.digests[0].action for file in told.files]
+    assert (actions.count("failed"), actions.count("original")) == (
+        damage in ("flip", "truncated"), damage == "extra")
+    wanted = {"": ascmhl_tool.OK, "missing": ascmhl_tool.MISSING, "extra": ascmhl_tool.OK}.get(
+        damage, ascmhl_tool.DAMAGED)
+    assert ascmhl_tool.verify(root)[0] == wanted
+    assert one(root).is_right == (wanted == ascmhl_tool.OK)
+    assert ascmhl_tool.ascmhl("create", root)[0] == wanted
+    again = one(root, write=True)
+    assert (again.generations, again.is_right) == (3, wanted == ascmhl_tool.OK)
+    assert not list((root / "ascmhl").glob(".part-*"))
