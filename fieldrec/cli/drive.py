@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,7 +172,7 @@ def _confirm(device: Device, yes_erase: str | None) -> None:
 
 
 def _is_terminal() -> bool:
-    return click.get_text_stream("stdin").isatty()
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 async def _mark(config: Any, folders: tuple[Path, ...], block: BlockDevice, wanted: DriveMarker,

@@ -24,6 +24,7 @@ from fieldrec.core.model import DriveState
 from fieldrec.drives import marker
 from fieldrec.drives.check import which
 from fieldrec.drives.mounts import mounts_of
+from tests.system.box import Box
 from tests.system.test_drives_udev import in_thread, watching
 from tests.system.udevd import Udevd, cannot_mount, udevd, udevd_session
 
@@ -98,7 +99,7 @@ def test_what_is_there_and_what_each_would_get(desk: Desk) -> None:
     assert rows[device]["gets"] == "moves; then eject"
 
 
-@pytest.mark.parametrize("fs_type", ["ext4", "exfat", "ntfs"])
+@pytest.mark.parametrize("fs_type", ["exfat", "ntfs"])
 def test_a_drive_is_marked_where_nobody_has_mounted_it(desk: Desk, fs_type: str) -> None:
     if reason := cannot_mount(fs_type):
         pytest.skip(reason)
@@ -274,6 +275,34 @@ def test_without_the_right_to_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("fieldrec.drives.marker.write", refused)
     assert desk.refused(DriveError, "prepare", device) == f"{device}: Permission denied; use sudo"
     assert not mounts_of(device, "-")
+
+
+def test_beside_a_daemon_a_drive_is_marked_where_that_has_mounted_it(
+        udevd: Udevd, tmp_path: Path) -> None:
+    """An unknown drive gets no moves; marked, and put in again, it does."""
+    image = udevd.image()
+    device = udevd.insert(image)
+    with Box(tmp_path, match=udevd.match, drives={
+            "rules": [{"drive": "any", "on_insert": "move", "eject": False}]}) as box:
+        box.until(lambda now: state_of(now) == "ready", "mounted")
+        (row,) = json.loads(box.command("drive", "list", "--json"))
+        assert (row["known"], row["gets"]) == (False, "copies; stays in use")
+        assert "unknown to this recorder" in row["why"]
+        told = box.command("drive", "prepare", device, "--owner", "Bee lab")
+        assert "it gets moves; stays in use (by rule 1 of drives.rules (any))" in told
+        box.ask("eject", drive=device)
+        udevd.take_out(device)
+        box.until(lambda now: state_of(now) == "absent", "it is out")
+        udevd.insert(image)
+        box.until(lambda now: state_of(now) == "ready", "it is in again")
+        (row,) = json.loads(box.command("drive", "list", "--json"))
+        assert (row["known"], row["marker"]["owner"]) == (True, "Bee lab")
+        assert row["gets"] == "moves; stays in use"
+
+
+def state_of(now: Any) -> str:
+    """Of the newest drive in a snapshot."""
+    return str(now["drives"][-1]["state"]) if now["drives"] else ""
 
 
 @pytest.mark.asyncio

@@ -65,8 +65,8 @@ def known_as(drive: Drive) -> tuple[bool, int, DriveMarker | None]:
     return drive.known, drive.rule, drive.marker
 
 
-@pytest.mark.parametrize("fs_type", ["ext4", "exfat", "ntfs"])
-@pytest.mark.parametrize("accept", ["marked", "uuid:0000-0000"])
+@pytest.mark.parametrize(("fs_type", "accept"), [
+    ("ext4", "marked"), ("exfat", "marked"), ("ntfs", "marked"), ("ext4", "uuid:0000-0000")])
 async def test_a_drive_that_is_not_accepted_is_not_written(
         udevd: Udevd, tmp_path: Path, fs_type: str, accept: str) -> None:
     if reason := cannot_mount(fs_type):
@@ -90,7 +90,7 @@ async def test_a_drive_that_is_not_accepted_is_not_written(
     assert digest(image) == before
 
 
-@pytest.mark.parametrize("fs_type", ["ext4", "exfat", "ntfs"])
+@pytest.mark.parametrize("fs_type", ["exfat", "ntfs"])
 async def test_a_drive_that_this_recorder_marked_is_known(
         udevd: Udevd, tmp_path: Path, fs_type: str) -> None:
     if reason := cannot_mount(fs_type):

@@ -289,8 +289,8 @@ async def test_a_look_that_takes_too_long_is_ended_and_the_drive_used(
 async def test_a_repair_that_takes_too_long_keeps_it_out(tmp_path: Path, look: Look) -> None:
     path = image(tmp_path, "ext4")
     find = script(tmp_path, "[ $1 = -n ] && exit 4; exec sleep 1000")
-    assert (await look.at(path, "ext4", find=find, check_s=2, check="repair")).startswith(
-        "its file system has errors, whose repair did not end in 2 s (drives.check_s); mend it")
+    assert (await look.at(path, "ext4", find=find, check_s=1, check="repair")).startswith(
+        "its file system has errors, whose repair did not end in 1 s (drives.check_s); mend it")
 
 
 async def test_a_checker_that_breaks_on_it_keeps_it_out(tmp_path: Path, look: Look) -> None:
