@@ -41,6 +41,7 @@ from fieldrec.app.tasks import Tasks
 from fieldrec.catalogue.scan import Catalogues
 from fieldrec.config import Config
 from fieldrec.control import Control
+from fieldrec.core.answering import Answering
 from fieldrec.core.clock import Clock, SystemClock
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import Conditions, Drive, Job, PowerLevel, PowerState, Recording
@@ -116,7 +117,8 @@ class App:
                                   daemon=parts.automatic_jobs,
                                   say_from_anywhere=self._say_from_anywhere)
         self._drives = DrivePart(config, log=self._log, jobs=lambda: self._queue.jobs(),
-                                 faults=lambda: self._resources.faults)
+                                 faults=lambda: self._resources.faults,
+                                 answering=Answering(lambda: self._runner.answers()))
         self._off = SwitchingOff(config.power, self.clock, state=lambda: self._power.state,
                                  stop=self.stop_requested.set, say=self.say, note=self.note)
         self._sleep = SleepPart(config.sleep, self.machine, self.clock, Around(

@@ -11,6 +11,7 @@ from fieldrec.app.deployment_log import DeploymentLog
 from fieldrec.app.drive_faults import DriveFaults
 from fieldrec.app.visits import drive_destination
 from fieldrec.config import Config
+from fieldrec.core.answering import Answering
 from fieldrec.core.errors import NotFoundError
 from fieldrec.core.model import Drive, Job, Recording
 from fieldrec.drives.watcher import DriveWatcher
@@ -23,8 +24,11 @@ class DrivePart:
     """`watcher` is None where no drives are watched; `told` says what a drive gets just now."""
 
     def __init__(self, config: Config, *, jobs: Callable[[], Sequence[Job]],
-                 faults: Callable[[], DriveFaults | None], log: DeploymentLog) -> None:
+                 faults: Callable[[], DriveFaults | None], log: DeploymentLog,
+                 answering: Answering | None = None) -> None:
+        """`answering` knows which places hang."""
         self._config = config
+        self._answering = answering or Answering()
         self._jobs = jobs
         self._faults = faults
         self._log = log
@@ -42,7 +46,8 @@ class DrivePart:
 
     def destinations(self) -> Mapping[str, DestinationFactory]:
         """Every destination that can be opened now; no suspect drive."""
-        return destinations_of(self._config, self.watcher, self.drives(), self._jobs())
+        return destinations_of(self._config, self.watcher, self.drives(), self._jobs(),
+                               self._answering)
 
     async def room(self, name: str, begun: Collection[str] = ()) -> Room:
         """What a destination has for us, also a folder that nothing was copied to yet;
