@@ -41,7 +41,6 @@ from fieldrec.app.tasks import Tasks
 from fieldrec.catalogue.scan import Catalogues
 from fieldrec.config import Config
 from fieldrec.control import Control
-from fieldrec.core.answering import Answering
 from fieldrec.core.clock import Clock, SystemClock
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import Conditions, Drive, Job, PowerLevel, PowerState, Recording
@@ -118,7 +117,7 @@ class App:
                                   say_from_anywhere=self._say_from_anywhere)
         self._drives = DrivePart(config, log=self._log, jobs=lambda: self._queue.jobs(),
                                  faults=lambda: self._resources.faults,
-                                 answering=Answering(lambda: self._runner.answers()))
+                                 answers=lambda: self._runner.answers())
         self._off = SwitchingOff(config.power, self.clock, state=lambda: self._power.state,
                                  stop=self.stop_requested.set, say=self.say, note=self.note)
         self._sleep = SleepPart(config.sleep, self.machine, self.clock, Around(

@@ -25,10 +25,10 @@ class DrivePart:
 
     def __init__(self, config: Config, *, jobs: Callable[[], Sequence[Job]],
                  faults: Callable[[], DriveFaults | None], log: DeploymentLog,
-                 answering: Answering | None = None) -> None:
-        """`answering` knows which places hang."""
+                 answers: Callable[[], None] = lambda: None) -> None:
+        """`answers` is called when a destination that hung has come back."""
         self._config = config
-        self._answering = answering or Answering()
+        self._answering = Answering(answers)
         self._jobs = jobs
         self._faults = faults
         self._log = log

@@ -45,7 +45,7 @@ server."""
 
 PARTS = {"limits", "http_call", "tus"}
 """Of destinations, and no kind of their own."""
-ELSEWHERE = {"loopy", "rsync"}
+ELSEWHERE = {"loopy"}
 """Kinds that lie on other machines: their own tests hold them to it, against a real server."""
 
 
