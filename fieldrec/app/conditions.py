@@ -115,12 +115,20 @@ def _rsync(name: str, config: RsyncConfig) -> Iterator[Destination]:
         yield destination
 
 
+def top_of(drive: Drive, config: Config, drives: DriveWatcher
+           ) -> contextlib.AbstractContextManager[Destination]:
+    """The uppermost folder of a drive, for what lies beside ours; leased, as ours is."""
+    return _drive(drive, config, drives, "")
+
+
 @contextlib.contextmanager
-def _drive(drive: Drive, config: Config, drives: DriveWatcher) -> Iterator[Destination]:
-    """The drive is leased for the block, so that eject waits for it and a pull is told apart from
-    a bad disk. DriveGone when it has just gone."""
+def _drive(drive: Drive, config: Config, drives: DriveWatcher, folder: str | None = None
+           ) -> Iterator[Destination]:
+    """Our folder, or another one. The drive is leased for the block, so that eject waits for it and
+    a pull is told apart from a bad disk. DriveGone when it has just gone."""
     with drives.lease(drive.fs_uuid) as lease, contextlib.closing(DriveDestination(
-            drive.label or drive.fs_uuid, lease.mount_point, config.drives.folder,
+            drive.label or drive.fs_uuid, lease.mount_point,
+            config.drives.folder if folder is None else folder,
             device=Path(drive.device), gone=lambda: lease.gone,
             keep_free_bytes=serving(config.drives, drive).keep_free_bytes)) as destination:
         yield destination

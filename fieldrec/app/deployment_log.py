@@ -73,6 +73,11 @@ class DeploymentLog:
             self._book.note(kind, text, **facts)
 
     @property
+    def logbooks(self) -> Path | None:
+        """The folder of all deployments' records; None where none is kept."""
+        return self._logbooks
+
+    @property
     def is_worth_keeping(self) -> bool:
         """Whether the record counts although nothing was recorded: why not is in it."""
         return self._book is not None and self._daemon
