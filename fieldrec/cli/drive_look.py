@@ -46,10 +46,10 @@ async def drives_there(config: Any) -> list[Drive]:
         drives = snapshot_from_dict(await owner.call("snapshot")).drives
         return [drive for drive in drives if drive.state is not DriveState.ABSENT]
     return [_judged(config, block)
-            for block in sorted(_present(config), key=lambda block: block.device)]
+            for block in sorted(blocks_there(config), key=lambda block: block.device)]
 
 
-def _present(config: Any) -> list[BlockDevice]:
+def blocks_there(config: Any) -> list[BlockDevice]:
     """Drives that udev has now; needs a running loop. DriveError where there is no udev."""
     found: list[BlockDevice] = []
     events = BlockEvents(config.drives.match, lambda _change, block: found.append(block))

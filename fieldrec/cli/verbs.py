@@ -184,14 +184,6 @@ def parse_metadata(pairs: tuple[str, ...]) -> dict[str, str]:
     return metadata
 
 
-@click.command("eject")
-@click.argument("drive", required=False)
-@where_options
-def eject_command(where: Where, drive: str | None) -> None:
-    """Make a drive (label, UUID or device) safe to remove."""
-    echo(with_daemon(where, lambda link: link.call("eject", drive=drive)))
-
-
 @click.command("cancel")
 @click.argument("job", type=int)
 @where_options

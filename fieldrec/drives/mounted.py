@@ -57,10 +57,9 @@ class Mounted:
         if reason := self.recorded_on(block):
             raise DriveRejected(reason)
         found = mounts.mounts_of(block.device, block.number)
-        left = next((m for m in found if self._mounter.made(block, m)), None)
+        left = self.adopt(key, block)
         if left is not None:
-            self._ours[key] = _Ours(block, left.mount_point)
-            return await mount.harden(left.mount_point)
+            return await mount.harden(left)
         if not found:
             return None
         if not mounts.showable(found[-1].mount_point):
@@ -73,6 +72,14 @@ class Mounted:
         if found[-1].read_only:
             raise DriveRejected("mounted read-only by others; unmount it and put it in again")
         return found[-1]
+
+    def adopt(self, key: Key, block: BlockDevice) -> Path | None:
+        """Where an earlier run of ours left it mounted, which is ours again then; None: nowhere."""
+        for there in mounts.mounts_of(block.device, block.number):
+            if self._mounter.made(block, there):
+                self._ours[key] = _Ours(block, there.mount_point)
+                return there.mount_point
+        return None
 
     async def mount(self, key: Key, block: BlockDevice) -> mounts.Mount:
         """A mount of our own, or of whoever was quicker. DriveRejected, DriveBusy in words."""

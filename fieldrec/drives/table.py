@@ -179,6 +179,15 @@ class DriveTable:
             for lease in self._entries[key].leases:
                 lease.asked_back = True
 
+    def waits(self, key: Key, reason: str) -> None:
+        """Still EJECTING, and for what. Unknown drives, and those in another state, are ignored."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or entry.drive.state is not DriveState.EJECTING:
+                return
+            entry.drive = replace(entry.drive, reason=reason, mount_point=None)
+        self._on_change()
+
     def eject_failed(self, key: Key, reason: str) -> None:
         """EJECTING -> READY: it is still mounted, leases are given again."""
         self._step(key, DriveState.READY, reason=reason)

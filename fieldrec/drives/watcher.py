@@ -132,9 +132,11 @@ class DriveWatcher:
             raise
         self._there(key)
         if others := self._other_parts(key):
+            why = (f"unmounted, but {', '.join(others)} on the same device is in use; it is safe "
+                   "when that is ejected too")
+            self._table.waits(key, why)
             self._spawn(self._safe_with_the_others(key, note))
-            raise DriveBusy(f"drive {name_of(drive)} is unmounted, but {', '.join(others)} on the "
-                            "same device is in use; it is safe when that is ejected too")
+            raise DriveBusy(f"drive {name_of(drive)} is {why}")
         try:
             await self._power_off(key)
         finally:  # it is unmounted: safe, even if cancelled here

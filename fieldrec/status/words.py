@@ -230,7 +230,8 @@ def describe_drive(drive: Drive) -> str:
     if drive.state is DriveState.REJECTED:
         return f"{label}: rejected: {safe_text(drive.reason) or 'no reason known'}"
     if drive.state is not DriveState.READY:
-        return f"{label}: {drive.state.value}"
+        reason = f": {safe_text(drive.reason)}" if drive.reason else ""
+        return f"{label}: {drive.state.value}{reason}"
     if drive.suspect:
         return f"{label}: SUSPECT, do not use it: {safe_text(drive.suspect)}"
     text = f"{label}: {'in use' if drive.leases else 'ready'}, {size(drive.free_bytes)} free"

@@ -100,11 +100,14 @@ def announced() -> Iterator[Callable[[str], float]]:
     monitor.start()
 
     def wait(device: str) -> float:
+        ends_s = time.monotonic() + GUARD_S
         while True:
-            found = monitor.poll(timeout=GUARD_S)
-            if found is None:
+            found = monitor.poll(timeout=1.0)
+            if time.monotonic() > ends_s:
                 raise SystemExit(f"bench: insert: udev never announced {device}")
-            if found.device_node == device and "ID_FS_TYPE" in found.properties:
+            if found is None or found.device_node != device:
+                continue
+            if "ID_FS_TYPE" in found.properties:
                 return time.monotonic()
 
     yield wait

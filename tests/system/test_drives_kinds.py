@@ -13,6 +13,7 @@ import pytest
 from fieldrec.core.errors import DriveBusy
 from fieldrec.core.model import DriveState
 from fieldrec.drives.mounts import mounts_of, mounts_on_disk
+from fieldrec.status import words
 from tests.system.test_drives_udev import command, in_thread, watching
 from tests.system.udevd import Udevd, udevd, udevd_session
 
@@ -101,7 +102,8 @@ async def test_partitions_are_drives_of_their_own_and_safe_together(udevd: Udevd
         with pytest.raises(DriveBusy, match="P1 is unmounted, but P2 on the same device is in use"):
             await watched.watcher.eject("P1")
         assert not mounts_of(first, "-")
-        assert (await watched.until(first, DriveState.EJECTING)).leases == 0
+        waits = await watched.until(first, DriveState.EJECTING)
+        assert "P2 on the same device is in use" in words.describe_drive(waits)
         await watched.watcher.eject("P2")
         await watched.until(second, DriveState.SAFE)
         await watched.until(first, DriveState.SAFE)

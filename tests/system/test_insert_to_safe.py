@@ -90,3 +90,22 @@ def test_two_partitions_of_one_disk(udevd: Udevd, tmp_path: Path, console: Conso
                   "both are safe")
     for device in (first, second):
         on_another_computer(device, "ext4", tmp_path / "elsewhere")
+
+
+def test_eject_without_a_running_fieldrec(udevd: Udevd, tmp_path: Path) -> None:
+    """What a killed one left mounted is let go; a desktop's mount is not ours; else it says so."""
+    box = Box(tmp_path, match=udevd.match, drives={"on_insert": "nothing"})
+    with pytest.raises(AssertionError, match="none left a drive mounted"):
+        box.command("eject")
+    device = udevd.insert(udevd.image())
+    with box:
+        box.until(lambda now: state_of(now, "FIELD") == "ready", "mounted")
+        assert box.process is not None
+        box.process.kill()
+        box.process.wait()
+        assert device in Path("/proc/self/mountinfo").read_text()
+        assert box.command("eject", "FIELD") == "SAFE TO REMOVE FIELD\n"
+        assert device not in Path("/proc/self/mountinfo").read_text()
+        box.__enter__()  # to be stopped in order
+    with pytest.raises(AssertionError, match="none left a drive mounted"):
+        box.command("eject")
