@@ -115,8 +115,9 @@ class App:
         self._log = DeploymentLog(config, self.clock, kept=parts.deployment_log,
                                   daemon=parts.automatic_jobs,
                                   say_from_anywhere=self._say_from_anywhere)
-        self._drives = DrivePart(config, log=self._log, jobs=lambda: self._queue.jobs(),
-                                 faults=lambda: self._resources.faults)
+        self._drives = DrivePart(config, self.clock, self._log, lambda: self._queue.jobs(),
+                                 faults=lambda: self._resources.faults, say=self.say,
+                                 answers=lambda: self._runner.answers())
         self._off = SwitchingOff(config.power, self.clock, state=lambda: self._power.state,
                                  stop=self.stop_requested.set, say=self.say, note=self.note)
         self._sleep = SleepPart(config.sleep, self.machine, self.clock, Around(
@@ -247,8 +248,7 @@ class App:
             elsewhere=self._drives.elsewhere, distrusted=self._drives.distrusted)
         self._drives.told = offload.told
         self._planning = Planning(
-            offload,
-            recordings=self.recordings, drives=self.drives, jobs=self._queue.jobs,
+            offload, recordings=self.recordings, drives=self.drives, jobs=self._queue.jobs,
             replan=self._replan, make_room=self._resources.plan)
 
     def _supervise_all(self) -> None:
@@ -337,6 +337,7 @@ class App:
         """The catalogue, as the disk has it now."""
         found = await self._catalogue_worker.run(lambda _stop: self._catalogue.refresh())
         self._log.recordings(found)
+        self._drives.recordings(found)
         return found
 
     def conditions(self) -> Conditions:

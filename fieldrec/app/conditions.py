@@ -9,13 +9,15 @@ from pathlib import Path
 
 from fieldrec.app.visits import drive_destination
 from fieldrec.config import Config
-from fieldrec.config.destinations import FolderConfig
-from fieldrec.core.errors import DestinationError
+from fieldrec.config.destinations import FolderConfig, RsyncConfig
+from fieldrec.core.answering import Answering, Place
+from fieldrec.core.errors import DestinationAway
 from fieldrec.core.model import Conditions, Drive, DriveState, Job, PowerState
 from fieldrec.core.snapshot import StorageStatus
 from fieldrec.destinations import Destination, ReadBack
 from fieldrec.destinations.drive import DriveDestination, is_mount
 from fieldrec.destinations.folder import FolderDestination
+from fieldrec.destinations.rsync import RsyncDestination
 from fieldrec.drives.accept import serving
 from fieldrec.drives.watcher import DriveWatcher
 from fieldrec.jobs.places import DestinationFactory
@@ -45,26 +47,36 @@ def labels_of(drives: Sequence[Drive]) -> dict[str, str]:
     return {drive_destination(drive): drive.label for drive in drives if drive.label}
 
 
+def proves_at(config: Config, name: str) -> bool:
+    """Whether a copy at the destination of that name is one that a source may be deleted for."""
+    destination = config.destinations.get(name)
+    return destination is None or destination.proves
+
+
 def destinations_of(config: Config, watcher: DriveWatcher | None, drives: Sequence[Drive],
-                    jobs: Sequence[Job]) -> Mapping[str, DestinationFactory]:
-    """Every destination that can be opened now: configured folders, drives that are READY and not
+                    jobs: Sequence[Job], answering: Answering | None = None
+                    ) -> Mapping[str, DestinationFactory]:
+    """Every destination that can be opened now: configured ones, drives that are READY and not
     suspect, and folders that a command named by their path."""
     found: dict[str, DestinationFactory] = {}
+    answering = answering or Answering()
     for name, destination in config.destinations.items():
         if isinstance(destination, FolderConfig):
-            found[name] = partial(_folder, name, destination)
+            found[name] = partial(_folder, name, destination, answering)
+        elif isinstance(destination, RsyncConfig):
+            found[name] = partial(_rsync, name, destination)
     for job in jobs:
         if job.destination is not None and job.destination.startswith("/"):
-            found[job.destination] = folder_at(job.destination)
+            found[job.destination] = folder_at(job.destination, answering)
     for drive in drives:
         if watcher is not None and drive.state is DriveState.READY and not drive.suspect:
             found[drive_destination(drive)] = partial(_drive, drive, config, watcher)
     return found
 
 
-def folder_at(path: str) -> DestinationFactory:
+def folder_at(path: str, answering: Answering | None = None) -> DestinationFactory:
     """A folder that a command names by its path."""
-    return partial(_folder, path, FolderConfig(path=Path(path)))
+    return partial(_folder, path, FolderConfig(path=Path(path)), answering or Answering())
 
 
 def copies_read_back(config: Config) -> ReadBack:
@@ -75,29 +87,48 @@ def copies_read_back(config: Config) -> ReadBack:
     return ReadBack.AT_THE_END if lets_go else ReadBack.AS_WRITTEN
 
 
-def folder_of(name: str, config: FolderConfig) -> FolderDestination:
+def folder_of(name: str, config: FolderConfig, place: Place | None = None) -> FolderDestination:
     """A configured folder, not opened yet."""
     def check_opened(descriptor: int) -> None:
         if config.must_be_mounted and not is_mount(descriptor):
-            raise DestinationError(f"destination {name}: nothing is mounted on {config.path}; "
+            raise DestinationAway(f"destination {name}: nothing is mounted on {config.path}; "
                                    "nothing was written; mount what belongs there")
 
     return FolderDestination(name, config.path, keep_free_bytes=config.keep_free_bytes,
-                             check_opened=check_opened)
+                             check_opened=check_opened, place=place)
 
 
 @contextlib.contextmanager
-def _folder(name: str, config: FolderConfig) -> Iterator[Destination]:
-    with contextlib.closing(folder_of(name, config)) as folder:
+def _folder(name: str, config: FolderConfig, answering: Answering) -> Iterator[Destination]:
+    """Let go of at the end, unless a call to it still hangs: whoever hangs there does that."""
+    folder = folder_of(name, config, answering.place(name))
+    try:
         yield folder
+    finally:
+        if not answering.hangs(name):
+            folder.close()
 
 
 @contextlib.contextmanager
-def _drive(drive: Drive, config: Config, drives: DriveWatcher) -> Iterator[Destination]:
-    """The drive is leased for the block, so that eject waits for it and a pull is told apart from
-    a bad disk. DriveGone when it has just gone."""
+def _rsync(name: str, config: RsyncConfig) -> Iterator[Destination]:
+    with contextlib.closing(RsyncDestination(name, config)) as destination:
+        yield destination
+
+
+def top_of(drive: Drive, config: Config, drives: DriveWatcher
+           ) -> contextlib.AbstractContextManager[Destination]:
+    """The uppermost folder of a drive, for what lies beside ours; leased, as ours is."""
+    return _drive(drive, config, drives, "")
+
+
+@contextlib.contextmanager
+def _drive(drive: Drive, config: Config, drives: DriveWatcher, folder: str | None = None
+           ) -> Iterator[Destination]:
+    """Our folder, or another one. The drive is leased for the block, so that eject waits for it and
+    a pull is told apart from a bad disk. DriveGone when it has just gone."""
     with drives.lease(drive.fs_uuid) as lease, contextlib.closing(DriveDestination(
-            drive.label or drive.fs_uuid, lease.mount_point, config.drives.folder,
+            drive.label or drive.fs_uuid, lease.mount_point,
+            config.drives.folder if folder is None else folder,
             device=Path(drive.device), gone=lambda: lease.gone,
             keep_free_bytes=serving(config.drives, drive).keep_free_bytes)) as destination:
         yield destination

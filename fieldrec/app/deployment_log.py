@@ -25,6 +25,7 @@ from fieldrec.core.snapshot import Snapshot
 from fieldrec.core.workers import Worker
 from fieldrec.jobs.logbook_copy import copy_logbooks
 from fieldrec.jobs.places import DestinationFactory
+from fieldrec.jobs.threads import at
 from fieldrec.logbook import deployments
 from fieldrec.logbook.book import Logbook
 from fieldrec.logbook.files import Before
@@ -70,6 +71,11 @@ class DeploymentLog:
             self._early.append((kind, text, facts))
         else:
             self._book.note(kind, text, **facts)
+
+    @property
+    def logbooks(self) -> Path | None:
+        """The folder of all deployments' records; None where none is kept."""
+        return self._logbooks
 
     @property
     def is_worth_keeping(self) -> bool:
@@ -152,7 +158,7 @@ class DeploymentLog:
                     finally:
                         destination.close()
 
-                await self._worker.run(lambda _stop: copy())
+                await at(destination, lambda _stop: copy())
         except (FieldrecError, OSError) as error:
             self._say(f"the deployment record was not copied to {name}: {error}", "warning")
 

@@ -3,31 +3,45 @@ be relied on, looked at, ejected. On the event loop; made with the box."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from fieldrec.app.conditions import destinations_of, folder_at
+from fieldrec.app.conditions import destinations_of, folder_at, top_of
 from fieldrec.app.deployment_log import DeploymentLog
 from fieldrec.app.drive_faults import DriveFaults
+from fieldrec.app.drive_top import About, has_readme, write_top
 from fieldrec.app.visits import drive_destination
 from fieldrec.config import Config
-from fieldrec.core.errors import NotFoundError
+from fieldrec.core.answering import Answering
+from fieldrec.core.clock import Clock
+from fieldrec.core.errors import FieldrecError, NotFoundError
 from fieldrec.core.model import Drive, Job, Recording
 from fieldrec.drives.watcher import DriveWatcher
 from fieldrec.jobs.drive_room import Room
-from fieldrec.jobs.places import DestinationFactory
+from fieldrec.jobs.places import DestinationFactory, opened
 from fieldrec.jobs.survey import survey
+from fieldrec.jobs.threads import in_thread
+
+Say = Callable[[str, str], None]
 
 
 class DrivePart:
     """`watcher` is None where no drives are watched; `told` says what a drive gets just now."""
 
-    def __init__(self, config: Config, *, jobs: Callable[[], Sequence[Job]],
-                 faults: Callable[[], DriveFaults | None], log: DeploymentLog) -> None:
+    def __init__(self, config: Config, clock: Clock, log: DeploymentLog,
+                 jobs: Callable[[], Sequence[Job]], *, faults: Callable[[], DriveFaults | None],
+                 say: Say, answers: Callable[[], None] = lambda: None) -> None:
+        """`answers` is called when a destination that hung has come back."""
         self._config = config
+        self._answering = Answering(answers)
         self._jobs = jobs
         self._faults = faults
         self._log = log
+        self._clock = clock
+        self._say = say
+        self._seen: dict[str, Recording] = {}
+        """Every recording that was here since the start: what is moved away is told of too."""
         self.watcher: DriveWatcher | None = None
         self.told: Callable[[Drive], str] = lambda _drive: ""
 
@@ -42,7 +56,13 @@ class DrivePart:
 
     def destinations(self) -> Mapping[str, DestinationFactory]:
         """Every destination that can be opened now; no suspect drive."""
-        return destinations_of(self._config, self.watcher, self.drives(), self._jobs())
+        return destinations_of(self._config, self.watcher, self.drives(), self._jobs(),
+                               self._answering)
+
+    def recordings(self, found: Sequence[Recording]) -> None:
+        """The catalogue was read."""
+        if self.watcher is not None:
+            self._seen.update((recording.name, recording) for recording in found)
 
     async def room(self, name: str, begun: Collection[str] = ()) -> Room:
         """What a destination has for us, also a folder that nothing was copied to yet;
@@ -56,14 +76,48 @@ class DrivePart:
         return replace(found, total_bytes=size)
 
     async def eject(self, which: str, note: str = "") -> None:
-        """Bring the record of the deployment, then make the drive safe to remove; `note` is said
-        beside SAFE."""
+        """Bring the record of the deployment and write what is for people at its top, then make the
+        drive (its device) safe to remove; `note` is said beside SAFE."""
         if self.watcher is None:
             return
-        for drive in self.watcher.drives():
-            if drive.device == which:
+        for drive in self.drives():
+            if drive.device == which and not drive.suspect:
                 await self._log.travel(drive_destination(drive), self.destinations())
+                await self._write_top(drive, note)
         await self.watcher.eject(which, note=note)
+
+    async def _write_top(self, drive: Drive, note: str) -> None:
+        """README and report; not again for a drive that had all before, which a `note` would say.
+        What does not work is said."""
+        watcher, places = self.watcher, self.destinations()
+        name = drive.label or drive.fs_uuid
+        if watcher is None:
+            return
+
+        def say(text: str) -> None:
+            self._say(f"drive {name}: {text}", "warning")
+
+        jobs = [job.item for job in self._jobs() if job.destination == drive_destination(drive)]
+        recordings = list(self._seen.values())
+        try:
+            with opened(places, drive_destination(drive)) as folder, \
+                    top_of(drive, self._config, watcher) as top:
+                def write() -> list[str]:
+                    said: list[str] = []
+                    with contextlib.closing(top), contextlib.closing(folder):
+                        if note or not has_readme(top):
+                            write_top(top, folder.items(), self._about(), recordings, jobs,
+                                      self._clock.epoch_ns(), said.append)
+                    return said
+
+                for text in await in_thread(f"readme {name}", lambda _stop: write()):
+                    say(text)
+        except (FieldrecError, OSError) as error:
+            say(f"README and report were not written: {error}")
+
+    def _about(self) -> About:
+        system = self._config.system
+        return About(system.name, self._config.drives.folder, system.timezone, self._log.logbooks)
 
     def elsewhere(self, recording: Recording, destination: str) -> bool:
         """Whether a recording has a verified copy at another destination than this one."""

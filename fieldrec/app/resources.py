@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fieldrec.app.books import Books
+from fieldrec.app.conditions import proves_at
 from fieldrec.app.drive_faults import DriveFaults
 from fieldrec.app.energy_watch import EnergyWatch
 from fieldrec.app.space_acting import SpaceActing
@@ -83,7 +84,8 @@ class Resources:
             written_bytes=lambda: self._space.written_bytes)
         self._heat = TemperatureWatch(lambda _celsius: box.changed())
         self._verified = VerifiedWatch(self._books, recordings=box.recordings, say=box.say,
-                                       noted=box.replan)
+                                       noted=box.replan,
+                                       proves=lambda name: proves_at(config, name))
         self._verified.recall(box.queue.jobs())
         self._acting = SpaceActing(
             space, self._space, box.queue, say=box.say, copies=lambda: self._books.copies,

@@ -21,8 +21,11 @@ class VerifiedWatch:
 
     def __init__(self, books: Books, *,
                  recordings: Callable[[], Awaitable[Sequence[Recording]]], say: Say,
-                 noted: Callable[[], None] = lambda: None) -> None:
-        """`noted` is called when a copy was noted: something may go now."""
+                 noted: Callable[[], None] = lambda: None,
+                 proves: Callable[[str], bool] = lambda _destination: True) -> None:
+        """`noted` is called when a copy was noted: something may go now; `proves` is asked whether
+        a copy at a destination is one that a recording may go for (I5)."""
+        self._proves = proves
         self._books = books
         self._recordings = recordings
         self._say = say
@@ -34,6 +37,8 @@ class VerifiedWatch:
     def job_changed(self, job: Job) -> None:
         """Called at every new state of a job."""
         if job.kind is JobKind.COPY and job.preset is None:
+            if not self._proves(job.destination or ""):
+                return
             if job.state is JobState.RUNNING:
                 self._began_ns.setdefault(job.id, job.changed_ns)
             elif job.state is JobState.QUEUED:
@@ -50,7 +55,7 @@ class VerifiedWatch:
         not older than the job."""
         for job in jobs:
             if job.kind is JobKind.COPY and job.preset is None and job.state is JobState.DONE \
-                    and not any(
+                    and self._proves(job.destination or "") and not any(
                     copy.destination == job.destination
                     for copy in self._books.copies.named(job.item_uuid, job.item)):
                 self._ended.put_nowait((job, job.created_ns))

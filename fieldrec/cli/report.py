@@ -8,34 +8,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fieldrec import __version__
 from fieldrec.cli.out import echo
 from fieldrec.cli.where import Where, expanded, where_options
 from fieldrec.core.errors import NotFoundError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from fieldrec.core.model import Recording
-    from fieldrec.logbook.reading import Found, Tally
+    from fieldrec.logbook.reading import Found
     from fieldrec.logbook.record import Record
 
 MOST_NIGHTS = 800
 NIGHT = "from sunset to sunrise"
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What the logbook says about how its entries are to be read."""
-
-    zone_name: str
-    place: tuple[float, float] | None
-    steps: list[tuple[str, int, int]]
 
 
 @click.command("report")
@@ -58,8 +47,6 @@ def report_command(where: Where, from_text: str | None, to_text: str | None, for
     """What a deployment came to: hours recorded, gaps with causes, frames dropped and lost, power,
     drives, events. PATH: a recordings folder, a drive, a destination, or a logbook in one of
     them; default: this box's."""
-    from fieldrec.logbook.reading import Tally
-
     found = _found(where, path)
     if only_list:
         for one in found:
@@ -68,24 +55,18 @@ def report_command(where: Where, from_text: str | None, to_text: str | None, for
     form = form or {".html": "html", ".htm": "html", ".csv": "csv"}.get(
         output.suffix.lower() if output else "", "text")
     books = _chosen(found, deployment)
-    known = _known(books)
-    zone = _zone(known.zone_name) if timezone is None else _zone_asked(timezone)
-    tally = Tally()
-    record = _record(books, known, tally, _time(from_text, zone, "--from"),
-                     _time(to_text, zone, "--to"))
+    from fieldrec.status.deployment_report import known_of, report_of
+
+    zone = _zone(known_of(books).zone_name) if timezone is None else _zone_asked(timezone)
+    from_ns, until_ns = _time(from_text, zone, "--from"), _time(to_text, zone, "--to")
+    if from_ns is not None and until_ns is not None and until_ns <= from_ns:
+        raise UsageError("--to is not after --from")
+    told = report_of(books, from_ns, until_ns, lambda record: _on_disk(books, record))
     if form == "csv":
-        _write_csv(record, output, replace)
+        _write_csv(told.record, output, replace)
         return
     lies = list(_what_lies(books))
-    if form == "html":
-        from fieldrec.logbook import page
-
-        text = page.render(record, tally, zone, lies=lies, nights=_nights(record, known, zone),
-                           made_by=f"fieldrec {__version__}")
-    else:
-        from fieldrec.logbook import text as plain
-
-        text = plain.render(record, tally, zone, lies)
+    text = told.html(zone, lies) if form == "html" else told.text(zone, lies)
     _write(text, output, replace)
 
 
@@ -151,62 +132,6 @@ def _chosen(found: Sequence[Found], deployment: str | None) -> list[Found]:
             if (one.box, one.deployment) == (first.box, first.deployment)]
 
 
-def _known(books: Sequence[Found]) -> _Known:
-    from fieldrec.core.notes import Kind
-    from fieldrec.logbook.reading import landmarks
-
-    zone_name, place = "UTC", None
-    steps: dict[tuple[str, int], int] = {}
-    for book in books:
-        try:
-            for entry in landmarks(book.folder):
-                if entry.kind == Kind.CLOCK_STEP:
-                    moved_s = entry.number("moved_s") or 0.0
-                    steps[entry.boot_id, entry.boottime_ns] = round(moved_s * 1e9)
-                elif entry.kind == Kind.CONFIG:
-                    zone_name, place = _of_config(entry.word("yaml"))
-        except OSError as error:
-            raise StoreError(f"{book.folder}: {error.strerror}") from error
-    return _Known(zone_name, place, [(boot, at, moved) for (boot, at), moved in steps.items()])
-
-
-def _of_config(text: str) -> tuple[str, tuple[float, float] | None]:
-    """Zone and place of a configuration; what cannot be understood is not known."""
-    import yaml
-
-    try:
-        values = yaml.safe_load(text)
-        zone_name = str(values["system"]["timezone"])
-    except (yaml.YAMLError, KeyError, TypeError):
-        return "UTC", None
-    with contextlib.suppress(KeyError, TypeError, ValueError):
-        location = values["schedule"]["location"]
-        return zone_name, (float(location["latitude"]), float(location["longitude"]))
-    return zone_name, None
-
-
-def _record(books: Sequence[Found], known: _Known, tally: Tally, from_ns: int | None,
-            until_ns: int | None) -> Record:
-    import heapq
-
-    from fieldrec.logbook.drawing import Drawing
-    from fieldrec.logbook.reading import entries_in
-
-    if from_ns is not None and until_ns is not None and until_ns <= from_ns:
-        raise UsageError("--to is not after --from")
-    drawing = Drawing(from_ns=from_ns, until_ns=until_ns, steps=known.steps)
-    try:
-        streams = [entries_in(book.folder, tally) for book in books]
-        entries = streams[0] if len(streams) == 1 else heapq.merge(
-            *streams, key=lambda entry: entry.time_ns)
-        for entry in entries:
-            drawing.take(entry)
-    except OSError as error:
-        raise StoreError(f"{error.filename}: {error.strerror}") from error
-    drawing.record.box, drawing.record.deployment = books[0].box, books[0].deployment
-    return drawing.done(_on_disk(books, drawing.record))
-
-
 # -- what is on disk -----------------------------------------------------------------------------
 
 
@@ -256,25 +181,6 @@ def _what_lies(books: Sequence[Found]) -> Iterator[str]:
                f"{size(sum(one.size_bytes for one in exports))}")
 
 
-def _nights(record: Record, known: _Known, zone: tzinfo) -> list[tuple[int, int]]:
-    """When the sun was below the horizon, where the place is known."""
-    from zoneinfo import ZoneInfo
-
-    from fieldrec.schedule.place import Place
-    from fieldrec.schedule.window import Window
-
-    at = record.place or known.place
-    if at is None or not isinstance(zone, ZoneInfo):
-        return []
-    begin = _moment(record.from_ns)
-    end = _moment(record.until_ns)
-    if begin is None or end is None or end - begin > timedelta(days=MOST_NIGHTS):
-        return []
-    spans = Window.parse(NIGHT).spans(begin, end, zone, Place(*at))
-    return [(round(span.begins.timestamp() * 1e9), round(span.ends.timestamp() * 1e9))
-            for span in spans]
-
-
 # -- times -----------------------------------------------------------------------------------------
 
 
@@ -304,12 +210,6 @@ def _time(text: str | None, zone: tzinfo, option: str) -> int | None:
             moment = moment.replace(tzinfo=zone)
         return round(moment.timestamp() * 1e9)
     raise UsageError(f"{option} {text}: expected a time such as 2026-05-01 or \"2026-05-01 06:00\"")
-
-
-def _moment(time_ns: int) -> datetime | None:
-    with contextlib.suppress(ValueError, OverflowError, OSError):
-        return datetime.fromtimestamp(time_ns / 1e9, UTC)
-    return None
 
 
 def _when(time_ns: int) -> str:

@@ -36,6 +36,11 @@ class FolderConfig(Section):
     raw_as: Literal["files", "tar"] = "files"
     """How raw recordings lie there: every frame a file, or one uncompressed tar for each chunk."""
 
+    @property
+    def proves(self) -> bool:
+        """Whether a copy that was verified there is one that a source may be deleted for (I5)."""
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -94,6 +99,8 @@ def _check_path(path: str) -> None:
         raise ValueError(f"the folder must be absolute; {_EXPECTED}")
     if not path.isprintable() or ".." in path.split("/"):
         raise ValueError("the folder has '..' in it, or what cannot be printed")
+    if set(path) & set("*?[]\\"):
+        raise ValueError("the folder has one of * ? [ ] \\ in it, which rsync takes for patterns")
 
 
 def _check_address(host: str) -> None:
@@ -120,6 +127,12 @@ class RsyncConfig(Section):
     """`user@host:/path` or `[user@address]:/path`."""
     automatic: bool = False
     """Queue a copy of every recording (raw and exported) when it is complete."""
+    shell: bool = True
+    """Whether the key may run sh, mv, sync, df, find and GNU dd there. false: rsync alone, as for a
+    key that rrsync confines to one folder."""
+    count_cached: bool = False
+    """Without a shell what is verified may come from the memory of that computer instead of its
+    disk, so a move is refused and nothing is ever deleted for such a copy. true: it counts."""
     key_file: Path | None = None
     """Private key without a passphrase (the file itself is never shown); null: those of the user
     that fieldrec runs as. Relative to the configuration file."""
@@ -133,6 +146,11 @@ class RsyncConfig(Section):
     """A host that says nothing for so long is not there."""
     keep_free_bytes: Bytes = 0
     """Left free there, where the host tells how much there is (not through rrsync)."""
+
+    @property
+    def proves(self) -> bool:
+        """Whether a copy that was verified there is one that a source may be deleted for (I5)."""
+        return self.shell or self.count_cached
 
     @property
     def parsed(self) -> Target:

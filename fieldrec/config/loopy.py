@@ -102,6 +102,11 @@ class LoopyConfig(Section):
     timeout_s: float = Field(default=60.0, ge=1, le=600)
     """A server that takes and says nothing for so long is not there."""
 
+    @property
+    def proves(self) -> bool:
+        """Nothing is deleted for what was uploaded: it cannot be read back (I5)."""
+        return False
+
     @model_validator(mode="after")
     def _there_is_one_key(self) -> LoopyConfig:
         if (self.api_key is None) is (self.api_key_file is None):

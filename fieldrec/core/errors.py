@@ -31,7 +31,8 @@
        │  └─ EncoderKilled                43     yes     somebody, or want of memory, killed it
        └─ DestinationError                44     yes     a destination cannot be used now
           ├─ DestinationFull              44     yes     it has not the room that is needed
-          └─ Unreachable                  44     yes     nobody answers; waited for without end
+          └─ DestinationAway              44     yes     it is not there, whoever asks: jobs wait
+             └─ Unreachable               44     yes     nobody answers; waited for without end
 
 The message says what is wrong, where, and what the operator should do. ``exit_code`` is the
 process exit code of a command that fails with it; ``transient`` says whether trying again later,
@@ -234,7 +235,16 @@ class DestinationFull(DestinationError):
     """What is to be written does not fit; nothing is wrong with the destination."""
 
 
-class Unreachable(DestinationError):
+class DestinationAway(DestinationError):
+    """A destination is not there at all: not mounted, not answering, its network away, its host
+    unknown. It says nothing against a job: that waits until somebody or something brings it
+    back."""
+
+    progressed = False
+    """Whether it was there for a while before."""
+
+
+class Unreachable(DestinationAway):
     """A computer somewhere else does not answer. In the field that may be so for days: a job waits
     for as long as it takes, and goes on where it was."""
 

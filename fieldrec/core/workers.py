@@ -24,14 +24,25 @@ T = TypeVar("T")
 Work = Callable[[threading.Event], Any]
 
 
+class Left(Exception):
+    """The work was left to itself: its thread still runs."""
+
+
 class Worker:
-    """One named daemon-less thread that runs blocking functions one after another.
+    """One named thread that runs blocking functions one after another.
 
     Owned by the event loop; :meth:`run` is called from tasks, :meth:`close` once at the end.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, may_be_left: bool = False) -> None:
+        """`may_be_left`: :meth:`leave` may be called. Such a thread does not keep the process
+        alive."""
         self.name = name
+        self.left = False
+        """Whether its work was left to itself."""
+        self._daemon = may_be_left
+        self._leaving: asyncio.Future[None] | None = None
+        self._stop: threading.Event | None = None
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -45,16 +56,20 @@ class Worker:
         if self._closed:
             raise RuntimeError(f"worker {self.name} is closed")
         if self._thread is None:
-            self._thread = threading.Thread(target=self._loop, name=self.name)
+            self._thread = threading.Thread(target=self._loop, name=self.name, daemon=self._daemon)
             self._thread.start()
         loop = asyncio.get_running_loop()
+        leaving = self._leaving = loop.create_future()
         future: asyncio.Future[T] = loop.create_future()
-        stop = threading.Event()
+        stop = self._stop = threading.Event()
         self._queue.put(lambda: _run_into(loop, future, work, stop))
         cancelled: asyncio.CancelledError | None = None
         while not future.done():
             try:
-                await asyncio.wait([future])
+                await asyncio.wait([future, leaving], return_when=asyncio.FIRST_COMPLETED)
+                if self.left and not future.done():
+                    future.cancel()
+                    raise Left
             except asyncio.CancelledError as error:  # wait for the thread, then pass it on
                 stop.set()
                 cancelled = error
@@ -64,12 +79,23 @@ class Worker:
             raise cancelled
         return future.result()
 
+    def leave(self) -> None:
+        """Wait for the work in hand no longer: it hangs. Its stop flag is set, :meth:`run` raises
+        Left, the thread ends when the work does."""
+        if self._stop is not None:
+            self._stop.set()
+        self.left = True
+        if self._leaving is not None and not self._leaving.done():
+            self._leaving.set_result(None)
+
     def close(self) -> None:
-        """End the thread after the work in hand; blocks until it has ended. Idempotent."""
+        """End the thread after the work in hand; blocks until it has ended, unless it was left.
+        Idempotent."""
         self._closed = True
         if self._thread is not None:
             self._queue.put(None)
-            self._thread.join()
+            if not self.left:
+                self._thread.join()
             self._thread = None
 
     def _loop(self) -> None:
@@ -87,9 +113,24 @@ def _run_into(loop: asyncio.AbstractEventLoop, future: asyncio.Future[T],
         if isinstance(error, StopIteration):  # a future refuses it, and run() would wait for ever
             failure = RuntimeError("the work raised StopIteration")
             failure.__cause__ = error
-        loop.call_soon_threadsafe(lambda: future.set_exception(failure))
+        _post(loop, lambda: _settle(future, failure))
     else:
-        loop.call_soon_threadsafe(future.set_result, result)
+        _post(loop, lambda: _settle(future, None, result))
+
+
+def _settle(future: asyncio.Future[Any], failure: BaseException | None, result: Any = None) -> None:
+    if future.done():
+        return  # its work was left to itself
+    if failure is not None:
+        future.set_exception(failure)
+    else:
+        future.set_result(result)
+
+
+def _post(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Have it called on the loop; a loop that has ended left this thread to itself."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(call)
 
 
 async def supervise(name: str, part: Callable[[], Awaitable[None]], *,

@@ -11,10 +11,11 @@ beside it, `x.json`.
 from __future__ import annotations
 
 import enum
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from fieldrec.core.past_cache import Take
 from fieldrec.mhl import MANIFEST_LIMIT
@@ -76,6 +77,15 @@ class Source(Expected, Protocol):
         ...
 
 
+@runtime_checkable
+class Heeding(Protocol):
+    """A destination whose calls can be broken off from outside: those that wait for a network."""
+
+    def heed(self, stop: threading.Event) -> None:
+        """From now on any call ends soon after `stop` is set; it raises DestinationError."""
+        ...
+
+
 class Destination(Protocol):
     """What a destination must do.
 
@@ -88,6 +98,12 @@ class Destination(Protocol):
     @property
     def name(self) -> str:
         """As the configuration or the drive table calls it; for messages and jobs."""
+        ...
+
+    @property
+    def proves(self) -> bool:
+        """Whether what :meth:`verify` finds is what the medium holds. Nothing is deleted for a copy
+        at any other place (I5)."""
         ...
 
     def free_bytes(self) -> int:

@@ -2,8 +2,8 @@
 
 Not a kind of destination (hence the underscore); used by those that are folders. A drive may carry
 planted symlinks, FIFOs and devices under our names: every component is opened by name inside the
-descriptor of its parent with O_NOFOLLOW, so that nothing is resolved twice, and every file must be
-a regular one. Blocking; ``copy`` thread.
+descriptor of its parent, through no link and no mount (_beneath.py), so that nothing is resolved
+twice, and every file must be a regular one. Blocking; ``copy`` thread.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fieldrec.core import durable
 from fieldrec.core.errors import JobRefused
+from fieldrec.destinations import _beneath
 
 DEEPEST = 8
 """Directories below an item; ours have one. A planted deeper tree is refused, not walked."""
@@ -50,11 +51,10 @@ def open_directory(parent: int, path: Path, *, make: bool = False) -> int:
     if make and kind(parent, path) is None:
         with contextlib.suppress(FileExistsError):
             durable.make_directory_at(parent, path)
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return os.open(path.name, flags, dir_fd=parent)
+        return _beneath.open_directory(path.name, parent)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        if error.errno in _beneath.ELSEWHERE:
             raise refused(path, "directory") from error
         raise
 
@@ -95,8 +95,10 @@ def open_file(parent: int, path: Path, flags: int = 0) -> int:
 
 def refused(path: Path, wanted: str) -> JobRefused:
     """The error for a name of ours that something else has."""
-    return JobRefused(f"{path} is in the way: not a {wanted} of ours but something else "
-                      "(a symbolic link?); nothing was written there; remove it and try again")
+    shown = str(path) if str(path).isascii() and str(path).isprintable() else ascii(str(path))
+    return JobRefused(f"{shown} is in the way: not a {wanted} of ours but something else (a "
+                      "symbolic link, a mount?); nothing was written there; remove it and try "
+                      "again")
 
 
 def names(parent: int) -> list[str]:
@@ -128,5 +130,7 @@ def read_small(parent: int, path: Path, limit_bytes: int) -> bytes | None:
     if kind(parent, path) != "file":
         return None
     with open(open_file(parent, path), "rb") as file:
+        if os.fstat(file.fileno()).st_size > limit_bytes:
+            return None
         data = file.read(limit_bytes + 1)
     return data if len(data) <= limit_bytes else None

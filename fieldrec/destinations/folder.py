@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fieldrec.core import durable
+from fieldrec.core.answering import Place, Pulse
 from fieldrec.core.errors import (
+    DestinationAway,
     DestinationError,
     DestinationFull,
     FieldrecError,
@@ -47,7 +49,9 @@ from fieldrec.mhl.reading import first_manifest
 FAULT_ERRNOS = frozenset({errno.EIO, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA,
                           errno.EILSEQ})
 """What the kernel says of a medium that cannot be read or written, or of a torn file system."""
-
+AWAY_ERRNOS = frozenset({errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN,
+                         errno.EHOSTUNREACH, errno.ECONNABORTED, errno.ECONNRESET})
+"""What a network share says while its server is away."""
 Failure = Callable[[BaseException], FieldrecError]
 """Turns an error of the operating system into the one to report."""
 
@@ -55,18 +59,24 @@ Failure = Callable[[BaseException], FieldrecError]
 class FolderDestination:
     """Items in one folder. Holds one descriptor of it from the first use until :meth:`close`."""
 
+    proves = True
+
     def __init__(self, name: str, path: Path, *, keep_free_bytes: int = 0, subfolder: str = "",
                  failure: Failure | None = None,
                  after_sync: Callable[[], None] | None = None,
-                 check_opened: Callable[[int], None] | None = None) -> None:
+                 check_opened: Callable[[int], None] | None = None,
+                 place: Place | None = None) -> None:
         """`path` is trusted (an operator named it) and may be a symlink; everything below is not.
 
         `subfolder` is made where missing and receives the items. `failure`, `after_sync` and
         `check_opened` (OSError unless the open descriptor of `path` is the right one) are for kinds
-        of folders that know more about their errors and their medium (drive.py).
+        of folders that know more about their errors and their medium (drive.py). `place` is told of
+        every call, for folders that may stop answering.
         """
         self.name = name
         self.path = path / subfolder if subfolder else path
+        self.place = place
+        self._pulse = Pulse() if place is None else place.pulse
         self._outer = path
         self._subfolder = subfolder
         self._keep_free_bytes = keep_free_bytes
@@ -172,7 +182,7 @@ class FolderDestination:
             copying = Copying(lambda: ItemFiles(root, self.path, self._part(item).name), source,
                               lambda relatives: self.sync(item, relatives), seen)
             with contextlib.closing(copying):
-                _pipeline.write(missing, source, copying, on_bytes)
+                _pipeline.write(missing, source, copying, self._pulse.beating(on_bytes))
 
     def verify(self, item: str, source: Expected, on_bytes: OnBytes) -> Sequence[str]:
         seen = self._seen.pop(item, None) or Seen(Samples(0))
@@ -182,7 +192,7 @@ class FolderDestination:
                 is_there = _tree.kind(root, self.path / part) is not None
                 return ItemFiles(root, self.path, part if is_there else item)
 
-            return differing(seen, source, open_item, on_bytes,
+            return differing(seen, source, open_item, self._pulse.beating(on_bytes),
                              forget=self._after_sync, by_daemon=self._sync_files)
 
     def drop(self, item: str, relatives: Iterable[str]) -> None:
@@ -284,7 +294,8 @@ class FolderDestination:
     def _errors(self) -> Iterator[int]:
         """The folder's descriptor; what goes wrong with it is told in the operator's words."""
         try:
-            yield self._root()
+            with self._pulse.inside():
+                yield self._root()
         except (OSError, StoreFull, SyncFailed) as error:
             raise self._failure(error) from error
 
@@ -374,8 +385,10 @@ def folder_failure(name: str, error: BaseException) -> FieldrecError:
     number = errno_of(error)
     where = str(getattr(error, "filename", None) or "")
     if number in (errno.ENOENT, errno.ENOTDIR) and where.startswith("/"):
-        return DestinationError(f"destination {name}: folder {where} is missing; "
+        return DestinationAway(f"destination {name}: folder {where} is missing; "
                                 "create it, or mount what belongs there")
+    if number in AWAY_ERRNOS:
+        return DestinationAway(f"destination {name} is not there: {os.strerror(number or 0)}")
     if number in durable.FULL_ERRNOS:
         return DestinationFull(f"destination {name} is full; make room there and try again")
     if number == errno.EROFS:

@@ -38,6 +38,8 @@ class Again:
         self._pauses: dict[int, _Pause] = {}
         self._gone: dict[str, int] = {}
         """How often a destination was gone in a row."""
+        self._away: dict[str, _Pause] = {}
+        """Destinations that are not there, and until when they are not looked for."""
 
     def pause_s(self, tries: int) -> float:
         """Before the try after so many that failed in a row."""
@@ -65,6 +67,33 @@ class Again:
         self._gone[destination] = self._gone.get(destination, 0) + 1
         return self._gone[destination]
 
+    def is_away(self, destination: str, pause_s: float, reason: str) -> None:
+        """Let every job for a destination wait: it is not there, whoever asks."""
+        self.is_back(destination)
+
+        def due() -> None:
+            self._away.pop(destination, None)
+            self._on_due()
+
+        timer = asyncio.get_running_loop().call_later(pause_s, due)
+        self._away[destination] = _Pause(timer, reason, destination)
+
+    def away(self, destination: str | None) -> str | None:
+        """Why no job for a destination is tried now; None when they may be."""
+        pause = self._away.get(destination or "")
+        return None if pause is None else pause.reason
+
+    def is_back(self, destination: str) -> None:
+        """It may be there again: jobs for it are tried at once. Idempotent."""
+        pause = self._away.pop(destination, None)
+        if pause is not None:
+            pause.timer.cancel()
+
+    def all_back(self) -> None:
+        """Any of them may be."""
+        for destination in list(self._away):
+            self.is_back(destination)
+
     def went_well(self, destination: str) -> None:
         """A job has ended well there."""
         self._gone.pop(destination, None)
@@ -87,3 +116,5 @@ class Again:
         """End all."""
         for job_id in list(self._pauses):
             self.forget(job_id)
+        for destination in list(self._away):
+            self.is_back(destination)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from fieldrec.core import durable
 from fieldrec.core.errors import (
+    DestinationAway,
     DriveGone,
     FieldrecError,
     JobRefused,
@@ -41,7 +42,7 @@ from fieldrec.jobs.pace import Pace
 from fieldrec.jobs.places import DestinationFactory, NotYet, check_ready, opened, went
 from fieldrec.jobs.proofs import exports_with, has_export, why_raw_stays
 from fieldrec.jobs.telling import HERE, PROGRESS_S, Telling, phases_of
-from fieldrec.jobs.threads import in_thread
+from fieldrec.jobs.threads import at, in_thread
 from fieldrec.record.storage import size_text
 
 _THREAD = "export-check"
@@ -151,7 +152,8 @@ class Exporting:
                                     "and the export goes on") from error
                 raise
             finally:
-                await in_thread(_THREAD, lambda _: folder.close())
+                with contextlib.suppress(DestinationAway):  # it hangs: let it hang
+                    await at(folder, lambda _: folder.close())
 
     async def _make_there(self, job: Job, recording: Recording | None, row: Preset,
                           folder: FolderDestination, held: Held) -> str:
@@ -163,9 +165,9 @@ class Exporting:
         there = exports_with(
             dataclasses.replace(recording, exports=await self._there(job, row, folder)), row.name)
         said = f"exported to {folder.name} already" if there else ""
-        place = await in_thread(_THREAD, lambda _: folder.opened())
+        place = await at(folder, lambda _: folder.opened())
         wanted = names_wanted(self._queue.jobs(), self._own_presets, job.destination)
-        await in_thread(_THREAD, lambda _: work_folder.sweep(place, wanted))
+        await at(folder, lambda _: work_folder.sweep(place, wanted))
         if not there:
             _check_exportable(recording)
             await self._check_room(recording, row, place, folder.name, folder.free_bytes)
@@ -179,13 +181,13 @@ class Exporting:
             raise JobRefused(why)
         if said:  # it may lie there for long; what is wrong with it stays to be looked at
             await self._queue.set_state(job.id, JobState.VERIFYING)
-            await in_thread(_THREAD, lambda stop: raw.check_there(folder, there, uuid, stop))
+            await at(folder, lambda stop: raw.check_there(folder, there, uuid, stop))
         telling = Telling(self._queue, job, phases_of(job, recording, self._queue))
         return "; ".join(filter(None, (said, await self._delete(job, recording, telling))))
 
     async def _there(self, job: Job, row: Preset, folder: FolderDestination
                      ) -> tuple[Export, ...]:
-        return await in_thread(_THREAD,
+        return await at(folder,
             lambda _: raw.exports_at(folder, job.item, job.item_uuid, row.name))
 
     async def _confirm(self, job: Job, folder: FolderDestination, exports: tuple[Export, ...],
@@ -265,7 +267,8 @@ class Exporting:
         with contextlib.suppress(FieldrecError), \
                 opened(self._destinations(), job.destination) as destination:
             if isinstance(destination, FolderDestination):
-                await in_thread("export-sweep", lambda _: _discard_at(destination, name))
+                folder = destination
+                await at(folder, lambda _: _discard_at(folder, name))
 
     # -- raw -------------------------------------------------------------------------------------
 
@@ -293,7 +296,7 @@ class Exporting:
 
             await self._queue.set_state(job.id, JobState.VERIFYING)
             try:
-                await in_thread(_THREAD, look)
+                await at(place, look)
             except raw.NotThere as error:
                 raise NotYet(f"{error} yet; the raw goes when it is") from error
         return await self._delete_for(job, recording, name)

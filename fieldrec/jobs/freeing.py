@@ -21,7 +21,7 @@ from fieldrec.core.model import Job, Recording
 from fieldrec.jobs import transfer
 from fieldrec.jobs.places import DestinationFactory
 from fieldrec.jobs.source import check
-from fieldrec.jobs.threads import in_thread
+from fieldrec.jobs.threads import at, in_thread
 from fieldrec.jobs.verified_copies import VerifiedCopies, VerifiedCopy, covered
 
 
@@ -81,7 +81,7 @@ class Evidence:
                     return transfer.verify_present(recording, destination, stop=stop,
                                                    on_progress=on_progress)
 
-            return await in_thread(f"copy {destination.name}", read)
+            return await at(destination, read)
 
 
 def _lacks_raw(recording: Recording, names: frozenset[str]) -> bool:

@@ -39,7 +39,7 @@ from fieldrec.jobs.room import NoRoom
 from fieldrec.jobs.source import Stopped
 from fieldrec.jobs.space_freeing import size_of
 from fieldrec.jobs.telling import HERE, Telling, phases_of, writing_and_reading
-from fieldrec.jobs.threads import in_thread
+from fieldrec.jobs.threads import at, in_thread
 from fieldrec.jobs.uploading import Uploading
 from fieldrec.record.storage import size_text
 
@@ -161,7 +161,7 @@ class Performer:
                     self._sweep_sidecars(job.item)
                 return there
 
-        if not await in_thread(f"copy {destination.name}", look):
+        if not await at(destination, look):
             raise NotFoundError(f"{job.item} is gone; there is nothing to {job.kind.value}")
 
     async def _transfer(self, job: Job, recording: Recording, destination: Destination) -> None:
@@ -195,7 +195,7 @@ class Performer:
                         transfer.discard_unfinished(recording, destination)
                     raise
 
-        await in_thread(f"copy {destination.name}", call)
+        await at(destination, call)
         await telling.remember(job.destination or "", here=(DELETE,))
 
     def _sweep_sidecars(self, name: str) -> None:

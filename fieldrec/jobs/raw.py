@@ -20,6 +20,7 @@ from fieldrec.destinations import Destination, File
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs import manifest
 from fieldrec.jobs.source import check
+from fieldrec.jobs.transfer import check_proves
 
 
 class NotThere(NotFoundError):
@@ -42,7 +43,9 @@ def check_here(exports: Iterable[Export], uuid: str, stop: threading.Event,
 def check_there(destination: Destination, exports: Iterable[Export], uuid: str,
                 stop: threading.Event,
                 on_bytes: Callable[[int], None] = lambda _bytes: None) -> None:
-    """NotThere or VerifyMismatch unless each export is at the destination too, whole."""
+    """NotThere or VerifyMismatch unless each export is at the destination too, whole; JobRefused
+    where that cannot be told for certain."""
+    check_proves(destination)
     for export in exports:
         _check(destination, export, uuid, stop, on_bytes)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fieldrec.config.loopy import LoopyConfig
-from fieldrec.core.errors import DriveGone, FieldrecError, NotFoundError, Unreachable
+from fieldrec.core.errors import DestinationAway, DriveGone, FieldrecError, NotFoundError
 from fieldrec.core.model import Conditions, Job, JobKind, JobState, Recording, SpaceTier
 from fieldrec.destinations import ReadBack
 from fieldrec.export.presets import Preset
@@ -208,7 +208,8 @@ class JobRunner:
         verdict = decide(job, conditions)
         if not isinstance(verdict, Run):
             return verdict
-        for reason in (self._again.reason(job.id), self._not_yet.get(job.id)):
+        for reason in (self._again.away(job.destination), self._again.reason(job.id),
+                       self._not_yet.get(job.id)):
             if reason is not None:
                 return Wait(reason)
         return verdict
@@ -363,12 +364,8 @@ class JobRunner:
                 (f"{describe_place(now)} is there, but not mounted any more: take it out and put "
                  f"it in again; looked {times} times, next {self._when(pause_s)}")
             await self._try_later(now, pause_s, now.attempt, away, job.destination)
-        elif isinstance(error, Unreachable):
-            if error.progressed:
-                self._again.went_well(job.destination or "")
-            pause_s = self._again.pause_s(self._again.was_gone(job.destination or ""))
-            await self._try_later(now, pause_s, now.attempt,
-                                  f"{error}; again {self._when(pause_s)}")
+        elif isinstance(error, DestinationAway):
+            await self._place_away(now, error)
         elif error.transient and now.attempt + 1 < again.ATTEMPTS:
             pause_s = self._again.pause_s(now.attempt + 1)
             await self._try_later(now, pause_s, now.attempt + 1,
@@ -376,6 +373,24 @@ class JobRunner:
                                   f"{now.attempt + 1} of {again.ATTEMPTS} failed)")
         else:
             await self._fail(job, str(error))
+
+    async def _place_away(self, job: Job, error: DestinationAway) -> None:
+        """Every job for that destination waits, with pauses that grow; said once. Counts no
+        attempt: nothing is wrong with the job."""
+        destination = job.destination or ""
+        if error.progressed:
+            self._again.went_well(destination)
+        times = self._again.was_gone(destination)
+        pause_s = self._again.pause_s(times)
+        self._again.is_away(destination, pause_s, f"{error}; again {self._when(pause_s)}")
+        await self._queue.set_state(job.id, JobState.QUEUED)
+        if times == 1:
+            self._on_event(f"{_title(job)} waits: {error}", "warning")
+
+    def answers(self) -> None:
+        """A destination that hung has come back: what waits for it is tried at once."""
+        self._again.all_back()
+        self.wake()
 
     def _when(self, pause_s: float) -> str:
         """"in 8 s", or the time on the clock: what is said must be true for as long as it

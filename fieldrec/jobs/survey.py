@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from fieldrec.destinations import Destination
 from fieldrec.jobs.drive_room import Room
 from fieldrec.jobs.places import DestinationFactory, opened
-from fieldrec.jobs.threads import in_thread
+from fieldrec.jobs.threads import at
 
 
 async def survey(places: Mapping[str, DestinationFactory], name: str, begun: Collection[str] = ()
@@ -18,7 +18,7 @@ async def survey(places: Mapping[str, DestinationFactory], name: str, begun: Col
     """The room at a destination. `begun`: items that an earlier try may have left unfinished.
     DestinationError, DriveGone when it is not there or does not answer."""
     with opened(places, name) as destination:
-        return await in_thread(f"look {destination.name}", lambda _stop: look(destination, begun))
+        return await at(destination, lambda _stop: look(destination, begun), verb="look")
 
 
 def look(destination: Destination, begun: Collection[str] = ()) -> Room:

@@ -10,22 +10,46 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from fieldrec.core.answering import Place
 from fieldrec.core.thread_time import job_threads
 from fieldrec.core.workers import Worker
+from fieldrec.destinations import Destination, Heeding
 
 T = TypeVar("T")
+
+
+async def at(destination: Destination, work: Callable[[threading.Event], T], *,
+             verb: str = "copy") -> T:
+    """As :func:`in_thread`, for work at a destination, in its thread ``VERB NAME``. NotAnswering
+    when that is a place which hangs (core/answering); a cancel does not wait for it then, nor for
+    a network."""
+    name = f"{verb} {destination.name}"
+    place = getattr(destination, "place", None)
+    if isinstance(place, Place):
+        return await place.run(name, _counted(work))
+    if isinstance(destination, Heeding):
+        heeding = destination
+
+        def heeded(stop: threading.Event) -> T:
+            heeding.heed(stop)
+            return work(stop)
+
+        return await in_thread(name, heeded)
+    return await in_thread(name, work)
 
 
 async def in_thread(name: str, work: Callable[[threading.Event], T]) -> T:
     """Run ``work(stop)`` in a thread of this name; on cancel `stop` is set, and this does not
     return before the work has (:class:`Worker`)."""
     worker = Worker(name)
+    try:
+        return await worker.run(_counted(work))
+    finally:
+        worker.close()  # the work has ended: there is nothing to wait for
 
+
+def _counted(work: Callable[[threading.Event], T]) -> Callable[[threading.Event], T]:
     def counted(stop: threading.Event) -> T:
         with job_threads.counted():
             return work(stop)
-
-    try:
-        return await worker.run(counted)
-    finally:
-        worker.close()  # the work has ended: there is nothing to wait for
+    return counted

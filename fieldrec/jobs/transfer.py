@@ -99,8 +99,10 @@ def move(recording: Recording, destination: Destination, *, stop: threading.Even
     """Transfer, then delete the source (I5).
 
     A copy from an earlier visit is not trusted: it is read back and compared with the source first.
-    JobRefused, and nothing deleted, when the source changed since it was read.
+    JobRefused, and nothing deleted, when the source changed since it was read, and before anything
+    is copied where the destination's word is not enough for that.
     """
+    check_proves(destination)
     result = transfer(recording, destination, stop=stop, on_progress=on_progress,
                       on_phase=on_phase, on_kept=on_kept, recheck_present=True, clock=clock)
     for item in result.items:
@@ -117,6 +119,7 @@ def verify_present(recording: Recording, destination: Destination, *, stop: thre
     """Read a copy back and compare it with the source, writing nothing; the names here of the items
     that are there. Raises as :func:`transfer` does, JobRefused when the source changed
     meanwhile."""
+    check_proves(destination)
     works = [work for work in (_Work(item, recording.uuid, destination, stop, lambda _bytes: None,
                                      ReadBack.AT_THE_END)
                                for item in items_of(recording)) if work.present]
@@ -125,6 +128,14 @@ def verify_present(recording: Recording, destination: Destination, *, stop: thre
         if (changed := changed_since(work.item)) is not None:
             raise JobRefused(f"{changed} changed while its copy was looked at; it is kept")
     return frozenset(work.item.path.name for work in works)
+
+
+def check_proves(destination: Destination) -> None:
+    """JobRefused for a destination at which nothing can be verified on its medium (I5)."""
+    if not destination.proves:
+        raise JobRefused(f"what is at {destination.name} can be verified in the memory of that "
+                         "computer only, not on its disk; nothing is deleted for it; copy instead, "
+                         "give it a key with a shell, or set count_cached")
 
 
 def delete_recording(recording: Recording,

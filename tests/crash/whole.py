@@ -51,6 +51,13 @@ def original(recordings: Path, *names: str, **stands_for: str) -> Original:
 
 def proven(path: Path) -> dict[str, str] | None:
     """XXH64 by path of every file that the item's proof names; None when it has none."""
+    try:
+        return _proven(path)
+    except (ValueError, LookupError, TypeError, RecursionError, ElementTree.ParseError):
+        return None  # somebody wrote what is no proof
+
+
+def _proven(path: Path) -> dict[str, str] | None:
     beside = path.with_name(f"{path.name}.json")
     if path.is_file():
         return {"": json.loads(beside.read_bytes())["file"]["xxh64"]} if beside.exists() else None

@@ -13,8 +13,8 @@ from fieldrec.config.destinations import FolderConfig, RsyncConfig, Target, pars
 from fieldrec.core.errors import ConfigError
 
 EXPECTED = "expected user@host:/path, or [user@address]:/path for IPv6"
-KNOWN = ("automatic, bandwidth_bytes_per_s, keep_free_bytes, key_file, known_hosts, port, target, "
-         "timeout_s, type")
+KNOWN = ("automatic, bandwidth_bytes_per_s, count_cached, keep_free_bytes, key_file, known_hosts, "
+         "port, shell, target, timeout_s, type")
 
 
 def write(folder: Path, text: str) -> Path:
@@ -85,7 +85,8 @@ def test_targets(text: str, target: Target, remote: str) -> None:
     ("", EXPECTED), ("lab", EXPECTED), ("bee@:/x", EXPECTED), (":/x", EXPECTED),
     ("a@b@lab:/x", EXPECTED), ("a@[b@::1]:/x", EXPECTED), ("2001:db8::7:/srv", "must be absolute"),
     ("bee@lab:srv", "the folder must be absolute"), ("bee@lab:", "the folder must be absolute"),
-    ("bee@lab:/a/../b", "'..'"), ("bee@lab:/a\nb", "cannot be printed"),
+    ("bee@lab:/a/../b", "'..'"), ("bee@lab:/a*", "patterns"),
+    ("bee@lab:/a\nb", "cannot be printed"),
     ("-oProxyCommand=x@lab:/x", "cannot be a user"), ("-lab:/x", "cannot be a host"),
     ("a;b@lab:/x", "cannot be a user"), ("bee@$(x):/x", "cannot be a host"),
     ("[bee@lab]:/x", "no IPv6 address"), ("[::1%-x y]:/x", "name of an interface"),

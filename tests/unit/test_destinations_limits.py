@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from fieldrec.catalogue.scan import scan
+from fieldrec.core import durable
 from fieldrec.core.errors import JobRefused
 from fieldrec.destinations import limits
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.destinations.limits import Limits, limits_of, refusal
+from fieldrec.jobs import transfer
 from tests.crash.running import quick_folder
+from tests.fakes.small_stores import make_export, make_store
 
 GIB = 1 << 30
 FAT, EXFAT, NTFS, EXT4 = (limits_of(name) for name in ("vfat", "exfat", "ntfs3", "ext4"))
@@ -99,6 +105,27 @@ def test_a_copy_that_cannot_be_held_is_refused_where_there_are_limits_only() -> 
     limits.check(Stick(), NAME, {"": GIB})
     with pytest.raises(JobRefused, match=r"FAT32 holds no file .* nothing was copied"):
         limits.check(Stick(), NAME, {"": 5 * GIB})
+
+
+def test_a_copy_is_refused_before_its_first_byte(tmp_path: Path) -> None:
+    class Stick(FolderDestination):
+        def limits(self) -> Limits:
+            return dataclasses.replace(FAT, file_bytes=4990)
+
+    recordings, folder = tmp_path / "recordings", tmp_path / "stick"
+    recordings.mkdir()
+    folder.mkdir()
+    make_export(recordings, "bees", make_store(recordings, "bees"), size_bytes=5000)
+    bees, = scan(recordings)
+    written: list[str] = []
+    durable.set_hook(lambda step, path: written.append(f"{step} {path.name}"))
+    for work in (transfer.transfer, transfer.move):
+        with closing(Stick("FIELD", folder)) as place, \
+                pytest.raises(JobRefused, match=r"^bees\.high\.mp4 has .* nothing was copied$"):
+            work(bees, place, stop=threading.Event())
+    durable.set_hook(None)
+    assert (written, list(folder.iterdir())) == ([], [])
+    assert scan(recordings) == [bees]
 
 
 # -- for real --------------------------------------------------------------------------------------
