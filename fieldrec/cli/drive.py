@@ -68,6 +68,23 @@ def show(where: Where, drive: str, as_json: bool) -> None:
         echo(f"{name + ':':<11}{value}")
 
 
+@drive_command.command("trust")
+@click.argument("drive")
+@where_options
+def trust(where: Where, drive: str) -> None:
+    """Use a DRIVE (id, label or device) again that was suspect: copies on it came out wrong, or it
+    failed to read or write. What was copied to it before proves nothing, and is read back."""
+    from fieldrec.cli.link import open_link, run
+
+    config = where.load()
+
+    async def act() -> Any:
+        async with open_link(config) as link:
+            return await link.call("trust_drive", drive=drive)
+
+    echo(run(act))
+
+
 @drive_command.command("prepare")
 @click.argument("device")
 @click.option("--format", "fs_type", type=click.Choice(["exfat", "ext4"]),
