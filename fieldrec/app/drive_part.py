@@ -69,7 +69,7 @@ class DrivePart:
         DestinationError, DriveGone."""
         places = dict(self.destinations())
         if name not in places and name.startswith("/"):
-            places[name] = folder_at(name)
+            places[name] = folder_at(name, self._answering)
         found = await survey(places, name, begun)
         size = next((drive.size_bytes for drive in self.drives()
                      if drive_destination(drive) == name), 0)

@@ -31,7 +31,7 @@ class Pulse:
     """Signs of life from inside calls to a place. Any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._inside = 0
         self.signs = 0
         """Ever more."""
@@ -56,15 +56,21 @@ class Pulse:
             on_bytes(count)
         return told
 
+    def wait_inside(self) -> None:
+        """Block until a call is under way."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.busy)
+
     @property
     def busy(self) -> bool:
         """Whether a call is under way."""
         return self._inside > 0
 
     def _step(self, inside: int) -> None:
-        with self._lock:
+        with self._changed:
             self._inside += inside
             self.signs += 1
+            self._changed.notify_all()
 
 
 class NotAnswering(DestinationAway):

@@ -43,12 +43,6 @@ ELSEWHERE = {"loopy"}
 server."""
 
 
-PARTS = {"limits", "http_call", "tus"}
-"""Of destinations, and no kind of their own."""
-ELSEWHERE = {"loopy"}
-"""Kinds that lie on other machines: their own tests hold them to it, against a real server."""
-
-
 def test_every_kind_is_enrolled() -> None:
     modules = {module.name for module in pkgutil.iter_modules(fieldrec.destinations.__path__)
                if not module.name.startswith("_")}
