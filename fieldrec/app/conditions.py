@@ -95,7 +95,7 @@ def folder_of(name: str, config: FolderConfig, place: Place | None = None) -> Fo
                                    "nothing was written; mount what belongs there")
 
     return FolderDestination(name, config.path, keep_free_bytes=config.keep_free_bytes,
-                             check_opened=check_opened, place=place)
+                             check_opened=check_opened, place=place, raw_as=config.raw_as)
 
 
 @contextlib.contextmanager
@@ -126,9 +126,10 @@ def _drive(drive: Drive, config: Config, drives: DriveWatcher, folder: str | Non
            ) -> Iterator[Destination]:
     """Our folder, or another one. The drive is leased for the block, so that eject waits for it and
     a pull is told apart from a bad disk. DriveGone when it has just gone."""
+    gets = serving(config.drives, drive)
     with drives.lease(drive.fs_uuid) as lease, contextlib.closing(DriveDestination(
             drive.label or drive.fs_uuid, lease.mount_point,
             config.drives.folder if folder is None else folder,
             device=Path(drive.device), gone=lambda: lease.gone,
-            keep_free_bytes=serving(config.drives, drive).keep_free_bytes)) as destination:
+            keep_free_bytes=gets.keep_free_bytes, raw_as=gets.raw_as)) as destination:
         yield destination

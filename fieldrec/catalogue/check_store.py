@@ -34,6 +34,7 @@ from fieldrec.store.recovery.note import NOTE_NAME, read_entries
 from fieldrec.store.recovery.renumber import PLAN_NAME as CHUNKS_PLAN
 from fieldrec.store.recovery.strays import find_strays
 from fieldrec.store.repair import frame_is_whole
+from fieldrec.store.tar_frames import file_or_place, sizes_in
 
 _REPAIR = "`fieldrec check --repair` makes it again"
 
@@ -187,6 +188,7 @@ class _StoreCheck:
             yield Problem(paths.frames, "I1", str(error))
             return
         sizes, others = _sizes(paths.frames, files.extension)
+        sizes = {**sizes_in(paths.frames), **sizes}
         for name in others:
             yield Problem(paths.frames / name, "I7", "left behind by the writer; it can be deleted",
                           paths.number)
@@ -268,7 +270,7 @@ def _deep_fault(path: Path, files: FrameFiles, columns: Columns, position: int) 
         whole = frame_is_whole(path, files, int(columns.digests[position]))
         return "" if whole else "the pixels are not those that were recorded"
     try:
-        whole = files.looks_whole(memoryview(path.read_bytes()))
+        whole = files.looks_whole(memoryview(file_or_place(path).read()))
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     return "" if whole else "not whole: it cannot be decoded"

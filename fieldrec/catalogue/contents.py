@@ -23,6 +23,7 @@ from fieldrec.store.indexing.chunk_index import read_rows
 from fieldrec.store.indexing.compact_file import CHUNK, JOURNAL, UNREADABLE
 from fieldrec.store.indexing.compact_index import known_chunks, look, unchanged
 from fieldrec.store.metadata import StoreMetadata
+from fieldrec.store.tar_frames import file_or_place
 
 log = logging.getLogger(__name__)
 
@@ -191,5 +192,5 @@ class _Chunks:
 
 def _size_of(path: Path) -> int:
     with contextlib.suppress(OSError):
-        return path.stat().st_size
+        return file_or_place(path).size_bytes
     return 0

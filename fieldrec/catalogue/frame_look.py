@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fieldrec.store.tar_frames import file_or_place
+
 _HEAD_BYTES = 4096
 _TAIL_BYTES = 64
 _PNM = re.compile(rb"P[56]\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s+(\d{1,9})\s+(\d{1,5})\s")
@@ -38,10 +40,12 @@ def cut_text(path: Path, size: int, extension: str) -> str:
     check = _CHECKS.get(extension)
     if check is None:
         return ""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    place = file_or_place(path)
+    descriptor = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        head = os.pread(descriptor, _HEAD_BYTES, 0)
-        tail = os.pread(descriptor, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
+        head = os.pread(descriptor, min(_HEAD_BYTES, size), place.begin)
+        last = min(_TAIL_BYTES, size)
+        tail = os.pread(descriptor, last, place.begin + size - last)
     finally:
         os.close(descriptor)
     try:

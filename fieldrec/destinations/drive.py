@@ -31,7 +31,7 @@ class DriveDestination(FolderDestination):
 
     def __init__(self, name: str, mount_point: Path, folder: str, *, device: Path | None,
                  gone: Callable[[], bool], keep_free_bytes: int = 0,
-                 must_be_mounted: bool = True) -> None:
+                 must_be_mounted: bool = True, raw_as: str = "files") -> None:
         """`gone` is asked, in the copy thread, after an error and when the folder was opened: has
         the drive been pulled out? `must_be_mounted` is False only in tests without root."""
         def check_opened(descriptor: int) -> None:
@@ -40,7 +40,8 @@ class DriveDestination(FolderDestination):
 
         super().__init__(name, mount_point, subfolder=folder, keep_free_bytes=keep_free_bytes,
                          failure=lambda error: drive_failure(name, error, gone),
-                         after_sync=lambda: flush_buffers(device), check_opened=check_opened)
+                         after_sync=lambda: flush_buffers(device), check_opened=check_opened,
+                         raw_as=raw_as)
 
 
 def is_mount(descriptor: int) -> bool:

@@ -65,7 +65,7 @@ class FolderDestination:
                  failure: Failure | None = None,
                  after_sync: Callable[[], None] | None = None,
                  check_opened: Callable[[int], None] | None = None,
-                 place: Place | None = None) -> None:
+                 place: Place | None = None, raw_as: str = "files") -> None:
         """`path` is trusted (an operator named it) and may be a symlink; everything below is not.
 
         `subfolder` is made where missing and receives the items. `failure`, `after_sync` and
@@ -74,6 +74,7 @@ class FolderDestination:
         every call, for folders that may stop answering.
         """
         self.name = name
+        self.raw_as = raw_as
         self.path = path / subfolder if subfolder else path
         self.place = place
         self._pulse = Pulse() if place is None else place.pulse

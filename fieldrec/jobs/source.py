@@ -171,14 +171,14 @@ class Reader:
         chunk = directory.rpartition("/")[2]
         position, _, extension = name.partition(".")
         if not (_NUMBER.match(chunk) and _NUMBER.match(position)
-                and extension == self._frame_extension):
+                and extension == self.frame_extension):
             return None
         if self._frames_of[0] != chunk:
             self._frames_of = (chunk, frame_digests(self.item.path / chunk))
         return self._frames_of[1].get(int(position))
 
     @functools.cached_property
-    def _frame_extension(self) -> str:
+    def frame_extension(self) -> str:
         """Of the files that hold frames. StoreDamaged when the store does not say."""
         try:
             return store_metadata(read_metadata(self.item.path)[0]).format

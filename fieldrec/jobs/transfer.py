@@ -32,6 +32,7 @@ from fieldrec.destinations import Destination, OnBytes, ReadBack, limits
 from fieldrec.jobs import manifest
 from fieldrec.jobs.manifest import Entry, Manifest
 from fieldrec.jobs.source import Item, Reader, Some, changed_since, check, items_of
+from fieldrec.jobs.tars import TarSource, wants_tars
 from fieldrec.store import layout
 from fieldrec.store.metadata import METADATA_NAME
 
@@ -89,7 +90,7 @@ def transfer(recording: Recording, destination: Destination, *, stop: threading.
     on_phase(JobState.COMMITTING)
     copied = tuple(work.commit(now()) for work in missing)
     return TransferResult(copied, tuple(work.name for work in works if work.present),
-                          tuple(work.item for work in works))
+                          tuple(work.listed for work in works))
 
 
 def move(recording: Recording, destination: Destination, *, stop: threading.Event,
@@ -125,7 +126,7 @@ def verify_present(recording: Recording, destination: Destination, *, stop: thre
                                for item in items_of(recording)) if work.present]
     _run(works, on_progress, _Work.verify)
     for work in works:
-        if (changed := changed_since(work.item)) is not None:
+        if (changed := changed_since(work.listed)) is not None:
             raise JobRefused(f"{changed} changed while its copy was looked at; it is kept")
     return frozenset(work.item.path.name for work in works)
 
@@ -210,15 +211,18 @@ class _Work:
 
     def __init__(self, item: Item, uuid: str, destination: Destination, stop: threading.Event,
                  on_kept: Kept, read_back: ReadBack) -> None:
+        self.listed = item
+        """As it lies here…"""
         self.item = item
+        """…and as it lies there."""
         self._read_back = read_back
         self._on_kept = on_kept
         self._uuid = uuid
         self._destination = destination
         self._stop = stop
-        self._reader = Reader(item, stop)
+        self._reader: Reader | TarSource = Reader(item, stop)
         self._kept: set[str] = set()
-        self.name, self.present = self._place()
+        self.name, self.present = self._place_in_any_way()
         self.left = {} if self.present else self._begin()
 
     def write(self, on_bytes: OnBytes) -> None:
@@ -249,6 +253,19 @@ class _Work:
         """Write the proof, give the item its name."""
         self._destination.commit(self.name, self._proof(now_ns))
         return Copy(self._destination.name, self.name, self.item.total_bytes, now_ns)
+
+    def _place_in_any_way(self) -> tuple[str, bool]:
+        """As :meth:`_place`: a store that is there already, as files or in tars, is there however
+        it is wanted now."""
+        if self.listed.kind != manifest.STORE:
+            return self._place()
+        plain, tars = self._reader, TarSource(self.listed, self._stop)
+        wanted, other = (tars, plain) if wants_tars(self._destination) else (plain, tars)
+        for self._reader in (other, wanted):
+            self.item = self._reader.item
+            if (found := self._place())[1]:
+                break
+        return found
 
     def _place(self) -> tuple[str, bool]:
         """(name at the destination, whether it is there): the same content under any of our names,

@@ -25,7 +25,7 @@ import xxhash
 from numpy.typing import DTypeLike, NDArray
 
 from fieldrec.core.errors import StoreDamaged
-from fieldrec.store import layout
+from fieldrec.store import layout, tar_frames
 
 Buffer: TypeAlias = Any
 """Bytes, an array, mapped pages: what can be written as it lies in memory."""
@@ -138,6 +138,8 @@ class NpyFiles:
                 got = os.readv(descriptor, (self._head, pixels))  # type: ignore[arg-type]
             finally:
                 os.close(descriptor)
+        except FileNotFoundError:
+            got = -1  # perhaps it is in a tar
         except OSError as error:
             raise unreadable(path, error) from error
         if got != self._total or self._head != self._expected:
@@ -172,15 +174,19 @@ class NpyFiles:
         that kills the process (SIGBUS). StoreDamaged as :meth:`read`.
         """
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            place = tar_frames.file_or_place(path)
+            descriptor = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                size = os.fstat(descriptor).st_size
-                area = mmap.mmap(descriptor, size, prot=mmap.PROT_READ) if size else b""
+                before = place.begin % mmap.ALLOCATIONGRANULARITY
+                size = place.size_bytes + before
+                area = memoryview(mmap.mmap(descriptor, size, prot=mmap.PROT_READ,
+                                            offset=place.begin - before)
+                                  if place.size_bytes else b"")[before:]
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise unreadable(path, error) from error
-        return self._view(memoryview(area), path)
+        return self._view(area, path)
 
     def _view(self, data: memoryview, path: AnyPath) -> NDArray[Any]:
         """The pixels where they lie. StoreDamaged: the header is broken, or pixels are missing."""
@@ -297,17 +303,9 @@ def _number_dtype(descr: str) -> np.dtype[Any]:
 def read_file(path: AnyPath) -> bytes:
     """A whole frame file with one read. StoreDamaged, naming it, when that cannot be done."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            size = os.fstat(descriptor).st_size
-            data = os.read(descriptor, size)
-            while len(data) < size and (more := os.read(descriptor, size - len(data))):
-                data += more
-        finally:
-            os.close(descriptor)
+        return tar_frames.file_or_place(path).read()
     except OSError as error:
         raise unreadable(path, error) from error
-    return data
 
 
 def changed(path: AnyPath) -> StoreDamaged:

@@ -16,8 +16,6 @@ step and run again with the same result (I2), because each step can tell whether
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +28,7 @@ from fieldrec.store import layout
 from fieldrec.store.chunk_paths import ChunkPaths
 from fieldrec.store.frame_files import FrameFiles
 from fieldrec.store.layout import Columns, Log
+from fieldrec.store.tar_frames import file_or_place
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,26 +122,10 @@ def frame_is_whole(path: Path, files: FrameFiles, digest: int) -> bool:
     does not.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        with contextlib.suppress(OSError):
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        data = _read(descriptor, os.fstat(descriptor).st_size)
+        data = file_or_place(path).read(past_cache=True)
         return files.is_whole(memoryview(data), digest)
     except OSError:  # a bad sector is one frame's loss, not the chunk's
         return False
-    finally:
-        os.close(descriptor)
-
-
-def _read(descriptor: int, size: int) -> bytes:
-    parts = []
-    while size > 0 and (part := os.read(descriptor, size)):
-        parts.append(part)
-        size -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _move(paths: ChunkPaths, extension: str, source: int, target: int) -> None:

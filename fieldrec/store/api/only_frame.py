@@ -17,6 +17,7 @@ from fieldrec.store.chunk_paths import ChunkPaths, chunk_paths
 from fieldrec.store.directory_frames import DirectoryFrames
 from fieldrec.store.metadata import StoreMetadata
 from fieldrec.store.reader import StoreReader
+from fieldrec.store.tar_frames import place_of
 
 
 def only_frame(full_path: Any, frame_index: Any) -> NDArray[Any] | None:
@@ -53,7 +54,8 @@ def _counted(reader: StoreReader, at: int) -> NDArray[Any] | None:
     if number in reader.index.chunk_numbers:
         return None  # the index of a chunk says how many it has
     if not metadata.is_video:
-        there = chunk.frame(position, metadata.format).exists()
+        path = chunk.frame(position, metadata.format)
+        there = path.exists() or place_of(path) is not None
         return DirectoryFrames(metadata).read(chunk, position) if there else None
     return _of_video(metadata, chunk, position) if chunk.frames.exists() else None
 
