@@ -132,8 +132,8 @@ def _table(tar: str, state: _State) -> dict[str, tuple[int, int]]:
 
 
 def _entries(tar: str, state: _State) -> Iterator[tuple[str, int, int]]:
-    """Those that are whole, up to the end or to what is no header; among frames of one size it is
-    known where the next one is."""
+    """Those that are whole, up to the end or to what is no header; among frames that seem to be of
+    one size it is passed over, for then it is known where the next one is."""
     size, at = _all_of_one_size(tar, state), 0
     while at < state.size_bytes:
         found = _header_at(tar, at)
@@ -141,8 +141,7 @@ def _entries(tar: str, state: _State) -> Iterator[tuple[str, int, int]]:
             yield found[0], at + BLOCK_BYTES, found[1]
         elif size is None:
             return
-        step = size if size is not None else found[1] if found is not None else 0
-        at += BLOCK_BYTES + padded(step)
+        at += BLOCK_BYTES + padded((size or 0) if found is None else found[1])
 
 
 def _header_at(tar: str, at: int) -> tuple[str, int] | None:
