@@ -259,13 +259,17 @@ class _Work:
         it is wanted now."""
         if self.listed.kind != manifest.STORE:
             return self._place()
-        plain, tars = self._reader, TarSource(self.listed, self._stop)
-        wanted, other = (tars, plain) if wants_tars(self._destination) else (plain, tars)
-        for self._reader in (other, wanted):
-            self.item = self._reader.item
-            if (found := self._place())[1]:
-                break
-        return found
+        tars = wants_tars(self._destination)
+        found = self._place_as(tars)
+        if found[1] or found[0] == self.listed.stem:
+            return found
+        there = self._place_as(not tars)  # something has our name
+        return there if there[1] else self._place_as(tars)
+
+    def _place_as(self, tars: bool) -> tuple[str, bool]:
+        self._reader = (TarSource if tars else Reader)(self.listed, self._stop)
+        self.item = self._reader.item
+        return self._place()
 
     def _place(self) -> tuple[str, bool]:
         """(name at the destination, whether it is there): the same content under any of our names,
