@@ -23,8 +23,10 @@ from fieldrec.core.model import Job, JobState, Recording
 from fieldrec.core.notes import JsonValue, Kind
 from fieldrec.core.snapshot import Snapshot
 from fieldrec.core.workers import Worker
+from fieldrec.destinations import Destination
 from fieldrec.jobs.logbook_copy import copy_logbooks
 from fieldrec.jobs.places import DestinationFactory
+from fieldrec.jobs.root_history import close_history
 from fieldrec.jobs.threads import at
 from fieldrec.logbook import deployments
 from fieldrec.logbook.book import Logbook
@@ -108,9 +110,10 @@ class DeploymentLog:
 
     def job(self, job: Job) -> None:
         """A job has changed."""
-        if self._keeping is None or not job.state.finished:
+        if not job.state.finished:
             return
-        self._keeping.job(job)
+        if self._keeping is not None:
+            self._keeping.job(job)
         if job.destination is not None:
             self._due.add(job.destination)
             self._due_changed.set()
@@ -144,23 +147,37 @@ class DeploymentLog:
                 await self.travel(name, destinations())
 
     async def travel(self, name: str, destinations: Mapping[str, DestinationFactory]) -> None:
-        """Bring the record to a destination, now; what does not work is said."""
-        factory, book, logbooks = destinations.get(name), self._book, self._logbooks
-        if factory is None or book is None or logbooks is None:
+        """Bring the record to a destination, now, and its history (jobs/root_history) up to date;
+        what does not work is said."""
+        factory = destinations.get(name)
+        if factory is None:
             return
         self._due.discard(name)
+        await self._at(factory, self._copy_books,
+                       f"the deployment record was not copied to {name}")
+        await self._at(factory, self._close_history, f"no history was written for {name}")
+
+    async def _at(self, factory: DestinationFactory, work: Callable[[Destination], None],
+                  failed: str) -> None:
         try:
             with factory() as destination:
-                def copy() -> None:
-                    book.flush()
+                def closing() -> None:
                     try:
-                        copy_logbooks(logbooks, self._config.system.name, destination)
+                        work(destination)
                     finally:
                         destination.close()
 
-                await at(destination, lambda _stop: copy())
+                await at(destination, lambda _stop: closing())
         except (FieldrecError, OSError) as error:
-            self._say(f"the deployment record was not copied to {name}: {error}", "warning")
+            self._say(f"{failed}: {error}", "warning")
+
+    def _copy_books(self, destination: Destination) -> None:
+        if self._book is not None and self._logbooks is not None:
+            self._book.flush()
+            copy_logbooks(self._logbooks, self._config.system.name, destination)
+
+    def _close_history(self, destination: Destination) -> None:
+        close_history(destination, self._clock.epoch_ns())
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -230,3 +247,4 @@ class DeploymentLog:
         if latitude is not None and longitude is not None:
             self.note(Kind.PLACE, f"{latitude:.5f}, {longitude:.5f}", latitude=latitude,
                       longitude=longitude, source="configuration")
+

@@ -268,6 +268,8 @@ class FolderDestination:
             for name in (path, part):
                 if _tree.kind(parent, name) not in (None, "file"):
                     raise _tree.refused(name, "file")
+            if len(parts) > 1:
+                _sweep_parts(parent, directory)
             self._write_small(parent, part, data)
             durable.sync_filesystem(root, self.path)  # the folders made on the way, too
             if self._after_sync is not None:
@@ -408,6 +410,14 @@ def errno_of(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         return error.errno
     return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+
+
+def _sweep_parts(parent: int, directory: Path) -> None:
+    """Remove files that an earlier try left under another name."""
+    for name in _tree.names(parent):
+        path = directory / name
+        if name.startswith(durable.PART_PREFIX) and _tree.kind(parent, path) == "file":
+            durable.unlink_at(parent, path)
 
 
 def _without_history(sizes: dict[str, int]) -> dict[str, int]:

@@ -51,6 +51,15 @@ def parse_manifest(data: bytes, where: str) -> HashList:
         return reader.made()
 
 
+def parse_head(data: bytes, where: str) -> Head:
+    """What stands at the beginning of a manifest, without reading the rest; StoreDamaged."""
+    reader = _ManifestReader(head_only=True)
+    with _told(where):
+        with contextlib.suppress(_Enough):
+            _feed(reader, data, MANIFEST_LIMIT)
+        return reader.made().head
+
+
 def parse_chain(data: bytes, where: str) -> tuple[Generation, ...]:
     """Read and check a chain: the generations in their order, numbered without gap from 1."""
     reader = _ChainReader()
@@ -67,6 +76,10 @@ def is_inside(path: str) -> bool:
 
 class _Invalid(Exception):
     """What is wrong, in words."""
+
+
+class _Enough(Exception):
+    """What was wanted has been read."""
 
 
 class _Reader:
@@ -118,8 +131,9 @@ class _Reader:
 class _ManifestReader(_Reader):
     namespace = _LIST
 
-    def __init__(self) -> None:
+    def __init__(self, *, head_only: bool = False) -> None:
         super().__init__()
+        self._head_only = head_only
         self._head: dict[str, str] = {}
         self._ignored: list[str] = []
         self._root: DirectoryHash | None = None
@@ -159,6 +173,8 @@ class _ManifestReader(_Reader):
                 if len(self._ignored) >= MOST_PATTERNS:
                     raise _Invalid("too many patterns of what is ignored")
                 self._ignored.append(text)
+            case ["hashlist", "processinfo"] if self._head_only:
+                raise _Enough
             case ["hashlist", "processinfo", "process"]:
                 self._head["process"] = text
             case ["hashlist", "creatorinfo",

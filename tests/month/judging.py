@@ -118,7 +118,7 @@ def given(field: Field) -> dict[int, float]:
 
 def _collect(folder: Path, found: Found, *, copies: bool) -> None:
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name == "logbook":
+        if path.name.startswith(".") or path.name in ("logbook", "ascmhl"):
             continue
         if path.is_dir():
             if copies and (problem := _manifest_problem(path)):

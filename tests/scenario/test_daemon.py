@@ -34,9 +34,10 @@ BIG = {"big": {"backend": "synthetic", "options": {"width": 640, "height": 480, 
 
 
 def names_in(folder: Path) -> set[str]:
-    """What was recorded and made of it; the logbook comes along to every destination."""
+    """What was recorded and made of it; the logbook and the history of the whole come along to
+    every destination."""
     return {path.name for path in folder.iterdir()
-            if not path.name.startswith(".") and path.name != "logbook"}
+            if not path.name.startswith(".") and path.name not in ("logbook", "ascmhl")}
 
 
 def assert_all_right(*folders: Path) -> None:

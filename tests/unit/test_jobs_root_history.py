@@ -1,0 +1,125 @@
+"""The history of a whole destination: right for the reference implementation after each visit,
+gone on from by it and by us, and repaired after a cut."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from fieldrec.catalogue.verify import verify
+from fieldrec.core import durable
+from fieldrec.core.errors import StoreDamaged
+from fieldrec.destinations.folder import FolderDestination
+from fieldrec.jobs.root_history import close_history
+from tests.fakes import ascmhl_tool
+from tests.fakes.small_stores import make_export, make_store
+from tests.unit.test_mhl_reference import nas, offload
+
+pytest.importorskip("ascmhl", reason="the ascmhl package is the oracle")
+__all__ = ["nas"]
+DAY_NS = 86_400_000_000_000
+
+
+def close(nas: Path, day: int) -> bool:
+    with closing(FolderDestination("nas", nas)) as place:
+        return close_history(place, 20_000 * DAY_NS + day * DAY_NS)
+
+
+def visit(nas: Path, name: str, day: int) -> None:
+    """Another recording comes to be there, raw and exported."""
+    recordings = nas.parent / "recordings"
+    make_export(recordings, name, make_store(recordings, name, seed=day), seed=day)
+    offload(recordings, nas)
+    (nas / "logbook").mkdir(exist_ok=True)
+    (nas / "logbook" / "1.jsonl").write_text(f"day {day}\n")
+    assert close(nas, day)
+
+
+def assert_right(nas: Path) -> None:
+    """For both; the digest of the whole, as the latest generation has it, too."""
+    code, said = ascmhl_tool.verify(nas)
+    assert code == ascmhl_tool.OK, said
+    code, said = ascmhl_tool.ascmhl_debug("verify", "-dh", "-v", nas)
+    latest = len(list((nas / "ascmhl").glob("*.mhl")))
+    assert code == ascmhl_tool.OK, said
+    assert f"root folder   OK (generation {latest:04d})" in said
+    outcomes = list(verify(nas))
+    assert [o.path for o in outcomes if not o.is_right] == []
+
+
+def test_visits_one_after_the_other_by_us_and_by_others(nas: Path) -> None:
+    assert close(nas, 0)
+    assert_right(nas)
+    assert not close(nas, 1), "nothing came since then"
+    visit(nas, "wasps", 2)
+    assert_right(nas)
+    assert len(list((nas / "ascmhl").glob("*.mhl"))) == 2
+    code, said = ascmhl_tool.ascmhl("create", nas)
+    assert code == ascmhl_tool.OK, said
+    assert_right(nas)
+    assert not close(nas, 3)
+    visit(nas, "flies", 4)
+    assert_right(nas)
+    assert offload(nas.parent / "recordings", nas) == ()
+    assert len(list((nas / "ascmhl").glob("*.mhl"))) == 4
+
+
+def test_a_recording_or_movie_that_is_gone_is_missed(nas: Path) -> None:
+    close(nas, 0)
+    (nas / "bees").rename(nas.parent / "away")
+    (nas / "bees.high.mp4").unlink()
+    outcome, = verify(nas)
+    assert outcome.missing == ("bees", "bees.high.mp4")
+    assert ascmhl_tool.verify(nas)[0] == ascmhl_tool.MISSING
+
+
+@pytest.mark.parametrize("step", range(1, 8))
+def test_a_cut_anywhere_is_repaired_by_the_next_visit(nas: Path, step: int) -> None:
+    close(nas, 0)
+    recordings = nas.parent / "recordings"
+    make_export(recordings, "wasps", make_store(recordings, "wasps", seed=5), seed=5)
+    offload(recordings, nas)
+    steps = 0
+
+    def cut(_step: str, _path: Path) -> None:
+        nonlocal steps
+        steps += 1
+        if steps >= step:
+            raise OSError(5, "cut")
+
+    durable.set_hook(cut)
+    try:
+        with pytest.raises(Exception, match="cut"):
+            close(nas, 1)
+    finally:
+        durable.set_hook(None)
+    assert close(nas, 2)
+    outcomes = list(verify(nas))
+    assert [o.path for o in outcomes if not o.is_right] == []
+    assert not list((nas / "ascmhl").glob(".part-*"))
+    assert ascmhl_tool.verify(nas)[0] == ascmhl_tool.OK
+
+
+def test_a_history_that_cannot_be_relied_on_is_left_as_it_is(nas: Path) -> None:
+    close(nas, 0)
+    chain = nas / "ascmhl" / "ascmhl_chain.xml"
+    chain.write_bytes(chain.read_bytes()[:-30])
+    before = chain.read_bytes()
+    visited = nas.parent / "recordings"
+    make_store(visited, "wasps", seed=5)
+    offload(visited, nas)
+    with pytest.raises(StoreDamaged, match="ascmhl_chain"):
+        close(nas, 1)
+    assert chain.read_bytes() == before
+
+
+def test_a_generation_of_ours_over_the_whole_tree(nas: Path) -> None:
+    from fieldrec.core.clock import SystemClock
+
+    close(nas, 0)
+    outcomes = list(verify(nas, write=SystemClock()))
+    assert [Path(o.written).name[:9] for o in outcomes] == ["0002_bees", "0002_nas_"]
+    assert_right(nas)
+    assert not close(nas, 30_000)
