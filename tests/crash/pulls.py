@@ -36,6 +36,7 @@ from typing import Any
 import fieldrec.export.making  # noqa: F401 - here, once, and not in every fork
 from fieldrec.app.recovery import recover_folder
 from fieldrec.catalogue.scan import scan
+from fieldrec.core import durable
 from fieldrec.core.model import JobKind
 from fieldrec.destinations.drive import DriveDestination
 from fieldrec.jobs import transfer
@@ -137,7 +138,7 @@ def lay_out(scene: Scene, file_system: str) -> Stick:
             shutil.copytree(path, scene.recordings / path.name)
         else:
             shutil.copy2(path, scene.recordings)
-    os.sync() if scene.disk is not None else None
+    durable.write_back(scene.recordings)
     drive = scene.sticks[file_system]
     drive.reset()
     drive.put_in()

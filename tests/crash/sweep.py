@@ -1,11 +1,11 @@
 """Cuts a life at each of its durable steps and checks what is left.
 
 `python -m tests.crash.sweep LIFE MODE FOLDER [FIRST LAST STRIDE]` prints one JSON line per point;
-the tests beside it run it. LIFE is `recording` (life.py) or a format (store_life.py). Modes: `kill`
-(the process ends at the step), `ENOSPC` and `EIO` (the step fails once), `power` (FOLDER is on an
-ext4 of its own, IMAGE in the environment; the file system is cut off without flushing its log at
-the step, mounted again, then checked). Each life runs in a forked child of this one, which never
-starts a thread.
+the tests beside it run it. LIFE is `recording` (life.py), `offload` (offload_life.py) or a format
+(store_life.py). Modes: `kill` (the process ends at the step), `ENOSPC` and `EIO` (the step fails
+once), `power` (FOLDER is on an ext4 of its own, IMAGE in the environment; the file system is cut
+off without flushing its log at the step, mounted again, then checked). Each life runs in a forked
+child of this one, which never starts a thread.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any, Protocol
 from fieldrec.core import durable
 from fieldrec.core.errors import FieldrecError
 from tests.crash import life
+from tests.crash.offload_life import OffloadLife
 from tests.crash.store_life import StoreLife
 
 FS_IOC_GOINGDOWN = 0x8004587D
@@ -172,7 +173,9 @@ def main() -> None:
     first, last, stride = (int(word) for word in sys.argv[4:7]) if len(sys.argv) >= 7 else (
         1, 100_000, 1)
     cut_life: Life = life
-    if name != "recording":
+    if name == "offload":
+        cut_life = OffloadLife()
+    elif name != "recording":
         import fieldrec.store.video.chunk
         import fieldrec.store.video.frames
         import fieldrec.store.video.repair  # noqa: F401 - here, once, and not in every fork

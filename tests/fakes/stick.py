@@ -8,13 +8,13 @@ Blocking; one process at a time has it, but a fork may pull it out. Every fresh 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from fieldrec.drives.mounts import mount_at
 from tests.fakes.faulty_disk import FaultyDisk, missing_for
 from tests.fakes.loop_devices import cut_off
 
@@ -62,7 +62,8 @@ class Stick:
 
     @property
     def is_in(self) -> bool:
-        return os.path.ismount(self.mount_point)
+        """Whether it is mounted; as the kernel has it, for the drive itself may not answer."""
+        return mount_at(self.mount_point) is not None
 
     def put_in(self) -> None:
         """Mount it, as whole as it is."""
