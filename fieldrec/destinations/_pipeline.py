@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from fieldrec.core.io_priority import give_way
 from fieldrec.core.past_cache import aligned_buffer
 from fieldrec.core.thread_time import job_threads
 from fieldrec.destinations import File, OnBytes, Source
@@ -150,6 +151,7 @@ class _Ahead:
         self._thread.join()
 
     def _run(self) -> None:
+        give_way()  # whoever records to the disk that is read comes first
         with job_threads.counted():
             try:
                 for file in self._files:

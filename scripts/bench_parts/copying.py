@@ -22,11 +22,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import capture
 import numpy as np
 import table
 import xxhash
@@ -39,6 +41,8 @@ from fieldrec.store.writer import StoreWriter
 NEEDED_BYTES = 14_000_000_000
 SPEC = FrameSpec((1024, 1280), "uint8", "MONO8", 60.0)
 BLOCK_BYTES = 4 << 20
+SHARE = 0.7
+"""Of the disk's rate that is recorded beside a copy."""
 MAKE = {"ext4": ("mkfs.ext4", "-q", "-F", "-E",
                  "nodiscard,lazy_itable_init=0,lazy_journal_init=0"),
         "exFAT": ("mkfs.exfat",)}
@@ -63,6 +67,7 @@ def measure(folder: Path, quick: bool, repetitions: int) -> None:
     for file_system in MAKE:
         beside_others(folder, source, image, file_system, repetitions, frames, large)
     image.unlink()
+    beside_a_recording(folder, source, 2.0 if quick else 4.0, repetitions)
 
 
 def beside_others(folder: Path, source: Path, image: Path, file_system: str, repetitions: int,
@@ -93,6 +98,40 @@ def beside_others(folder: Path, source: Path, image: Path, file_system: str, rep
         table.goal(results, "s", ours, "cp -r + sync", at_most=1.25)
         table.goal(results, "MB/s", ours, "rsync -a + rsync -ac", at_least=1.4)
         table.goal(results, "CPU-s/GB", ours, "cp -r + sync", at_most=1.5)
+
+
+def beside_a_recording(folder: Path, source: Path, length_s: float, repetitions: int) -> None:
+    """A camera at 70 % of the disk's rate, alone and beside a copy to a disk in memory."""
+    shared = Path("/dev/shm")
+    direct = table.child("capture", "big file direct", 1, 400, "1280x1024 mono",
+                         "as fast as it goes", capture.place(folder, "disk's rate"))
+    rate_hz = direct["MB/s"] * 1e6 / FRAME_BYTES
+    hz = SHARE * rate_hz
+    table.say(f"\nthe disk's rate: {direct['MB/s']:.0f} MB/s (one file past the page cache), "
+              f"{rate_hz:.0f} frames/s of 1280x1024")
+    with tempfile.TemporaryDirectory(prefix="fieldrec-bench-", dir=shared) as held:
+        image = Path(held) / "medium.img"
+        make_image(image, 2 * source_bytes(source / NAME) + (400 << 20))
+
+        def case(beside: str) -> Callable[[int], table.Figures]:
+            def run(repetition: int) -> table.Figures:
+                where = capture.place(folder, f"{beside}-{repetition}")
+                with Medium(folder, image, "ext4") as medium:
+                    drop_caches()
+                    figures = table.child("copying_beside", beside, hz, round(hz * length_s),
+                                          source, medium.folder, medium.device, where)
+                shutil.rmtree(where)  # frames of seconds at such a rate are gigabytes
+                return figures
+            return run
+
+        results = table.interleaved({"alone": case("alone"), "beside a copy": case("copy")},
+                                    repetitions)
+    table.show(f"one camera at {SHARE:.0%} of the disk's rate for {length_s:g} s", results,
+               ratios=("MB/s",))
+    lost = sum(run["lost"] for run in results["beside a copy"])
+    alone = sum(run["lost"] for run in results["alone"])
+    table.say(f"  lost beside a copy: {lost:.0f}, goal 0: {'met' if lost == 0 else 'NOT met'} "
+              f"(alone: {alone:.0f})")
 
 
 # -- who copies -----------------------------------------------------------------------------------
@@ -163,7 +202,7 @@ def source_bytes(folder: Path) -> int:
 def make_image(path: Path, size_bytes: int) -> None:
     """A file whose blocks are all written: no case pays for allocating them."""
     run("dd", "if=/dev/zero", f"of={path}", "bs=4M", f"count={-(-size_bytes // BLOCK_BYTES)}",
-        "oflag=direct", "status=none")
+        "conv=fsync", "status=none")
 
 
 def drop_caches() -> None:

@@ -5,6 +5,7 @@ its start. `python copying_work.py SOURCE MOUNT DEVICE "as written"|"at the end"
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import resource
 import sys
 import threading
@@ -26,9 +27,8 @@ READ_BACK = {"as written": ReadBack.AS_WRITTEN, "at the end": ReadBack.AT_THE_EN
 def copy(source: Path, mount: Path, device: Path, read_back: str) -> table.Figures:
     """Copy everything, verified."""
     movie = source / f"{NAME}.high.mp4"
-    recording = Recording(
-        NAME, "b" * 32, "bench", source / NAME, RecordingState.COMPLETE, None, 0, None, None, 0, 0,
-        0, "", "UTC", exports=(Export(movie, "High", movie.stat().st_size, 0, "", 0),))
+    recording = dataclasses.replace(recording_in(source), exports=(
+        Export(movie, "High", movie.stat().st_size, 0, "", 0),))
     place = DriveDestination("bench", mount, "fieldrec", device=device, gone=lambda: False)
     memory = peak_bytes()
     began_s, before = time.monotonic(), cpu_s()
@@ -37,6 +37,12 @@ def copy(source: Path, mount: Path, device: Path, read_back: str) -> table.Figur
                           read_back=READ_BACK[read_back])
     took_s = time.monotonic() - began_s
     return {"s": took_s, "CPU s": cpu_s() - before, "MB": (peak_bytes() - memory) / 1e6}
+
+
+def recording_in(source: Path) -> Recording:
+    """The bench's, its raw alone."""
+    return Recording(NAME, "b" * 32, "bench", source / NAME, RecordingState.COMPLETE, None, 0, None,
+                     None, 0, 0, 0, "", "UTC")
 
 
 def cpu_s() -> float:
