@@ -39,7 +39,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=WHAT)
     parser.add_argument("--quick", action="store_true", help="a short run: rougher figures")
-    parser.add_argument("--repetitions", type=int, help="default: 5, or 2 with --quick")
+    parser.add_argument("--repetitions", type=int, help="default: 5, or 2 with --quick and for copy")
     parser.add_argument("--directory", type=Path, default=Path("/var/tmp"),
                         help="folder on the disk to measure (default: /var/tmp)")
     parser.add_argument("--output", type=Path, metavar="FOLDER",
@@ -56,7 +56,7 @@ def main() -> int:
     try:
         table.say(table.machine_line(folder))
         part.measure(folder, options.quick,
-                     options.repetitions or (2 if options.quick else 5))
+                     options.repetitions or getattr(part, "REPETITIONS", 2 if options.quick else 5))
         if options.output is not None:
             write(options.output, options.what)
     finally:
