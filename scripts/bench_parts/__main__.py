@@ -39,7 +39,8 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=WHAT)
     parser.add_argument("--quick", action="store_true", help="a short run: rougher figures")
-    parser.add_argument("--repetitions", type=int, help="default: 5, or 2 with --quick and for copy")
+    parser.add_argument("--repetitions", type=int,
+                        help="default: 5, or 2 with --quick and for copy")
     parser.add_argument("--directory", type=Path, default=Path("/var/tmp"),
                         help="folder on the disk to measure (default: /var/tmp)")
     parser.add_argument("--output", type=Path, metavar="FOLDER",
