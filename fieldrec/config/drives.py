@@ -100,7 +100,9 @@ class DrivesConfig(Section):
     """`copy`: give the drive every complete recording and export it lacks; `move`: and delete what
     was verified on it from the recorder; `export`: the exports alone; `nothing`."""
     cameras: Cameras = ()
-    """Serials, or patterns of them, of the cameras whose recordings it gets; none: all."""
+    """Serials, or patterns of them, of the cameras whose recordings it gets; none: all. Where not
+    all of them fit, those that are nowhere else yet go first, then by this order, then the
+    oldest."""
     eject: bool = True
     """Make it safe to remove when it has got everything."""
     keep_free_bytes: Bytes = 50_000_000

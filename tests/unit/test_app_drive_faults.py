@@ -135,3 +135,20 @@ async def test_a_mismatch_elsewhere_is_no_drives_fault(tmp_path: Path) -> None:
     faults.job_failed(job, VerifyMismatch("differs"))
     assert rig.said == []
     await rig.queue.close()
+
+
+async def test_a_copy_of_the_export_alone_is_no_copy_of_the_recording(tmp_path: Path) -> None:
+    """Nothing may be deleted for it but what it was of."""
+    rig = Rig(tmp_path)
+    make_store(rig.recordings, "bees")
+    await rig.queue.open()
+    (bees,) = scan(rig.recordings)
+    watch = VerifiedWatch(rig.books, recordings=rig.scan, say=lambda _text, _severity: None)
+    job = await rig.queue.add(JobKind.COPY, "bees", bees.uuid, destination="nas", preset="High")
+    try:
+        for state in (JobState.RUNNING, JobState.DONE):
+            watch.job_changed(dataclasses.replace(job, state=state))
+        watch.recall([dataclasses.replace(job, state=JobState.DONE)])
+        assert watch._ended.empty()
+    finally:
+        await rig.queue.close()
