@@ -31,7 +31,8 @@ from fieldrec.mhl.writing import (
 )
 
 HEAD = Head("2026-11-21T06:00:00+00:00", "box", "fieldrec", "1", "transfer",
-            'of <bees> & "wasps"', ("ascmhl", "a & b"), DirectoryHash(".", "xxh64", "0" * 16, "f" * 16))
+            'of <bees> & "wasps"', ("ascmhl", "a & b"),
+            DirectoryHash(".", "xxh64", "0" * 16, "f" * 16))
 WHOLE = HashList(HEAD, [FileHash("a/b.npy", (Digest("xxh64", "0" * 16),), 5)],
                  [DirectoryHash("a", "xxh64", "1" * 16, "2" * 16)],
                  [Reference("wasps/ascmhl/0001_wasps.mhl", digests.c4(b"x"))])
