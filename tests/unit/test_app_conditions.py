@@ -8,8 +8,15 @@ from typing import Any
 
 import pytest
 
-from fieldrec.app.conditions import conditions_of, copies_read_back, destinations_of, labels_of
+from fieldrec.app.conditions import (
+    conditions_of,
+    copies_read_back,
+    destinations_of,
+    folder_of,
+    labels_of,
+)
 from fieldrec.config import Config
+from fieldrec.config.destinations import FolderConfig
 from fieldrec.core.model import (
     Drive,
     DriveState,
@@ -21,6 +28,7 @@ from fieldrec.core.model import (
 )
 from fieldrec.core.snapshot import StorageStatus
 from fieldrec.destinations import Destination, ReadBack
+from fieldrec.jobs.tars import wants_tars
 
 READY = Drive("AB-12", "FIELD", "/dev/sda1", Path("/m"), "ext4", None, 10, 5, DriveState.READY)
 
@@ -91,3 +99,10 @@ def test_a_folder_is_opened_and_closed(tmp_path: Path, name: str) -> None:
 def test_copies_for_which_recordings_may_go_are_read_back_at_the_end(
         section: dict[str, Any], read_back: ReadBack) -> None:
     assert copies_read_back(Config.model_validate(section)) is read_back
+
+
+def test_whether_raw_goes_as_tars_is_the_places_own(tmp_path: Path) -> None:
+    for wanted in ("files", "tar"):
+        folder = folder_of("usb", FolderConfig.model_validate({"path": tmp_path,
+                                                               "raw_as": wanted}))
+        assert wants_tars(folder) is (wanted == "tar")
