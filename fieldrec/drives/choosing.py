@@ -17,7 +17,7 @@ from fieldrec.drives.mount import ByMount
 from fieldrec.drives.mounter import Mounter
 from fieldrec.drives.mounts import Mount, mount_at, seen_by_all
 from fieldrec.drives.udev import BlockDevice
-from fieldrec.drives.udisks import ByUdisks, UdisksAway
+from fieldrec.drives.udisks import ByUdisks, NoUdisks, UdisksAway
 from fieldrec.drives.work import DriveWork
 
 Say = Callable[[str, str], None]
@@ -54,13 +54,13 @@ class UdisksOrMount:
             return await self._plain.mount(block)  # as on any small box: nothing to say
         try:
             if self._why_not:
-                raise UdisksAway(self._why_not)
+                raise NoUdisks(self._why_not)
             return await self._udisks.mount(block)
         except DriveError as error:
             if not may_mount():
                 raise
             if isinstance(error, UdisksAway):
-                self._say_once(str(error))
+                self._say_once(error)
         return await self._plain.mount(block)
 
     async def unmount(self, block: BlockDevice, mount_point: Path) -> None:
@@ -101,13 +101,15 @@ class UdisksOrMount:
         except UdisksAway as error:
             if not (may_mount() and seen_by_all(mount_point)):
                 raise DriveBusy(f"{error}; it stays mounted") from error
-            self._say_once(str(error))
+            self._say_once(error)
             await self._plain.unmount(block, mount_point)
 
-    def _say_once(self, why: str) -> None:
+    def _say_once(self, error: UdisksAway) -> None:
+        why = str(error)
         if why not in self._said:
             self._said.add(why)
-            self._say(f"drives are mounted without udisks2: {why}", "warning")
+            self._say(f"drives are mounted without udisks2: {why}",
+                      "info" if isinstance(error, NoUdisks) else "warning")
 
 
 _SYS_ADMIN = 1 << 21

@@ -32,6 +32,10 @@ class NoAnswer(Exception):
     """The bus or the service is not there, has ended, or does not answer in time."""
 
 
+class NoService(NoAnswer):
+    """This machine does not run the service, and never starts it."""
+
+
 class Refused(Exception):
     """The service answered with an error."""
 
@@ -128,6 +132,8 @@ _BUS_ERROR = "org.freedesktop.DBus.Error."
 
 def _raise(name: str, text: str) -> None:
     """The error of a reply: of the bus about a service that is not there, or of the service."""
+    if name == _BUS_ERROR + "ServiceUnknown":
+        raise NoService(text)
     if name.startswith((_BUS_ERROR + "Spawn", *(_BUS_ERROR + gone for gone in _GONE))):
         raise NoAnswer(text)
     raise Refused(name.rpartition("Error.")[2], text)

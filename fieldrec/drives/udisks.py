@@ -21,7 +21,7 @@ from fieldrec.core.errors import DriveBusy, DriveError, DriveRejected
 from fieldrec.drives import mount
 from fieldrec.drives.labels import identity, printable
 from fieldrec.drives.mounts import Mount, mount_at, showable
-from fieldrec.drives.system_bus import Conversation, NoAnswer, Refused
+from fieldrec.drives.system_bus import Conversation, NoAnswer, NoService, Refused
 from fieldrec.drives.udev import BlockDevice
 
 SERVICE = "org.freedesktop.UDisks2"
@@ -50,6 +50,10 @@ PLACES = (Path("/media"), Path("/run/media"))
 
 class UdisksAway(DriveBusy):
     """udisks2 does not answer, or does not let us: drives are mounted in another way."""
+
+
+class NoUdisks(UdisksAway):
+    """There is no udisks2 here, as on most small boxes; nothing is wrong."""
 
 
 class ByUdisks:
@@ -154,6 +158,8 @@ def _in_words(block: BlockDevice) -> Iterator[None]:
     """Turns what the bus says into errors of drives."""
     try:
         yield
+    except NoService as error:
+        raise NoUdisks("udisks2 does not run here") from error
     except NoAnswer as error:
         raise UdisksAway(f"udisks2 does not answer ({error})") from error
     except Refused as error:

@@ -153,9 +153,10 @@ async def test_a_card_reader(udevd: Udevd, tmp_path: Path) -> None:
 async def test_a_drive_whose_partition_table_changes(udevd: Udevd, tmp_path: Path) -> None:
     """Formatted while it is in: each step is seen, the last is used."""
     disk = udevd.insert(udevd.image(None))
+    udevd.write_table(disk, 1)
     async with watching(udevd, tmp_path) as watched:
         await watched.until(disk, DriveState.REJECTED)
-        (part,) = udevd.partition(disk, None)
+        (part,) = udevd.find_partitions(disk)
         assert "not formatted" in (await watched.until(part, DriveState.REJECTED)).reason
         await watched.until_said("is out")  # the disk as a whole, which was to be formatted
         assert [d.device for d in watched.watcher.drives() if d.state is not DriveState.ABSENT

@@ -14,6 +14,7 @@ from fieldrec.core.errors import DriveBusy, DriveRejected
 from fieldrec.core.model import DriveState
 from fieldrec.drives import mount, udisks
 from fieldrec.drives.mounts import mount_at, mounts_of
+from fieldrec.drives.system_bus import Conversation
 from fieldrec.drives.udev import BlockDevice, BlockEvents, Change
 from fieldrec.drives.udisks import ByUdisks, UdisksAway
 from tests.fakes.small_stores import make_store
@@ -168,10 +169,10 @@ async def test_udisksd_that_is_gone(udevd: Udevd, empty_bus: Udisksd, tmp_path: 
             drive = await watched.until(device, DriveState.READY)
             assert drive.mount_point == tmp_path / "mnt" / drive.fs_uuid
         said = [event for event in watched.events if "without udisks2" in event]
-        assert len(said) == 1 and "warning" in said[0]
+        assert said == ["info: drives are mounted without udisks2: udisks2 does not run here"]
     async with watching(udevd, tmp_path, mounter="udisks") as watched:
         drive = await watched.until(devices[0], DriveState.REJECTED)
-        assert drive.reason.startswith("udisks2 does not answer")
+        assert drive.reason.startswith("udisks2 does not run here")
 
 
 @pytest.mark.asyncio
@@ -201,6 +202,8 @@ async def test_udisksd_that_hangs_holds_nobody_else(
         drive = await watched.until(second, DriveState.READY)
         assert drive.mount_point == tmp_path / "mnt" / drive.fs_uuid
         await watched.watcher.eject(second)
+        assert any(event.startswith("warning: drives are mounted without udisks2: udisks2 does not "
+                                    "answer") for event in watched.events)
         udisksd.go_on()
     assert not mounts_of(first, "-") and not mounts_of(second, "-")
 
@@ -223,18 +226,28 @@ async def test_polkit_that_refuses(udevd: Udevd, empty_bus: Udisksd, tmp_path: P
 
 
 @pytest.mark.asyncio
-async def test_a_cancelled_mount_leaves_nothing(udevd: Udevd, udisksd: Udisksd, tmp_path: Path
-                                                ) -> None:
+async def test_a_cancelled_mount_leaves_nothing(
+        udevd: Udevd, udisksd: Udisksd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before udisks was asked; and while it mounts, which nobody can call back."""
     device = udevd.insert(udevd.image())
     block = block_of(udevd, device)
-    for turns in (0, 5, 20, 60):
-        mounting = asyncio.create_task(ByUdisks(tmp_path / "mnt").mount(block))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        mounting.cancel()
+    begun, mounts_it = asyncio.Event(), udisks._mounted
+
+    async def mounted(conversation: Conversation, path: str) -> Path:
+        begun.set()
+        return await mounts_it(conversation, path)
+
+    monkeypatch.setattr(udisks, "_mounted", mounted)
+    early = asyncio.create_task(ByUdisks(tmp_path / "mnt").mount(block))
+    await asyncio.sleep(0)
+    late = asyncio.create_task(ByUdisks(tmp_path / "mnt").mount(block))
+    early.cancel()
+    await begun.wait()
+    late.cancel()
+    for mounting in (early, late):
         with pytest.raises(asyncio.CancelledError):
             await mounting
-        assert not mounts_of(device, "-")
+    assert not mounts_of(device, "-")
 
 
 @pytest.mark.asyncio

@@ -126,16 +126,21 @@ class Udevd:
         label P1, P2…; None leaves one unformatted. Returns their devices. What lay there before is
         not wiped. The image keeps them: after a later :meth:`insert` say :meth:`find_partitions`.
         """
-        each = f"size={56 // max(1, len(fs_types))}MiB\n"
-        subprocess.run(
-            ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "never", device],
-            check=True, text=True, input=f"label: {table}\n" + each * len(fs_types))
+        self.write_table(device, len(fs_types), table)
         nodes = self.find_partitions(device)
         for number, (node, fs_type) in enumerate(zip(nodes, fs_types, strict=True), 1):
             if fs_type is not None:
                 _run(*(word.format(label=f"P{number}") for word in _MAKE[fs_type]), node)
         self.settle()
         return nodes
+
+    def write_table(self, device: str, count: int, table: str = "gpt") -> None:
+        """A partition table that the kernel has not read yet."""
+        each = f"size={56 // max(1, count)}MiB\n"
+        subprocess.run(
+            ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "never", device],
+            check=True, text=True, input=f"label: {table}\n" + each * count)
+        self.settle()
 
     def find_partitions(self, device: str) -> list[str]:
         """Announce the partitions that are on an inserted image (no kernel parser here)."""
