@@ -128,8 +128,9 @@ def note(tally: Tally) -> str:
 
 
 def _brought(tally: Tally) -> int:
-    """Bytes; as reckoned where a job does not tell."""
-    return sum(job.total_bytes or tally.bytes_of.get(job.item, 0) for job in tally.new)
+    """Bytes; as reckoned where a job does not tell: an export counts those of its raw."""
+    return sum((0 if job.kind is JobKind.EXPORT else job.total_bytes)
+               or tally.bytes_of.get(job.item, 0) for job in tally.new)
 
 
 def _written(job: Job, size_bytes: int) -> int:
