@@ -58,6 +58,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "awake": ("awake", "Say who keeps the box awake, and what wakes it (daemon)."),
     "stay-awake": ("awake", "Keep the box awake for a while (daemon)."),
     "drive": ("drive", "Drives: list, show, prepare one for this recorder, trust it again."),
+    "destinations": ("destinations", "Look at each destination: reachable, writable, free."),
     "eject": ("eject", "Make a drive safe to remove."),
     "schedule": ("schedule", "Tasks by the clock and the sun: list, add, simulate…"),
     "cameras": ("cameras", "List the cameras that are there, and those that are missing."),

@@ -5,12 +5,13 @@ Blocking, small; called once at start and by `fieldrec config check`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fieldrec.config.destinations import FolderConfig
 from fieldrec.config.document import Document, KeyPath
 from fieldrec.config.models import Config, StorageConfig
+from fieldrec.config.mounted_paths import resolve_unasked
 from fieldrec.core.errors import ConfigError
 
 
@@ -36,7 +37,7 @@ def load_document(path: Path) -> tuple[Document, Config]:
     destinations = {
         name: destination.model_copy(update={
             key: _resolve_key(document, base, getattr(destination, key),
-                              ("destinations", name, key))
+                              ("destinations", name, key), resolve_unasked)
             for key in destination.PATHS if getattr(destination, key) is not None})
         for name, destination in config.destinations.items()
     }
@@ -55,10 +56,11 @@ def resolve(base: Path, path: Path) -> Path:
     return (base / path.expanduser()).resolve()
 
 
-def _resolve_key(document: Document, base: Path, path: Path, key: KeyPath) -> Path:
-    """:func:`resolve`, or a ConfigError at the key."""
+def _resolve_key(document: Document, base: Path, path: Path, key: KeyPath,
+                 how: Callable[[Path, Path], Path] = resolve) -> Path:
+    """:func:`resolve` or its like, or a ConfigError at the key."""
     try:
-        return resolve(base, path)
+        return how(base, path)
     except (OSError, RuntimeError, ValueError) as error:  # unknown ~user, symlink loop, NUL
         raise document.error(key, f"{str(path)!r} cannot be used as a path: {error}") from error
 

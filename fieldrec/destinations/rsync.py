@@ -43,8 +43,9 @@ from fieldrec.mhl.reading import first_manifest
 UNKNOWN_BYTES = 1 << 62
 """Room where nobody can be asked: rsync says so when it is full."""
 BLOCK_BYTES = 4096
-EXISTS, OLD_DD = 17, 18
+EXISTS, OLD_DD, REFUSED = 17, 18, 19
 """Exit codes of the scripts below."""
+_WRITABLE = f'IFS= read -r d && {{ [ -w "$d" ] || exit {REFUSED}; }}'
 _FREE = 'IFS= read -r d && cd -- "$d" && df -Pk .'
 _SYNC = "{ sync -f . 2>/dev/null || sync; }"
 _SETTLE = ('IFS= read -r d && IFS= read -r f && cd -- "$d" || exit; ' + _SYNC + ' || exit; '
@@ -93,6 +94,12 @@ class RsyncDestination:
         if len(fields) < 6 or not fields[3].isdigit():
             return UNKNOWN_BYTES
         return max(int(fields[3]) * 1024 - self._config.keep_free_bytes, 0)
+
+    def writable(self) -> bool | None:
+        """Whether the key may write there; None without a shell, where only writing tells."""
+        if not self._config.shell:
+            return None
+        return self._rsync.script(_WRITABLE, (self._folder,), (REFUSED,))[0] == 0
 
     def allocation_bytes(self) -> int:
         return BLOCK_BYTES

@@ -1,0 +1,106 @@
+"""`fieldrec destinations`: what can be used now and why not, side by side; and trusting a host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from fieldrec.app import destination_health
+from fieldrec.cli.destinations import destinations_command
+from fieldrec.core.errors import DestinationAway, NotFoundError, UsageError
+from tests.fakes import hanging_share
+from tests.fakes.hanging_share import HangingShare
+from tests.fakes.sshd import Sshd, missing
+
+needs_sshd = pytest.mark.skipif(bool(missing()), reason=missing())
+needs_share = pytest.mark.skipif(bool(hanging_share.missing()), reason=hanging_share.missing())
+
+
+def box(folder: Path, destinations: str) -> Path:
+    (folder / "rec").mkdir(exist_ok=True)
+    file = folder / "box.yaml"
+    file.write_text(f"storage: {{directory: rec}}\ndestinations:\n{destinations}")
+    return file
+
+
+def run(file: Path, *words: str, answer: str = "") -> tuple[str, BaseException | None]:
+    done = CliRunner().invoke(destinations_command, ["--config", str(file), *words], input=answer)
+    return done.output, done.exception
+
+
+def as_json(file: Path) -> dict[str, dict[str, Any]]:
+    output, _ = run(file, "--json")
+    return {one["name"]: one for one in json.loads(output)}
+
+
+def test_folders_that_are_there_and_one_that_is_not(tmp_path: Path) -> None:
+    (tmp_path / "nas").mkdir()
+    file = box(tmp_path, "  nas: {path: nas}\n  gone: {path: gone}\n"
+                         "  disk: {path: nas, must_be_mounted: true}\n")
+    found = as_json(file)
+    assert found["nas"]["reachable"] and found["nas"]["writable"] and not found["nas"]["why"]
+    assert found["nas"]["free_bytes"] > 0
+    assert not found["gone"]["reachable"] and "create it" in found["gone"]["why"]
+    assert "nothing is mounted" in found["disk"]["why"]
+    output, error = run(file)
+    assert isinstance(error, DestinationAway)
+    assert str(error) == "cannot be used now: gone, disk"
+    assert "reachable" in output and "create it" in output
+
+
+def test_none_is_no_fault(tmp_path: Path) -> None:
+    output, error = run(box(tmp_path, "  {}\n"))
+    assert output == "no destination is configured and no drive is there\n" and error is None
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[HangingShare]:
+    with hanging_share.hanging_share(tmp_path) as held:
+        yield held
+
+
+@pytest.mark.root
+@needs_share
+def test_one_that_hangs_holds_up_no_other(tmp_path: Path, share: HangingShare,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nas").mkdir()
+    file = box(tmp_path, f"  share: {{path: {share.mount_point}}}\n  nas: {{path: nas}}\n")
+    monkeypatch.setattr(destination_health, "LIMIT_S", 0.3)
+    monkeypatch.setattr(destination_health.look_at_all, "__kwdefaults__", {"limit_s": 0.3})
+    share.hold()
+    try:
+        found = as_json(file)
+    finally:
+        share.release()
+    assert "does not answer" in found["share"]["why"] and not found["share"]["reachable"]
+    assert found["nas"]["reachable"]
+
+
+@pytest.mark.root
+@needs_sshd
+def test_a_host_is_trusted_when_somebody_says_so(tmp_path: Path) -> None:
+    with Sshd(tmp_path / "sshd") as server:
+        file = box(tmp_path, f"  lab:\n    type: rsync\n    target: root@127.0.0.1:{server.there}\n"
+                             f"    port: {server.port}\n    key_file: {server.folder / 'shell'}\n")
+        assert "not trusted yet" in as_json(file)["lab"]["why"]
+        output, error = run(file, "trust", "lab", answer="n\n")
+        assert isinstance(error, UsageError) and "SHA256:" in output
+        assert not (tmp_path / "known_hosts").exists()
+        shown = next(word for word in output.split() if word.startswith("SHA256:"))
+        _, error = run(file, "trust", "lab", "--fingerprint", "SHA256:other")
+        assert isinstance(error, UsageError)
+        output, error = run(file, "trust", "lab", "--fingerprint", shown)
+        assert error is None and "stored in" in output
+        found = as_json(file)["lab"]
+        assert found["reachable"] and found["writable"] and found["free_bytes"] > 0, found
+
+
+def test_only_hosts_are_trusted(tmp_path: Path) -> None:
+    file = box(tmp_path, "  nas: {path: nas}\n")
+    assert isinstance(run(file, "trust", "lab")[1], NotFoundError)
+    assert isinstance(run(file, "trust", "nas")[1], UsageError)
