@@ -13,6 +13,7 @@ from fieldrec.core import durable
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs.root_history import close_history
+from fieldrec.mhl.parsing import parse_manifest
 from tests.fakes import ascmhl_tool
 from tests.fakes.small_stores import make_export, make_store
 from tests.unit.test_mhl_reference import nas, offload
@@ -51,6 +52,10 @@ def assert_right(nas: Path) -> None:
 
 def test_visits_one_after_the_other_by_us_and_by_others(nas: Path) -> None:
     assert close(nas, 0)
+    manifest, = (nas / "ascmhl").glob("*.mhl")
+    told = parse_manifest(manifest.read_bytes(), "here")
+    assert [one.path.partition("/")[0] for one in told.references] == ["bees"]
+    assert [one.path for one in told.files] == ["bees.high.mp4", "bees.high.mp4.json"]
     assert_right(nas)
     assert not close(nas, 1), "nothing came since then"
     visit(nas, "wasps", 2)

@@ -117,6 +117,21 @@ def test_hostile_xml_is_refused(text: str) -> None:
             parse(text.encode(), "here")
 
 
+@pytest.mark.parametrize("doctype", [
+    "<!DOCTYPE hashlist>", '<!DOCTYPE hashlist [<!ENTITY e "ha">]>',
+    f'<!DOCTYPE hashlist [<!ENTITY e0 "ha">{LAUGHS}<!ENTITY e "&e3;">]>',
+    '<!DOCTYPE hashlist [<!ENTITY e SYSTEM "file:///etc/passwd">]>'])
+def test_a_document_type_spoils_a_manifest_that_is_right_otherwise(doctype: str) -> None:
+    for whole, parse in ((manifest_bytes(WHOLE), parse_manifest), (chain_bytes(GENERATIONS),
+                                                                   parse_chain)):
+        first, _, rest = whole.decode().partition("\n")
+        text = f"{first}\n{doctype}\n{rest}"
+        if "ENTITY e " in doctype:
+            text = text.replace("0001_", "&e;", 1)
+        with pytest.raises(StoreDamaged, match="document type"):
+            parse(text.encode(), "here")
+
+
 @pytest.mark.parametrize(("old", "new"), [
     ("a/b.npy", "../b.npy"), ("a/b.npy", "/etc/passwd"), ("a/b.npy", "a//b"), ("a/b.npy", "a/./b"),
     ("a/b.npy", ""), ("a/b.npy", "x" * 5000), ('size="5"', 'size="-5"'), ('size="5"', 'size="5e3"'),

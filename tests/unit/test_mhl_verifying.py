@@ -104,7 +104,8 @@ def test_links_pipes_and_deep_folders_are_told_and_not_followed(nas: Path) -> No
     deep.mkdir(parents=True)
     (deep / "x").write_bytes(b"x")
     outcome = one(nas / "bees")
-    assert [f.path for f in outcome.damaged] == ["bees/000001/000001.npy"]
+    assert [(f.path, f.why) for f in outcome.damaged] == [
+        ("bees/000001/000001.npy", "is no file but a link, device or pipe")]
     assert [f.path for f in outcome.extra] == [
         "bees/000001/line\nbreak", "bees/000001/pipe", "/".join(["d"] * 65), "etc"]
 
