@@ -19,6 +19,7 @@ import xxhash
 
 from fieldrec.core import durable
 from fieldrec.core.errors import DestinationError
+from fieldrec.core.io_priority import gives_way
 from fieldrec.core.past_cache import Take
 from fieldrec.core.thread_time import job_threads
 from fieldrec.destinations import File, ReadBack, _pipeline, _reading_back, _samples
@@ -249,9 +250,11 @@ class Watched(Given):
         super().__init__(folder, contents, sliced=SLICE)
         self.slices_read = 0
         self.counted: list[bool] = []
+        self.gave_way: list[bool] = []
 
     def slices(self, file: File, take: Take | None = None) -> Iterator[memoryview]:
         self.counted.append(threading.get_native_id() in job_threads._running)
+        self.gave_way.append(gives_way())
         for data in super().slices(file, take):
             self.slices_read += 1
             yield data
@@ -271,6 +274,8 @@ def test_memory_is_bounded_and_the_time_of_the_threads_counts(folder: Path, tmp_
     assert written == 60
     assert 0 < most <= _pipeline.SLICES_AHEAD
     assert all(source.counted)
+    assert all(source.gave_way)
+    assert not gives_way()
     assert (_pipeline.SLICES_AHEAD + 2) * (4 << 20) <= 64 << 20
 
 

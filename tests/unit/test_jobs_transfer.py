@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from fieldrec.core.errors import (
     VerifyMismatch,
 )
 from fieldrec.core.model import JobState, Recording
-from fieldrec.destinations import ReadBack
+from fieldrec.destinations import Expected, OnBytes, ReadBack
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs import manifest, transfer
 from fieldrec.jobs.source import Stopped
@@ -199,6 +199,24 @@ def test_a_flipped_byte_is_found_named_and_nothing_committed(
     assert ".part-bees" not in names(folders.nas)
     assert contents(folders.recordings / "bees") == folders.raw
     assert (folders.recordings / "bees.high.mp4").read_bytes() == folders.export
+
+
+class LosesAByteInTheEnd(FolderDestination):
+    """A medium on which a byte goes wrong when everything was written and the last sync is over."""
+
+    def verify(self, item: str, source: Expected, on_bytes: OnBytes) -> Sequence[str]:
+        for path in self.path.glob(f".part-{item}/*/000001/000002.npy"):
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 1
+            path.write_bytes(data)
+        return super().verify(item, source, on_bytes)
+
+
+def test_a_move_reads_every_byte_after_the_last_one_was_written(folders: Folders) -> None:
+    with closing(LosesAByteInTheEnd("late", folders.nas)) as place, \
+            pytest.raises(VerifyMismatch, match=r"000001/000002\.npy read back"):
+        transfer.move(folders.recording(), place, stop=NEVER)
+    assert contents(folders.recordings / "bees") == folders.raw
 
 
 def test_a_flipped_byte_in_an_export_is_found(folders: Folders) -> None:
