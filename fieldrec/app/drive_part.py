@@ -81,7 +81,7 @@ class DrivePart:
         if self.watcher is None:
             return
         for drive in self.drives():
-            if drive.device == which and not drive.suspect:
+            if which in (drive.device, drive.fs_uuid, drive.label) and not drive.suspect:
                 await self._log.travel(drive_destination(drive), self.destinations())
                 await self._write_top(drive, note)
         await self.watcher.eject(which, note=note)

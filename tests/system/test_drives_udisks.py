@@ -20,7 +20,7 @@ from fieldrec.drives.udisks import ByUdisks, UdisksAway
 from tests.fakes.small_stores import make_store
 from tests.system.box import Box, Console
 from tests.system.test_drives_udev import PROTECTED, command, in_thread, watching
-from tests.system.udevd import Udevd, udevd, udevd_session
+from tests.system.udevd import Udevd, cannot_mount, udevd, udevd_session
 from tests.system.udisksd import (
     ADDRESS,
     POLKITD,
@@ -68,6 +68,24 @@ async def test_mounted_protected_ejected(udevd: Udevd, udisksd: Udisksd, tmp_pat
         udevd.take_out(device)
         await watched.until(device, DriveState.ABSENT)
     assert not any("without udisks2" in event for event in watched.events)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("fs_type", ["exfat", "ntfs", "xfs", "btrfs"])
+async def test_other_file_systems(udevd: Udevd, udisksd: Udisksd, tmp_path: Path, fs_type: str
+                                  ) -> None:
+    """Also those that udisks cannot mount here, because their FUSE program has another name."""
+    if reason := cannot_mount(fs_type):
+        pytest.skip(reason)
+    device = udevd.insert(udevd.image(fs_type, size_mb={"xfs": 320, "btrfs": 128}.get(fs_type, 64)))
+    async with watching(udevd, tmp_path, **AUTO) as watched:
+        drive = await watched.until(device, DriveState.READY)
+        assert drive.mount_point is not None
+        mounted = mount_at(drive.mount_point)
+        assert mounted is not None and mounted.options >= PROTECTED
+        await watched.watcher.eject(device)
+        await watched.until(device, DriveState.SAFE)
+        assert not mounts_of(device, "-")
 
 
 @pytest.mark.asyncio

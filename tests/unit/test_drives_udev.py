@@ -20,7 +20,7 @@ async def main():
     events = BlockEvents({"ID_BUS": "usb"}, lambda change, block: found.append(
         [change.value, block.device, block.fs_uuid, block.label, block.fs_type, block.size_bytes,
          block.link_mbps, block.number, str(block.usb_path), block.usage, block.disk,
-         block.partitioned]))
+         block.partitioned, block.in_reader]))
     events.start(frozenset(SYSTEM))
     events.stop()
     print(json.dumps(found))
@@ -116,6 +116,14 @@ def test_a_file_system_over_the_whole_disk_and_one_in_a_partition(tmp_path: Path
     found = blocks(tmp_path, disk(**FS, **TABLE), partition(1, **FS))
     assert [(row[1], row[10], row[11]) for row in found] == [
         ("/dev/sda", "sda", True), ("/dev/sda1", "sda", False)]
+
+
+def test_a_card_is_told_from_a_stick(tmp_path: Path) -> None:
+    for properties, in_reader in (({"ID_MODEL": "Storage_Device"}, False),
+                                  ({"ID_MODEL": "USB3.0_CRW_SD_Reader"}, True),
+                                  ({"ID_DRIVE_FLASH_SD": "1"}, True)):
+        (found,) = blocks(tmp_path, disk(**FS, **properties))
+        assert found[12] is in_reader
 
 
 def on_hub(port: int, name: str, speed: str, *, slots: int = 1) -> str:

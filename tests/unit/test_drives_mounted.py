@@ -1,0 +1,84 @@
+"""Which USB devices are switched off after an eject; a folder stands for sysfs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fieldrec.core.errors import DriveBusy
+from fieldrec.drives.mounted import Mounted
+from fieldrec.drives.mounts import Mount
+from fieldrec.drives.udev import BlockDevice
+from fieldrec.drives.work import DriveWork
+
+pytestmark = pytest.mark.asyncio
+
+
+class Switch:
+    """A `Mounter` of which only the switch is used."""
+
+    def __init__(self, *, stays_on: bool = False) -> None:
+        self.off: list[str] = []
+        self._stays_on = stays_on
+
+    def made(self, block: BlockDevice, found: Mount) -> bool:
+        raise NotImplementedError
+
+    async def mount(self, block: BlockDevice) -> Mount:
+        raise NotImplementedError
+
+    async def unmount(self, block: BlockDevice, mount_point: Path) -> None:
+        raise NotImplementedError
+
+    async def unmount_others(self, block: BlockDevice, mount_point: Path) -> None:
+        raise NotImplementedError
+
+    async def detach(self, block: BlockDevice, mount_point: Path) -> None:
+        raise NotImplementedError
+
+    async def power_off(self, block: BlockDevice) -> None:
+        if self._stays_on:
+            raise DriveBusy("it stays on")
+        self.off.append(block.device)
+
+
+def usb_device(root: Path, *disks: str) -> Path:
+    for lun, disk in enumerate(disks):
+        (root / f"2-1:1.0/host0/target0:0:0/0:0:0:{lun}/block/{disk}").mkdir(parents=True)
+    return root
+
+
+def part(port: Path, number: int = 1) -> BlockDevice:
+    return BlockDevice(f"/dev/sda{number}", f"8:{number}", f"U{number}", "FIELD", "ext4", 1000,
+                       5000, port, disk="sda")
+
+
+async def test_every_part_of_a_disk_goes_with_it(tmp_path: Path) -> None:
+    port = usb_device(tmp_path, "sda")
+    blocks = {(f"U{n}", f"/dev/sda{n}"): part(port, n) for n in (1, 2)}
+    switch = Switch()
+    mounted = Mounted(switch, DriveWork(), ())
+    await mounted.power_off(blocks, part(port))
+    assert switch.off == ["/dev/sda1"]
+    assert all(mounted.switched_off(key) for key in blocks)
+    mounted.put_in(("U1", "/dev/sda1"))
+    assert not mounted.switched_off(("U1", "/dev/sda1"))
+
+
+async def test_a_reader_stays_on_for_the_next_card(tmp_path: Path) -> None:
+    switch = Switch()
+    mounted = Mounted(switch, DriveWork(), ())
+    slots = part(usb_device(tmp_path / "several", "sda", "sdb", "sdc"))
+    await mounted.power_off({("U1", "/dev/sda1"): slots}, slots)
+    single = replace(part(usb_device(tmp_path / "one", "sda")), in_reader=True)
+    await mounted.power_off({("U1", "/dev/sda1"): single}, single)
+    assert switch.off == []
+
+
+async def test_one_that_stays_on_may_be_pulled_out_as_news(tmp_path: Path) -> None:
+    block = part(usb_device(tmp_path, "sda"))
+    mounted = Mounted(Switch(stays_on=True), DriveWork(), ())
+    await mounted.power_off({("U1", "/dev/sda1"): block}, block)
+    assert not mounted.switched_off(("U1", "/dev/sda1"))
