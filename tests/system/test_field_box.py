@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import xxhash
 
+from fieldrec.catalogue.verify import verify
 from fieldrec.logbook.reading import find
 from tests.fakes.copies import listed
 from tests.fakes.small_stores import make_store
@@ -63,6 +64,7 @@ def record(box: Box, console: Console, name: str, frames: int = 30) -> list[str]
 
 def assert_whole(folder: Path, names: list[str], *, exported: bool) -> None:
     """Every copy matches its manifest, and imgstore reads all of it."""
+    assert [one.path for one in verify(folder) if not one.is_right] == []
     for name in names:
         files = listed(folder / name)
         assert files.keys() == {path.relative_to(folder / name).as_posix()
