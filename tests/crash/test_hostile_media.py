@@ -19,16 +19,21 @@ from pathlib import Path
 
 import pytest
 
+from fieldrec.app.drive_top import About, write_top
 from fieldrec.catalogue.scan import scan
 from fieldrec.core.errors import FieldrecError, JobRefused, StoreDamaged
 from fieldrec.destinations import PROOF_LIMIT
 from fieldrec.destinations.drive import DriveDestination
+from fieldrec.destinations.folder import FolderDestination
+from fieldrec.drives import marker
 from fieldrec.jobs import manifest, transfer
+from fieldrec.jobs.root_history import close_history
 from tests.crash import whole
 from tests.crash.running import quick_folder
 from tests.fakes.small_stores import make_export, make_store
 
 NEVER = threading.Event()
+NOW_NS = 1_795_000_000_000_000_000
 ROOT = os.geteuid() == 0
 PATHS = (
     "fieldrec", "fieldrec/.part-bees", "fieldrec/.part-bees/bees",
@@ -38,7 +43,9 @@ PATHS = (
     "fieldrec/.part-bees.high.mp4.json", "fieldrec/bees", "fieldrec/bees/ascmhl",
     "fieldrec/bees/ascmhl/ascmhl_chain.xml", "fieldrec/bees/bees", "fieldrec/bees.high.mp4",
     "fieldrec/bees.high.mp4.json", "fieldrec/bees.json", "fieldrec/logbook",
-    "fieldrec/logbook/box", "fieldrec/logbook/box/.part-1.jsonl", "fieldrec/logbook/box/1.jsonl")
+    "fieldrec/logbook/box", "fieldrec/logbook/box/.part-1.jsonl", "fieldrec/logbook/box/1.jsonl",
+    "fieldrec/ascmhl", "fieldrec/ascmhl/ascmhl_chain.xml", "fieldrec/ascmhl/.part-ascmhl_chain.xml",
+    "README.txt", ".part-README.txt", "README-fieldrec.txt", ".fieldrec-destination")
 """Every name that a copy, or what goes along with it, makes or reads."""
 
 
@@ -75,7 +82,9 @@ class Trap:
             lambda place: place.beside("logbook/box/1.jsonl", 1000),
             lambda place: place.put_beside("logbook/box/1.jsonl", b"{}\n"),
             lambda place: transfer.verified_copy_exists(place, "bees", recording.uuid),
-            lambda place: transfer.move(recording, place, stop=NEVER)]
+            lambda place: transfer.move(recording, place, stop=NEVER),
+            lambda place: close_history(place, NOW_NS),
+            lambda _place: self.write_top()]
         for work in works:
             with closing(self.place()) as place:
                 try:
@@ -84,6 +93,14 @@ class Trap:
                     assert "\n" not in str(error)
                     refused.append(error)
         return refused
+
+    def write_top(self) -> None:
+        """The README, and a look for the marker."""
+        said: list[str] = []
+        with closing(FolderDestination("FIELD", self.drive)) as top:
+            write_top(top, [], About("box", "fieldrec", "UTC", None), [], [], NOW_NS, said.append)
+        assert all("\n" not in text for text in said)
+        assert marker.read(self.drive, "1234-ABCD", [b"k" * 32]).marker is None
 
     def judge(self) -> None:
         assert self.seen_outside() == self.was_outside, "written where nobody should"
@@ -161,7 +178,7 @@ def test_whatever_is_planted_wherever_we_write(planted: str, memory: Path) -> No
         refused = trap.try_all()
         trap.judge()
         assert all(isinstance(error, FieldrecError) for error in refused), relative
-        if "link" in planted and ".part-" in relative and "ascmhl" not in relative \
+        if "link" in planted and "fieldrec/.part-" in relative and "ascmhl" not in relative \
                 and not relative.endswith(".json"):
             assert any(isinstance(error, JobRefused) and "in the way" in str(error)
                        for error in refused), (relative, refused)
