@@ -114,7 +114,8 @@ class DrivesConfig(Section):
     """What certain drives get instead; the first that names a drive counts."""
     check: Literal["never", "look", "repair"] = "look"
     """Look for errors of the file system before it is used; `repair` mends what can be mended
-    without a question. Another drive with errors is rejected."""
+    without a question, `look` only what an exFAT drive that was pulled out has in copies that were
+    not finished. Another drive with errors is rejected."""
     check_s: float = Field(default=60.0, gt=0, le=3600)
     """A check that takes longer is ended, and the drive used all the same."""
     mounter: Literal["auto", "udisks", "mount"] = "auto"

@@ -11,7 +11,9 @@ its own checker without a byte being written. A look that takes too long says no
 drive: it is used, and that is said, for all that is written to it is compared anyway. Errors that
 were found are another thing: what lies on the drive already may be lost by going on, so it is
 rejected unless it could be mended without a question (`e2fsck -p`, never `-y`). A repair that was
-cut short leaves it rejected.
+cut short leaves it rejected. exFAT has no journal: pulled out while it is written it has errors,
+most often in nothing but the copy that was under way. Those are mended whatever is configured:
+going on over them could break what is copied next, and nothing but our unfinished work is touched.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fieldrec.config.drives import DrivesConfig
+from fieldrec.core.durable import PART_PREFIX
 from fieldrec.core.errors import DriveRejected
 from fieldrec.drives.mounts import mounts_of
-from fieldrec.drives.programs import Ended, run_heard
+from fieldrec.drives.programs import MOST_OUTPUT_BYTES, Ended, run_heard
 from fieldrec.drives.table import Key
 from fieldrec.drives.udev import BlockDevice
 from fieldrec.drives.work import DriveWork
@@ -60,6 +63,8 @@ class Checker:
     """The same for what can be mended without a question; (): nothing can."""
     by_hand: str = ""
     """What to do on a computer."""
+    error: str = ""
+    """How a line that names an error begins, before the path; "": the lines do not tell."""
 
 
 def which(program: str) -> str | None:
@@ -105,7 +110,7 @@ class FileSystemCheck:
             return
         match _judged(checker, ended):
             case Finding.ERRORS:
-                await self._mend(checker, block, name)
+                await self._mend(checker, block, name, ours=self._is_unfinished(checker, ended))
             case Finding.ASLEEP:
                 raise DriveRejected("a Windows that only sleeps has it open; shut Windows down "
                                     "wholly (Shift and Shut down), then put it in again")
@@ -114,12 +119,20 @@ class FileSystemCheck:
                           f"({checker.look[0]} ended with {ended.code}); it is used all the same",
                           "warning")
 
-    async def _mend(self, checker: Checker, block: BlockDevice, name: str) -> None:
-        """Repair what was found, or DriveRejected."""
+    def _is_unfinished(self, checker: Checker, ended: Ended) -> bool:
+        """Whether every error is in a copy of ours that was not finished."""
+        begin = f"{checker.error}/{self._config.folder}/{PART_PREFIX}"
+        lines = [line for line in ended.text.splitlines() if line.startswith(checker.error)]
+        whole = len(ended.text) < MOST_OUTPUT_BYTES - 1
+        return (checker.error != "" and ended.code >= 0 and whole and bool(lines)
+                and all(line.startswith(begin) for line in lines))
+
+    async def _mend(self, checker: Checker, block: BlockDevice, name: str, *, ours: bool) -> None:
+        """Repair what was found, or DriveRejected. `ours`: only unfinished work of ours has it."""
         again = f"{checker.by_hand.format(device=block.device)}, then put it in again"
         if not checker.mend:
             raise DriveRejected(f"its file system has errors; {again}")
-        if self._config.check != "repair":
+        if self._config.check != "repair" and not ours:
             raise DriveRejected(f"its file system has errors; set drives.check to repair, or "
                                 f"{again}")
         ended = await self._run(checker, checker.mend, block)
@@ -129,7 +142,8 @@ class FileSystemCheck:
         if ended is None or _judged(checker, ended) is not Finding.SOUND:
             raise DriveRejected("its file system has errors that cannot be mended without "
                                 f"questions; {again}")
-        self._say(f"drive {name}: its file system had errors; they were mended by "
+        where = "had errors in copies that were not finished" if ours else "had errors"
+        self._say(f"drive {name}: its file system {where}; they were mended by "
                   f"{' '.join(checker.mend)}", "warning")
 
     async def _run(self, checker: Checker, command: tuple[str, ...], block: BlockDevice
@@ -230,7 +244,8 @@ _EXT = Checker(("e2fsck", "-n"), "e2fsprogs", _by_code, ("e2fsck", "-p"),
 CHECKERS = {
     "ext4": _EXT, "ext3": _EXT, "ext2": _EXT,
     "exfat": Checker(("fsck.exfat", "-n"), "exfatprogs", _by_code, ("fsck.exfat", "-p"),
-                     "mend it on a computer (`fsck.exfat {device}`, or chkdsk on Windows)"),
+                     "mend it on a computer (`fsck.exfat {device}`, or chkdsk on Windows)",
+                     "ERROR: "),
     "vfat": Checker(("fsck.vfat", "-n"), "dosfstools", _fat_mended, ("fsck.vfat", "-a"),
                     "mend it on a computer (`fsck.vfat {device}`, or chkdsk on Windows)"),
     # Neither has a repair that needs no questions: ntfsfix empties the journal, xfs_repair and

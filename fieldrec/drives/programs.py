@@ -12,7 +12,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 
-MOST_OUTPUT_BYTES = 64 << 10
+MOST_OUTPUT_BYTES = 1 << 20
 """Kept of what a program says; a damaged file system can make it say gigabytes."""
 _ENVIRONMENT = {"LC_ALL": "C"}
 

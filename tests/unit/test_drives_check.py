@@ -190,6 +190,29 @@ async def test_a_drive_that_was_only_pulled_out_is_used(
     assert written(path) == before
 
 
+def exfat_torn(path: Path, place: Path, names: list[str]) -> None:
+    """Pulled out while it was written: the clusters of these files are noted as free."""
+    place.mkdir()
+    subprocess.run(["mount", "-t", "exfat-fuse", "-o", "loop", str(path), str(place)], check=True)
+    try:
+        for number, name in enumerate(names):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes(f"torn-{number}-".encode() * 400)
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+    exfat_pulled_out(path)
+    whole = path.read_bytes()
+    heap, root = struct.unpack_from("<I", whole, 88)[0], struct.unpack_from("<I", whole, 96)[0]
+    start, shift = heap << whole[108], whole[108] + whole[109]
+    entries = range(start + ((root - 2) << shift), len(whole), 32)
+    bitmap = next(at for at in entries if whole[at] == 0x81)
+    bits = start + ((struct.unpack_from("<I", whole, bitmap + 20)[0] - 2) << shift)
+    for number in range(len(names)):
+        cluster = (whole.index(f"torn-{number}-".encode() * 20) - start) >> shift
+        at = bits + cluster // 8
+        patch(path, at, bytes([got(path, at, 1)[0] & ~(1 << cluster % 8)]))
+
+
 def cut_off(path: Path, place: Path) -> None:
     """Pulled out while it was written (the file system's GOINGDOWN)."""
     place.mkdir()
@@ -259,6 +282,28 @@ async def test_errors_are_mended_where_that_is_wished(
     assert look.said == ["warning: drive BEES: its file system had errors; they were mended by "
                          + by]
     assert await look.at(path, fs(kind)) == ""
+
+
+@pytest.mark.root
+async def test_an_unfinished_copy_on_exfat_is_mended_and_nothing_else(
+        tmp_path: Path, look: Look) -> None:
+    """Else the drive that was pulled out would not be let in again, or be written over itself."""
+    if os.geteuid() != 0 or which("mount.exfat-fuse") is None:
+        pytest.skip("needs root and exfat-fuse")
+    ours = [f"fieldrec/.part-a/f{number}" for number in range(3)]
+    path = image(tmp_path, "exfat")
+    exfat_torn(path, tmp_path / "at", ours)
+    assert await look.at(path, "exfat") == ""
+    assert look.said == ["warning: drive BEES: its file system had errors in copies that were not "
+                         "finished; they were mended by fsck.exfat -p"]
+    assert (await look.at(path, "exfat"), len(look.said)) == ("", 1)
+    for theirs in ("fieldrec/done/f", "fieldrec/x.part-a", ".part-a/f", "fieldrec2/.part-a/f"):
+        path = image(tmp_path, "exfat")
+        (tmp_path / "at").rmdir()
+        exfat_torn(path, tmp_path / "at", [*ours, theirs])
+        before = written(path)
+        assert "its file system has errors" in await look.at(path, "exfat")
+        assert written(path) == before
 
 
 async def test_what_needs_a_question_is_not_answered(tmp_path: Path, look: Look) -> None:
