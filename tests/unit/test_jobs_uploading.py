@@ -252,7 +252,8 @@ async def test_it_waits_for_a_network_as_long_as_it_takes(
         make_store(box.recordings, "bees")
         job = await box.upload()
         async with box.running():
-            await box.until_true(lambda: box.states(job).count(J.RUNNING) > 8)
+            await box.until_true(lambda: box.states(job).count(J.RUNNING) > 8
+                                 or box.queue.job(job.id).state.finished)
         assert any("refuses connections" in event for event in box.events)
         now = box.queue.job(job.id)
         assert (now.state.finished, now.attempt) == (False, 0)  # more tries than any copy has
@@ -301,11 +302,14 @@ async def test_raw_that_is_to_be_uploaded_is_not_deleted_before(tmp_path: Path, 
         upload = await box.upload()
         delete = await box.add(K.DELETE_RAW, preset="High", destination=None)
         async with box.running():
-            await box.until(delete, J.WAITING, J.QUEUED)
-            await box.until_true(lambda: len(server.requests("PATCH")) > 1)
-            assert box.queue.job(delete.id).state in (J.WAITING, J.QUEUED)
+            await box.until_true(lambda: len(server.requests("PATCH")) > 1
+                                 or box.queue.job(delete.id).state.finished)
             server.tell(key=KEY)
             await box.until(upload, J.DONE)
+            await box.until_true(lambda: box.queue.job(delete.id).state.finished)
+        ended = [job.id for job in box.seen if job.state.finished]
+        assert ended.index(upload.id) < ended.index(delete.id)
+        assert len(server.uploads()) == 1
 
 
 @needs_server
