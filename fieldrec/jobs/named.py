@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from fieldrec.config.mounted_paths import may_hang, resolve_unasked
 from fieldrec.core.errors import NotFoundError, StateError, UsageError
 from fieldrec.core.model import Drive, DriveState, Recording, RecordingState
 
@@ -76,14 +77,14 @@ def folder_named(path: Path, recordings: Sequence[Path]) -> Path:
     """The folder at an absolute path, to bring recordings to. UsageError for one that cannot be a
     destination of these `recordings` folders, NotFoundError for none."""
     try:
-        folder = path.resolve()
+        folder = resolve_unasked(Path("/"), path)
     except (OSError, ValueError, RuntimeError) as error:  # a loop of links, a NUL
         raise UsageError(f"destination {str(path)!r} cannot be used: {error}") from error
     for own in (one.resolve() for one in recordings):
         if folder.is_relative_to(own) or own.is_relative_to(folder):
             raise UsageError(f"destination {folder} is inside or around the recordings folder "
                              f"{own}; choose a folder elsewhere")
-    if not folder.is_dir():
+    if not may_hang(folder) and not folder.is_dir():  # its job says so, in a thread
         raise NotFoundError(f"destination {folder} is not a folder; create it first")
     return folder
 

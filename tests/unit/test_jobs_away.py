@@ -15,6 +15,7 @@ from fieldrec.core.answering import Answering
 from fieldrec.core.errors import DestinationAway
 from fieldrec.core.model import JobKind, JobState
 from fieldrec.destinations import Destination
+from fieldrec.jobs.named import folder_named
 from tests.fakes.copies import store_of
 from tests.fakes.hanging_share import hanging_share, missing
 from tests.fakes.job_box import a_box
@@ -92,6 +93,16 @@ async def test_every_job_for_a_place_that_is_away_waits_and_only_one_looks(tmp_p
                 assert done.attempt == 0, "more tries than an error has, and none of them counted"
         told = [event for event in box.events if "waits" in event]
         assert told == ["job 1: copy bees to nas waits: destination nas: lab does not answer"]
+
+
+@pytest.mark.root
+@needs_share
+def test_a_folder_that_a_command_names_is_not_asked_on_the_loop(tmp_path: Path) -> None:
+    with hanging_share(tmp_path) as share:
+        (tmp_path / "link").symlink_to("share/copies")
+        share.hold()
+        for path in (share.mount_point, tmp_path / "link", tmp_path / "behind" / ".." / "share"):
+            assert folder_named(path, [tmp_path / "recordings"]).is_relative_to(share.mount_point)
 
 
 @pytest.mark.parametrize("mounted", [False, True])
