@@ -17,7 +17,10 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 def resolve_unasked(base: Path, path: Path) -> Path:
     """As `(base / path).resolve()` with `~` expanded, but whatever lies below the mount point of
-    such a file system is taken as it is written. OSError for a loop of links."""
+    such a file system is taken as it is written. OSError for a loop of links, ValueError for what
+    can be no path."""
+    if "\0" in str(path):
+        raise ValueError("embedded null byte")
     points = _mount_points(Path("/proc/self/mountinfo"))
     left = list(reversed((Path.cwd() / base / path.expanduser()).parts[1:]))
     at, links = Path("/"), 0

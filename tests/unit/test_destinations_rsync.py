@@ -87,6 +87,7 @@ def test_what_only_the_far_disk_has_otherwise_is_found(server: Sshd, tmp_path: P
             place.write("bees", source, nothing)
             assert (mount / ".part-bees" / "a").read_bytes() == data, "it is in memory again"
             flip_on_medium(image, data[:4096])
+            assert (mount / ".part-bees" / "a").read_bytes() == data, "in memory it is right"
             place.close()
             assert place.verify("bees", source, nothing) == ["a"]
 
