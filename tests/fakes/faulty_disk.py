@@ -114,7 +114,7 @@ class FaultyDisk:
 
     def heal(self) -> None:
         """No fault any more; what was lost or mixed up in the cells stays so."""
-        for name, value in _HEALTHY.items():
+        for name, value in _HEALTHY.items():  # the moment to be pulled out before "pulled"
             self.orders[name] = value
 
     def fail_reads(self, from_byte: int = 0) -> None:
@@ -236,7 +236,9 @@ def _serve(told: Path, cells: Path, mount_point: Path) -> None:
             while orders["stopped"]:
                 released.wait(0.002)  # memory wakes nobody
         with lock:
-            if orders.add("operations", 1) > orders["pull_at_operation"] and not orders["pulled"]:
+            number = orders.add("operations", 1)
+            # in this order: heal() takes back the moment first, and then what came of it
+            if not orders["pulled"] and number > orders["pull_at_operation"]:
                 orders["mark_at_pull"] = orders["mark"]
                 orders["pulled"] = 1
             if count:
