@@ -105,14 +105,15 @@ def test_pulled_out_at_once_and_at_an_operation(disk: FaultyDisk, device: Device
             attempt()
     disk.heal()
     disk.pull_after(2)
-    device.write(0, b"a")
-    device.write(1, b"b")
+    written = 0
     with pytest.raises(OSError, match="Input/output"):
-        device.write(2, b"c")
+        for block in range(3):  # the machine's udevd may look at the device meanwhile, and counts
+            device.write(block, b"a")
+            written += 1
     with pytest.raises(OSError, match="Input/output"):
         device.read(0)
     disk.heal()
-    assert [device.read(block) for block in (0, 1, 2)] == [b"a", b"b", b"\0"]
+    assert [device.read(block) for block in range(3)] == [b"a"] * written + [b"\0"] * (3 - written)
 
 
 def test_it_stops_until_it_is_released(disk: FaultyDisk, device: Device) -> None:

@@ -34,6 +34,7 @@ OFFLOAD = frozenset({K.COPY, K.MOVE})
 RULES: list[tuple[str, frozenset[JobKind], dict[str, set[Any]], str]] = [
     # answer, kinds, what must all be so, what is said
     ("never", OFFLOAD, {"place": {"none"}}, "a {kind} needs a destination; name one"),
+    ("never", frozenset({K.UPLOAD}), {"place": {"none"}}, "an upload needs a destination; name one"),
     ("wait", ALL, {"paused": {True}},
      "paused by the operator; `fieldrec resume-job 7` lets it go on"),
     ("wait", ALL, {"level": {L.CRITICAL}},
@@ -141,7 +142,7 @@ def test_the_whole_table() -> None:
             case Refuse(reason):
                 assert answer == "never", (row, reason)
                 assert reason == said.format(kind=row["kind"].value), row
-    assert sum(counted.values()) == 5 * 5 * 2 * 2 * 3 * 4 * 2 * 2 * 2 * 3 * 2 * 2
+    assert sum(counted.values()) == 6 * 5 * 2 * 2 * 3 * 4 * 2 * 2 * 2 * 3 * 2 * 2
     assert all(counted.values())
     assert used == {said for *_, said in RULES} | {""}  # no rule is there for nothing
 
