@@ -1,7 +1,8 @@
 """I1-I5, I7 and I8 hold whatever step of a life is the last: killed there, or the power cut.
 
-The sweeps cut at every durable step there is (power cuts: every third); see sweep.py. A sweep that
-cut nowhere, or power cuts that lost nothing, would prove nothing: both are asserted.
+The sweeps kill at every second durable step there is (at each with FIELDREC_EVERY_STEP=1) and cut
+the power at every third; see sweep.py. A sweep that cut nowhere, or power cuts that lost nothing,
+would prove nothing: both are asserted.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.running import assert_nothing_broke, quick_folder, sweep
+from tests.crash.running import assert_nothing_broke, quick_folder, steps, sweep
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_killed_at_every_step(tmp_path: Path) -> None:
+    span = steps(1, 2)
     with quick_folder(tmp_path) as folder:
-        assert_nothing_broke(sweep("kill", folder))
+        assert_nothing_broke(sweep("kill", folder, *span), span=span)
 
 
 @pytest.mark.root

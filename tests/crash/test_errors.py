@@ -7,23 +7,20 @@ is asserted. See sweep.py.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.crash.running import quick_folder, sweep
-
-EVERY = "FIELDREC_EVERY_STEP"
+from tests.crash.running import quick_folder, steps, sweep
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(("mode", "first"), [("ENOSPC", 1), ("EIO", 2)])
 def test_every_step_may_fail(mode: str, first: int, tmp_path: Path) -> None:
-    first, stride = (1, 1) if os.environ.get(EVERY) else (first, 2)
+    span = first, _, stride = steps(first, 2)
     with quick_folder(tmp_path) as folder:
-        *points, end = sweep(mode, folder, first, 100_000, stride)
+        *points, end = sweep(mode, folder, *span)
     assert [point for point in points if point["wrong"]] == []
     assert end["steps"] > 200, "the life has fewer durable steps than a life can have"
     assert len(points) == (end["steps"] - first) // stride + 1, "a point was left out"

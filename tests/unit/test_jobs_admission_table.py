@@ -30,11 +30,12 @@ ALL = frozenset(K)
 BUT_DELETE = ALL - {K.DELETE}
 EXPORT = frozenset({K.EXPORT})
 OFFLOAD = frozenset({K.COPY, K.MOVE})
+UPLOAD = frozenset({K.UPLOAD})
 
 RULES: list[tuple[str, frozenset[JobKind], dict[str, set[Any]], str]] = [
     # answer, kinds, what must all be so, what is said
     ("never", OFFLOAD, {"place": {"none"}}, "a {kind} needs a destination; name one"),
-    ("never", frozenset({K.UPLOAD}), {"place": {"none"}}, "an upload needs a destination; name one"),
+    ("never", UPLOAD, {"place": {"none"}}, "an upload needs a destination; name one"),
     ("wait", ALL, {"paused": {True}},
      "paused by the operator; `fieldrec resume-job 7` lets it go on"),
     ("wait", ALL, {"level": {L.CRITICAL}},
