@@ -10,19 +10,20 @@ from pathlib import Path
 from fieldrec.core.workers import Worker
 from fieldrec.jobs.book_rows import BOOKS_NAME, BookRows
 from fieldrec.jobs.energy_book import EnergyBook
-from fieldrec.jobs.suspects import Suspects
+from fieldrec.jobs.suspects import Capacities, Suspects
 from fieldrec.jobs.verified_copies import VerifiedCopies
 
 Say = Callable[[str, str], None]
 
 
 class Books:
-    """`energy`, `copies` and `suspects`; whoever changes them calls :meth:`touch`."""
+    """`energy`, `copies`, `suspects` and `capacities`; whoever changes them calls :meth:`touch`."""
 
     def __init__(self, private: Path, say: Say) -> None:
         self.energy = EnergyBook()
         self.copies = VerifiedCopies()
         self.suspects = Suspects()
+        self.capacities = Capacities()
         self._rows = BookRows(private / BOOKS_NAME)
         self._say = say
         self._worker = Worker("books")
@@ -40,6 +41,7 @@ class Books:
         self.energy = EnergyBook(books.entries, books.idle_mw, books.idle_s)
         self.copies = VerifiedCopies(books.copies)
         self.suspects = Suspects(books.suspects)
+        self.capacities = Capacities(books.capacities)
         self._idle = self.energy.idle
 
     def touch(self) -> None:
@@ -59,12 +61,14 @@ class Books:
         copies, self.copies.new = self.copies.new, []
         gone, self.copies.gone = self.copies.gone, []
         suspects, self.suspects.new = self.suspects.new, []
+        capacities, self.capacities.new = self.capacities.new, []
         idle = self.energy.idle
-        if not (entries or copies or gone or suspects or idle != self._idle):
+        if not (entries or copies or gone or suspects or capacities or idle != self._idle):
             return
         self._idle = idle
         trouble = await self._worker.run(
-            lambda _stop: self._rows.save(entries, idle, copies, gone, suspects))
+            lambda _stop: self._rows.save(entries, idle, copies, gone, suspects,
+                                          capacities))
         if trouble and not self._trouble:
             self._say(f"books of energy and copies cannot be written: {trouble}; make room or "
                       "check the disk", "warning")

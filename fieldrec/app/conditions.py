@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from fieldrec.app.drive_capacity import DriveCapacity
 from fieldrec.app.visits import drive_destination
 from fieldrec.config import Config
 from fieldrec.config.destinations import FolderConfig, RsyncConfig
 from fieldrec.core.answering import Answering, Place
-from fieldrec.core.errors import DestinationAway
+from fieldrec.core.errors import DestinationAway, JobRefused
 from fieldrec.core.model import Conditions, Drive, DriveState, Job, PowerState
 from fieldrec.core.snapshot import StorageStatus
 from fieldrec.destinations import Destination, ReadBack
@@ -54,8 +56,8 @@ def proves_at(config: Config, name: str) -> bool:
 
 
 def destinations_of(config: Config, watcher: DriveWatcher | None, drives: Sequence[Drive],
-                    jobs: Sequence[Job], answering: Answering | None = None
-                    ) -> Mapping[str, DestinationFactory]:
+                    jobs: Sequence[Job], answering: Answering | None = None,
+                    capacity: DriveCapacity | None = None) -> Mapping[str, DestinationFactory]:
     """Every destination that can be opened now: configured ones, drives that are READY and not
     suspect, and folders that a command named by their path."""
     found: dict[str, DestinationFactory] = {}
@@ -70,7 +72,8 @@ def destinations_of(config: Config, watcher: DriveWatcher | None, drives: Sequen
             found[job.destination] = folder_at(job.destination, answering)
     for drive in drives:
         if watcher is not None and drive.state is DriveState.READY and not drive.suspect:
-            found[drive_destination(drive)] = partial(_drive, drive, config, watcher)
+            found[drive_destination(drive)] = partial(_drive, drive, config, watcher,
+                                                      capacity=capacity)
     return found
 
 
@@ -121,15 +124,22 @@ def top_of(drive: Drive, config: Config, drives: DriveWatcher
     return _drive(drive, config, drives, "")
 
 
+def _never(_folder: int, _path: Path, _stop: threading.Event) -> None:
+    """Where the books are not open: nothing is deleted for a drive then."""
+    raise JobRefused("whether the drive is as large as it says is not known yet; try again")
+
+
 @contextlib.contextmanager
-def _drive(drive: Drive, config: Config, drives: DriveWatcher, folder: str | None = None
-           ) -> Iterator[Destination]:
+def _drive(drive: Drive, config: Config, drives: DriveWatcher, folder: str | None = None, *,
+           capacity: DriveCapacity | None = None) -> Iterator[Destination]:
     """Our folder, or another one. The drive is leased for the block, so that eject waits for it and
     a pull is told apart from a bad disk. DriveGone when it has just gone."""
     gets = serving(config.drives, drive)
+    prove = _never if capacity is None else capacity.prover(
+        drive, unproven_moves=config.drives.unproven_moves)
     with drives.lease(drive.fs_uuid) as lease, contextlib.closing(DriveDestination(
             drive.label or drive.fs_uuid, lease.mount_point,
             config.drives.folder if folder is None else folder,
             device=Path(drive.device), gone=lambda: lease.gone,
-            keep_free_bytes=gets.keep_free_bytes, raw_as=gets.raw_as)) as destination:
+            keep_free_bytes=gets.keep_free_bytes, raw_as=gets.raw_as, prove=prove)) as destination:
         yield destination

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fieldrec.app.books import Books
+from fieldrec.app.drive_capacity import DriveCapacity
 from fieldrec.core.clock import Clock
-from fieldrec.core.errors import NotFoundError
+from fieldrec.core.errors import DriveCounterfeit, NotFoundError
 from fieldrec.core.model import Drive, Job
 from fieldrec.jobs.suspects import DRIVE, Suspect, describe, is_fault
 
@@ -23,6 +24,8 @@ class DriveFaults:
     def __init__(self, books: Books, clock: Clock, *, suspect_after: int, say: Say,
                  changed: Callable[[], None]) -> None:
         """`changed` is called when a drive has become suspect, or is trusted again."""
+        self.capacity = DriveCapacity(books, clock, say=say)
+        """Which drives are as large as they say."""
         self._books = books
         self._clock = clock
         self._suspect_after = suspect_after
@@ -35,8 +38,9 @@ class DriveFaults:
             return
         fs_uuid = (job.destination or "").removeprefix(DRIVE)
         was = self._books.suspects.of(fs_uuid)
+        enough = 1 if isinstance(error, DriveCounterfeit) else self._suspect_after
         now = self._books.suspects.fault(fs_uuid, job.destination_label, f"{job.item}: {error}",
-                                         self._clock.epoch_ns(), self._suspect_after)
+                                         self._clock.epoch_ns(), enough)
         self._books.touch()
         name = now.label or fs_uuid
         if not now.is_suspect:

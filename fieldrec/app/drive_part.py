@@ -50,14 +50,17 @@ class DrivePart:
         if self.watcher is None:
             return ()
         faults = self._faults()
-        return tuple(replace(drive, visit=self.told(drive),
-                             suspect="" if faults is None else faults.why(drive))
-                     for drive in self.watcher.drives())
+        found = [replace(drive, visit=self.told(drive)) for drive in self.watcher.drives()]
+        if faults is None:
+            return tuple(found)
+        return tuple(replace(faults.capacity.known(drive), suspect=faults.why(drive))
+                     for drive in found)
 
     def destinations(self) -> Mapping[str, DestinationFactory]:
         """Every destination that can be opened now; no suspect drive."""
+        faults = self._faults()
         return destinations_of(self._config, self.watcher, self.drives(), self._jobs(),
-                               self._answering)
+                               self._answering, None if faults is None else faults.capacity)
 
     def recordings(self, found: Sequence[Recording]) -> None:
         """The catalogue was read."""

@@ -116,7 +116,10 @@ class Resources:
     @property
     def evidence(self) -> Evidence:
         """What is asked before a recording goes because it is verified elsewhere."""
-        return Evidence(lambda: self._books.copies, lambda: self._books.touch())
+        return Evidence(lambda: self._books.copies, lambda: self._books.touch(), self._is_proven)
+
+    def _is_proven(self, destination: str) -> bool:
+        return self._config.drives.unproven_moves or self._faults.capacity.is_proven(destination)
 
     @property
     def faults(self) -> DriveFaults | None:

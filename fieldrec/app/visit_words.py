@@ -51,8 +51,10 @@ class Tally:
 _BRING = (JobKind.COPY, JobKind.MOVE, JobKind.EXPORT)
 
 
-def asked_less(gets: Serving, drive: Drive) -> str:
-    """Why a drive gets less than is configured, and what to do."""
+def asked_less(gets: Serving, drive: Drive, doubt: str = "") -> str:
+    """Why a drive gets less than is configured, and what to do; `doubt`: of its size."""
+    if gets.on_insert == "export" and doubt:
+        return f"exports only: {doubt}"
     if gets.on_insert == "export" and not drive.known:
         return (f"exports only, and nothing is deleted here: it is unknown to this recorder; for "
                 f"moves mark it with `fieldrec drive prepare {drive.device}`")

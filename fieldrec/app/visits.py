@@ -19,7 +19,7 @@ from fieldrec.config import Config
 from fieldrec.core.errors import FieldrecError, StateError
 from fieldrec.core.model import Drive, DriveState, Job, JobKind, JobState, Recording
 from fieldrec.drives import link
-from fieldrec.drives.accept import Serving, serving
+from fieldrec.drives.accept import Serving, doubted, serving
 from fieldrec.export.presets import Preset, preset
 from fieldrec.jobs import automation, order, room
 from fieldrec.jobs.all_at_once import needed_bytes
@@ -138,9 +138,12 @@ class Visits:
         if gets.on_insert == "nothing":
             self._say(f"drive {_name(drive)} gets nothing by itself ({gets.why})", "info")
             return visit
-        less = serving(self._config.drives, replace(drive, known=True)).on_insert
-        if less != gets.on_insert or (gets.on_insert == "export" and not drive.known):
-            self._say(f"drive {_name(drive)}: {visit_words.asked_less(gets, drive)}", "warning")
+        doubt = doubted(self._config.drives, drive) if drive.known else ""
+        asked = serving(self._config.drives.model_copy(update={"unproven_moves": True}),
+                        replace(drive, known=True)).on_insert
+        if asked != gets.on_insert or (gets.on_insert == "export" and (doubt or not drive.known)):
+            self._say(f"drive {_name(drive)}: {visit_words.asked_less(gets, drive, doubt)}",
+                      "warning")
         await self._drop_what_went(drive, recordings)
         visit.jobs.update(job.id for job in self._unfinished(drive))  # left from an earlier visit
         return visit
@@ -221,7 +224,8 @@ class Visits:
                 return automation.moves_wanted(some, where, self._exporting())
             case "export":
                 return automation.exports_there_wanted(some, where, self._preset_of,
-                                                       deletes=drive.known)
+                                                       deletes=drive.known
+                                                       and not doubted(self._config.drives, drive))
         return automation.copies_wanted(some, where)
 
     def _is_news(self, drive: Drive, visit: _Visit, wanted: Collection[tuple[str, ...]]) -> bool:

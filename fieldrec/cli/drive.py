@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,10 @@ from fieldrec.cli.where import Where, recordings_folders, where_options
 from fieldrec.core.errors import DriveError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fieldrec.core.model import DriveMarker
+    from fieldrec.drives.capacity import Measured
     from fieldrec.drives.device import Device
     from fieldrec.drives.udev import BlockDevice
 
@@ -167,10 +173,56 @@ async def _prepare(config: Any, folders: tuple[Path, ...], path: str, wanted: Dr
         if device_at(path, config.drives.match) != device:
             raise UsageError(f"not erased: {device.disk} is another, or has changed, since it was "
                              "looked at; try again")
+        wanted = dataclasses.replace(wanted, capacity_bytes=await _measured(device.disk))
         block = await formatting.format_disk(device, fs_type, label)
         said = await _mark(config, folders, block, wanted, "")
     await formatting.announce([device.disk, block.device])
     return [f"{block.device}: formatted as {fs_type}, label {block.label}", *said]
+
+
+async def _measured(disk: str) -> int:
+    """Bytes of the whole disk, all of which it keeps; DriveError, and nothing is formatted, for one
+    that keeps less. Erases what is on it."""
+    from fieldrec.drives import capacity
+
+    click.echo(f"{disk}: looking whether it is as large as it says", err=True)
+    found = await _in_thread(lambda check: capacity.prove_device(disk, check))
+    if not found.is_true:
+        raise DriveError(f"{disk}: {capacity.verdict(found)}; it was not formatted, what was on it "
+                         "is destroyed")
+    return int(found.told_bytes)
+
+
+async def _proven(root: Path, block: BlockDevice) -> tuple[int, str]:
+    """(bytes that the file system mounted there is proven to have, why it cannot be told). Nothing
+    on it is touched. DriveError for a drive that keeps less."""
+    from fieldrec.drives import capacity
+
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found = await _in_thread(lambda check: capacity.prove_file_system(
+            folder, root, block.fs_type, block.device, check))
+    except capacity.NotTold as why:
+        return 0, str(why)
+    finally:
+        os.close(folder)
+    if not found.is_true:
+        raise DriveError(f"{block.device}: {capacity.verdict(found)}; it was not marked")
+    return int(found.told_bytes), ""
+
+
+async def _in_thread(look: Callable[[Callable[[], None]], Measured]) -> Measured:
+    """An interrupted command waits for the next write only."""
+    stop = threading.Event()
+
+    def check() -> None:
+        if stop.is_set():
+            raise InterruptedError("it was stopped")
+
+    try:
+        return await asyncio.to_thread(look, check)
+    finally:
+        stop.set()
 
 
 def _confirm(device: Device, yes_erase: str | None) -> None:
@@ -207,29 +259,41 @@ async def _mark(config: Any, folders: tuple[Path, ...], block: BlockDevice, want
     if found and found[-1].read_only:
         raise DriveError(f"{block.device} is mounted read-only; unmount it and try again")
     if found:
-        marked = _write(found[-1].mount_point, block, key, folders, wanted)
+        marked, why = await _write(found[-1].mount_point, block, key, folders, wanted)
     else:
         with private_root() as root:
             mounted = await mount.mount(block, root)
             try:
-                marked = _write(mounted.mount_point, block, key, folders, wanted)
+                marked, why = await _write(mounted.mount_point, block, key, folders, wanted)
             finally:
                 await mount.unmount(mounted.mount_point)
     drive = accept.recognised(config.drives, dataclasses.replace(drive_of(block), marker=marked))
+    if marked.capacity_bytes:  # as large as the file system, whose size is the partition's here
+        drive = dataclasses.replace(drive, capacity_bytes=max(marked.capacity_bytes,
+                                                              drive.size_bytes))
     gets = accept.serving(config.drives, drive)
     said = [f"{block.device}: marked as this recorder's ({marked.id}); it gets "
             f"{accept.described(gets)} ({gets.why}){later}"]
+    if why:
+        said.append(f"whether it is as large as it says {why}: format it with --format, or it gets "
+                    "no moves")
     if reason := accept.refusal(config.drives, drive):
         said.append(f"but it is not used: {reason}")
     return said
 
 
-def _write(root: Path, block: BlockDevice, key: bytes, folders: tuple[Path, ...],
-           wanted: DriveMarker) -> DriveMarker:
-    """A drive that is marked anew stays the same destination."""
+async def _write(root: Path, block: BlockDevice, key: bytes, folders: tuple[Path, ...],
+                 wanted: DriveMarker) -> tuple[DriveMarker, str]:
+    """The marker, and why it does not say how large the drive is, "" when it does. A drive that is
+    marked anew stays the same destination, and what it was proven to have counts."""
     from fieldrec.drives import marker
 
     before = marker.read(root, block.fs_uuid, marker.keys_in(folders)).marker
     if before is not None and before.ours:
-        wanted = dataclasses.replace(wanted, id=before.id)
-    return marker.write(root, block.fs_uuid, key, wanted)
+        wanted = dataclasses.replace(wanted, id=before.id, capacity_bytes=max(
+            before.capacity_bytes, wanted.capacity_bytes))
+    why = ""
+    if not wanted.capacity_bytes:
+        capacity_bytes, why = await _proven(root, block)
+        wanted = dataclasses.replace(wanted, capacity_bytes=capacity_bytes)
+    return marker.write(root, block.fs_uuid, key, wanted), why

@@ -129,6 +129,10 @@ class DrivesConfig(Section):
     suspect_after: int = Field(default=3, ge=1, le=1000)
     """A drive on which so many copies came out wrong is suspect, and used no more."""
 
+    unproven_moves: bool = False
+    """Also delete for a copy on a drive of which cannot be told whether it is as large as it says:
+    a counterfeit one would destroy earlier recordings with later ones."""
+
     @field_validator("rules")
     @classmethod
     def _each_rule_is_reached(cls, value: tuple[DriveRule, ...]) -> tuple[DriveRule, ...]:

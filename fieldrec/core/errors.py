@@ -211,6 +211,10 @@ class VerifyMismatch(JobError):
     exit_code = 42
 
 
+class DriveCounterfeit(VerifyMismatch):
+    """A drive keeps less than it says; nothing was deleted for it."""
+
+
 class EncoderFailed(JobError):
     """The encoder process ended with an error."""
 

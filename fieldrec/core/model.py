@@ -319,6 +319,8 @@ class DriveMarker:
     """copy, move, export, nothing; "" = as configured."""
     cameras: tuple[str, ...] | None = None
     """Patterns of serials, () = all; None = as configured."""
+    capacity_bytes: int = 0
+    """The drive was found to be as large as this when it was marked; 0: it was not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +354,8 @@ class Drive:
     nothing is known."""
     suspect: str = ""
     """Why it must not be relied on; "" while there is no reason."""
+    capacity_bytes: int = 0
+    """It was found to be as large as this, when it was marked or later; 0: that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,17 @@ class Heeding(Protocol):
         ...
 
 
+@runtime_checkable
+class Sized(Protocol):
+    """A destination on a medium that may be smaller than it says: drives."""
+
+    def prove_capacity(self, stop: threading.Event) -> None:
+        """Unless that was done before, look whether the medium is as large as it says; asked before
+        anything is deleted for a copy there. DriveCounterfeit when it is not, JobRefused where it
+        cannot be told."""
+        ...
+
+
 class Destination(Protocol):
     """What a destination must do.
 

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,14 +27,22 @@ DOUBTFUL_ERRNOS = frozenset({errno.EIO, errno.EROFS, errno.ENOENT, errno.EBADF})
 """…and these may also be a bad or write-protected medium: `gone` decides."""
 
 
+Prove = Callable[[int, Path, threading.Event], None]
+"""Told our open folder, its path for messages, and what stops it; as :class:`Sized` asks for."""
+
+
 class DriveDestination(FolderDestination):
     """The folder `folder` on the drive mounted at `mount_point`, made where missing."""
 
     def __init__(self, name: str, mount_point: Path, folder: str, *, device: Path | None,
                  gone: Callable[[], bool], keep_free_bytes: int = 0,
-                 must_be_mounted: bool = True, raw_as: str = "files") -> None:
+                 must_be_mounted: bool = True, raw_as: str = "files",
+                 prove: Prove = lambda _folder, _path, _stop: None) -> None:
         """`gone` is asked, in the copy thread, after an error and when the folder was opened: has
-        the drive been pulled out? `must_be_mounted` is False only in tests without root."""
+        the drive been pulled out? `must_be_mounted` is False only in tests without root.
+        `prove` looks whether it is as large as it says."""
+        self._prove = prove
+
         def check_opened(descriptor: int) -> None:
             if gone() or (must_be_mounted and not is_mount(descriptor)):
                 raise OSError(errno.ENODEV, "nothing is mounted there", str(mount_point))
@@ -42,6 +51,10 @@ class DriveDestination(FolderDestination):
                          failure=lambda error: drive_failure(name, error, gone),
                          after_sync=lambda: flush_buffers(device), check_opened=check_opened,
                          raw_as=raw_as)
+
+    def prove_capacity(self, stop: threading.Event) -> None:
+        with self._errors() as root:
+            self._prove(root, self.path, stop)
 
 
 def is_mount(descriptor: int) -> bool:

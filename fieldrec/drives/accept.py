@@ -15,6 +15,7 @@ from typing import cast
 
 from fieldrec.config.drives import ANY, LABEL, MARKED, UUID, DriveRule, DrivesConfig, OnInsert
 from fieldrec.core.model import Drive
+from fieldrec.drives.capacity import TOLD_ON, cannot_tell
 from fieldrec.drives.labels import printable
 
 
@@ -71,6 +72,8 @@ def serving(config: DrivesConfig, drive: Drive) -> Serving:
     on_insert, why = _asked(config, drive, rule)
     if on_insert == "move" and not drive.known:
         on_insert, why = "copy", f"{why}, but {_unknown(drive)}"
+    elif on_insert == "move" and (doubt := doubted(config, drive)):
+        on_insert, why = "copy", f"{why}, but {doubt}"
     elif drive.marker is not None and not drive.marker.ours:
         why += "; the marker on it is another recorder's, and not followed"
     cameras = config.cameras
@@ -84,6 +87,29 @@ def serving(config: DrivesConfig, drive: Drive) -> Serving:
         keep_free_bytes=(config.keep_free_bytes if rule is None or rule.keep_free_bytes is None
                          else rule.keep_free_bytes),
         raw_as=config.raw_as if rule is None or rule.raw_as is None else rule.raw_as)
+
+
+def doubted(config: DrivesConfig, drive: Drive) -> str:
+    """Why nothing may be deleted for this drive, known as it is: whether it is as large as it says
+    cannot be told; "" where it was, or will be before the first deletion. `size_bytes` and
+    `free_bytes` are those of its file system, once it is mounted."""
+    if config.unproven_moves:
+        return ""
+    marked = drive.marker.capacity_bytes if drive.marker and drive.marker.ours else 0
+    if max(marked, drive.capacity_bytes) >= drive.size_bytes:
+        return ""
+    # before it is mounted nobody knows what is on it
+    free = drive.free_bytes if drive.mount_point is not None else drive.size_bytes
+    why = cannot_tell(drive.fs_type, drive.size_bytes, free)
+    return why and not_told(drive.label or drive.fs_uuid, drive, why)
+
+
+def not_told(name: str, drive: Drive, why: str) -> str:
+    """For people: nothing is deleted for this drive, and what to do."""
+    kind = "ext4" if drive.fs_type in TOLD_ON else "exfat"
+    return (f"whether drive {name} is as large as it says {why}; nothing is deleted for it; copy "
+            f"instead, format it with `fieldrec drive prepare --format {kind}`, or set "
+            "drives.unproven_moves: true")
 
 
 def described(gets: Serving) -> str:

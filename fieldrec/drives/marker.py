@@ -83,6 +83,8 @@ def write(root: Path, fs_uuid: str, key: bytes, wanted: DriveMarker) -> DriveMar
         values["on_insert"] = marker.on_insert
     if marker.cameras is not None:
         values["cameras"] = list(marker.cameras)
+    if marker.capacity_bytes:
+        values["capacity_bytes"] = marker.capacity_bytes
     values["hmac"] = _hmac(key, fs_uuid, marker)
     text = (json.dumps(values, indent=1) + "\n").encode()
     if len(text) > LARGEST_BYTES:
@@ -182,12 +184,15 @@ def _parsed(text: bytes, fs_uuid: str, keys: Sequence[bytes]) -> DriveMarker:
         raise _NoMarkerError("is of a newer fieldrec" if newer else "is not what fieldrec writes")
     id_, owner, told = values.get("id"), values.get("owner", ""), values.get("hmac")
     on_insert, cameras = values.get("on_insert", ""), values.get("cameras")
-    if not (isinstance(id_, str) and _ID.match(id_) and isinstance(owner, str)
-            and isinstance(told, str) and told.isascii()
+    capacity = values.get("capacity_bytes", 0)
+    if not (type(capacity) is int and 0 <= capacity < 1 << 63
+            and isinstance(id_, str) and _ID.match(id_)
+            and isinstance(owner, str) and isinstance(told, str) and told.isascii()
             and on_insert in ("", *get_args(OnInsert)) and _are_cameras(cameras)):
         raise _NoMarkerError("has values that no fieldrec writes")
     signed = DriveMarker(id_, ours=True, owner=owner, on_insert=on_insert,
-                         cameras=None if cameras is None else tuple(cameras))
+                         cameras=None if cameras is None else tuple(cameras),
+                         capacity_bytes=capacity)
     ours = any(hmac.compare_digest(_hmac(key, fs_uuid, signed), told) for key in keys)
     return replace(signed, ours=ours, owner=printable(owner, LONGEST_OWNER))
 
@@ -203,9 +208,11 @@ def _are_cameras(values: object) -> bool:
 
 
 def _hmac(key: bytes, fs_uuid: str, marker: DriveMarker) -> str:
-    """Over the file system's id and everything that the marker says."""
+    """Over the file system's id and everything that the marker says; as it always was for a marker
+    that says nothing of capacity."""
     cameras = None if marker.cameras is None else list(marker.cameras)
-    said = json.dumps([FORMAT, marker.id, fs_uuid, marker.owner, marker.on_insert, cameras])
+    values = [FORMAT, marker.id, fs_uuid, marker.owner, marker.on_insert, cameras]
+    said = json.dumps(values + [marker.capacity_bytes] * bool(marker.capacity_bytes))
     return hmac.new(key, said.encode(), hashlib.sha256).hexdigest()
 
 

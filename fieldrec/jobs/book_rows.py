@@ -1,4 +1,5 @@
-"""The file of the books: what was used, which copies were verified, which drives had faults.
+"""The file of the books: what was used, which copies were verified, which drives had faults, and
+which are as large as they say.
 SQLite, thread ``books``.
 
 Keeps I6: losing it loses no data; forecasts begin anew, and what was copied counts as verified
@@ -19,16 +20,17 @@ from fieldrec.core.errors import FieldrecError
 from fieldrec.jobs.energy_book import ENTRIES
 from fieldrec.jobs.energy_figures import Entry
 from fieldrec.jobs.row_file import RowFile, check, insert
-from fieldrec.jobs.suspects import Suspect
+from fieldrec.jobs.suspects import Capacity, Suspect
 from fieldrec.jobs.verified_copies import VerifiedCopy
 
 BOOKS_NAME = "books.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 COPIES = 20_000
 """Verified copies that are remembered, the latest."""
 _ENTRY = tuple(field.name for field in fields(Entry))
 _COPY = tuple(field.name for field in fields(VerifiedCopy))
 _FAULT = tuple(field.name for field in fields(Suspect))
+_CAPACITY = tuple(field.name for field in fields(Capacity))
 _TABLES = ("""
 CREATE TABLE IF NOT EXISTS energy (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, label TEXT NOT NULL, ended_ns INTEGER NOT NULL,
@@ -47,6 +49,9 @@ CREATE TABLE IF NOT EXISTS faults (
     fs_uuid TEXT PRIMARY KEY, label TEXT NOT NULL, faults INTEGER NOT NULL,
     last_ns INTEGER NOT NULL, words TEXT NOT NULL, is_suspect INTEGER NOT NULL,
     distrusted_ns INTEGER NOT NULL)
+""", """
+CREATE TABLE IF NOT EXISTS capacities (
+    fs_uuid TEXT PRIMARY KEY, capacity_bytes INTEGER NOT NULL, proven_ns INTEGER NOT NULL)
 """)
 
 
@@ -59,6 +64,7 @@ class Books:
     idle_s: float = 0.0
     copies: tuple[VerifiedCopy, ...] = ()
     suspects: tuple[Suspect, ...] = ()
+    capacities: tuple[Capacity, ...] = ()
 
 
 class BookRows:
@@ -78,7 +84,7 @@ class BookRows:
 
     def save(self, entries: Iterable[Entry], idle: tuple[float, float],
              copies: Iterable[VerifiedCopy], gone: Iterable[VerifiedCopy],
-             suspects: Iterable[Suspect] = ()) -> str:
+             suspects: Iterable[Suspect] = (), capacities: Iterable[Capacity] = ()) -> str:
         """Add what is new, remove what is gone; what went wrong, "" for nothing."""
         if self._is_new:
             self._is_new = False
@@ -98,6 +104,8 @@ class BookRows:
                          "ORDER BY verified_at_ns DESC LIMIT ?)", (COPIES,))
             rows.executemany(insert("OR REPLACE INTO faults", _FAULT),
                              [_row(one, _FAULT) for one in suspects])
+            rows.executemany(insert("OR REPLACE INTO capacities", _CAPACITY),
+                             [_row(one, _CAPACITY) for one in capacities])
 
         return self._file.write(write)
 
@@ -132,10 +140,15 @@ def _books(rows: sqlite3.Connection) -> Books:
     mw, seconds = rows.execute("SELECT mw, seconds FROM idling").fetchone() or (0.0, 0.0)
     copies = [_copy(row) for row in rows.execute(
         f"SELECT {', '.join(_COPY)} FROM copies ORDER BY verified_at_ns")]
-    has_faults = rows.execute("SELECT 1 FROM sqlite_master WHERE name = 'faults'").fetchone()
-    suspects = [] if has_faults is None else [
+    there = {name for name, in rows.execute("SELECT name FROM sqlite_master")}
+    suspects = [] if "faults" not in there else [
         _suspect(row) for row in rows.execute(f"SELECT {', '.join(_FAULT)} FROM faults")]
-    return Books(tuple(entries), float(mw), float(seconds), tuple(copies), tuple(suspects))
+    capacities = [] if "capacities" not in there else [
+        Capacity(str(fs_uuid), int(capacity_bytes), int(proven_ns))
+        for fs_uuid, capacity_bytes, proven_ns in
+        rows.execute(f"SELECT {', '.join(_CAPACITY)} FROM capacities")]
+    return Books(tuple(entries), float(mw), float(seconds), tuple(copies), tuple(suspects),
+                 tuple(capacities))
 
 
 def _row(value: object, columns: Sequence[str]) -> tuple[object, ...]:

@@ -48,6 +48,7 @@ def move_export(recording: Recording, destination: Destination, *, preset: str,
     alone = _export_alone(recording, preset)
     if recording.has_raw and (why := why_raw_stays(recording, preset)):
         raise JobRefused(why)
+    transfer.check_proves(destination, how["stop"])
     result = transfer.transfer(alone, destination, on_phase=on_phase, recheck_present=True, **how)
     for item in result.items:
         if (changed := changed_since(item)) is not None:

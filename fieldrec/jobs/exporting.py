@@ -161,6 +161,8 @@ class Exporting:
             if await self._there(job, row, folder):
                 return f"exported to {folder.name} already; the raw is gone"
             raise NotFoundError(f"the raw of {job.item} is gone; there is nothing to export")
+        if job.delete_source:
+            await at(folder, lambda stop: transfer.check_proves(folder, stop))
         uuid = recording.uuid
         there = exports_with(
             dataclasses.replace(recording, exports=await self._there(job, row, folder)), row.name)
@@ -199,7 +201,7 @@ class Exporting:
         def confirm(stop: threading.Event) -> None:
             folder.sync(job.item)
             try:
-                raw.check_there(folder, exports, uuid, stop)
+                raw.compare_there(folder, exports, uuid, stop)
             except VerifyMismatch:
                 raw.remove(folder, exports)
                 raise

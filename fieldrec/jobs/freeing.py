@@ -41,8 +41,11 @@ class Found:
 class Evidence:
     """Asked by the performer of a DELETE job that names a destination."""
 
-    def __init__(self, copies: Callable[[], VerifiedCopies], forgot: Callable[[], None]) -> None:
-        """`forgot` is called when a copy was forgotten."""
+    def __init__(self, copies: Callable[[], VerifiedCopies], forgot: Callable[[], None],
+                 proven: Callable[[str], bool] = lambda _destination: True) -> None:
+        """`forgot` is called when a copy was forgotten; `proven`: whether a destination that is
+        away is known to be as large as it says."""
+        self._proven = proven
         self._copies = copies
         self._forgot = forgot
 
@@ -55,6 +58,7 @@ class Evidence:
         try:
             there = None if place is None else await self._read(recording, place, on_progress)
             if there is None:
+                self._check_proven(job)
                 copy = next((one for one in self._copies().of(recording)
                              if one.destination == where), None)
                 return await in_thread("delete", lambda stop: _check_book(recording, copy, stop))
@@ -66,6 +70,13 @@ class Evidence:
             self._copies().forget(recording.uuid, recording.name, where)
             self._forgot()
             raise
+
+    def _check_proven(self, job: Job) -> None:
+        """JobRefused, which says nothing about the copy."""
+        if not self._proven(job.destination or ""):
+            name = job.destination_label or job.destination
+            raise JobRefused(f"whether drive {name} is as large as it says was not looked at yet; "
+                             f"{job.item} is kept; put the drive in and try again")
 
     async def _read(self, recording: Recording, place: DestinationFactory,
                     on_progress: transfer.Progress) -> frozenset[str] | None:

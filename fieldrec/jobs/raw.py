@@ -45,7 +45,14 @@ def check_there(destination: Destination, exports: Iterable[Export], uuid: str,
                 on_bytes: Callable[[int], None] = lambda _bytes: None) -> None:
     """NotThere or VerifyMismatch unless each export is at the destination too, whole; JobRefused
     where that cannot be told for certain."""
-    check_proves(destination)
+    check_proves(destination, stop)
+    compare_there(destination, exports, uuid, stop, on_bytes)
+
+
+def compare_there(destination: Destination, exports: Iterable[Export], uuid: str,
+                  stop: threading.Event,
+                  on_bytes: Callable[[int], None] = lambda _bytes: None) -> None:
+    """The same, where nothing is deleted for it."""
     for export in exports:
         _check(destination, export, uuid, stop, on_bytes)
 

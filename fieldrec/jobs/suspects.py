@@ -90,6 +90,38 @@ class Suspects:
         return one
 
 
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """A file system that was found to be as large as it says."""
+
+    fs_uuid: str
+    capacity_bytes: int
+    proven_ns: int
+    """Epoch."""
+
+
+class Capacities:
+    """All drives that were proven. Every method is called on the loop."""
+
+    def __init__(self, known: Iterable[Capacity] = ()) -> None:
+        self._of = {one.fs_uuid: one for one in known}
+        self.new: list[Capacity] = []
+        """Since they were written last; whoever writes them takes them out."""
+
+    def of(self, fs_uuid: str) -> int:
+        """Bytes that this file system was proven to have; 0 for none."""
+        found = self._of.get(fs_uuid)
+        return 0 if found is None else found.capacity_bytes
+
+    def note(self, fs_uuid: str, capacity_bytes: int, now_ns: int) -> bool:
+        """Proven just now; whether that is news."""
+        if not fs_uuid or self.of(fs_uuid) == capacity_bytes:
+            return False
+        self._of[fs_uuid] = one = Capacity(fs_uuid, capacity_bytes, now_ns)
+        self.new = [other for other in self.new if other.fs_uuid != fs_uuid] + [one]
+        return True
+
+
 def is_fault(destination: str | None, error: BaseException) -> bool:
     """Whether this error of a job speaks against the drive that it worked on; a full drive, or one
     that was pulled out, does not."""

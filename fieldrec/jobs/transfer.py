@@ -28,7 +28,7 @@ from fieldrec.core.errors import (
     VerifyMismatch,
 )
 from fieldrec.core.model import Copy, JobState, Recording, RecordingState
-from fieldrec.destinations import Destination, OnBytes, ReadBack, limits
+from fieldrec.destinations import Destination, OnBytes, ReadBack, Sized, limits
 from fieldrec.jobs import manifest
 from fieldrec.jobs.manifest import Entry, Manifest
 from fieldrec.jobs.source import Item, Reader, Some, changed_since, check, items_of
@@ -103,7 +103,7 @@ def move(recording: Recording, destination: Destination, *, stop: threading.Even
     JobRefused, and nothing deleted, when the source changed since it was read, and before anything
     is copied where the destination's word is not enough for that.
     """
-    check_proves(destination)
+    check_proves(destination, stop)
     result = transfer(recording, destination, stop=stop, on_progress=on_progress,
                       on_phase=on_phase, on_kept=on_kept, recheck_present=True, clock=clock)
     for item in result.items:
@@ -120,7 +120,7 @@ def verify_present(recording: Recording, destination: Destination, *, stop: thre
     """Read a copy back and compare it with the source, writing nothing; the names here of the items
     that are there. Raises as :func:`transfer` does, JobRefused when the source changed
     meanwhile."""
-    check_proves(destination)
+    check_proves(destination, stop)
     works = [work for work in (_Work(item, recording.uuid, destination, stop, lambda _bytes: None,
                                      ReadBack.AT_THE_END)
                                for item in items_of(recording)) if work.present]
@@ -131,12 +131,16 @@ def verify_present(recording: Recording, destination: Destination, *, stop: thre
     return frozenset(work.item.path.name for work in works)
 
 
-def check_proves(destination: Destination) -> None:
-    """JobRefused for a destination at which nothing can be verified on its medium (I5)."""
+def check_proves(destination: Destination, stop: threading.Event) -> None:
+    """JobRefused for a destination at which nothing can be verified on its medium (I5), or that may
+    be smaller than it says; DriveCounterfeit for a drive that is: a later copy would destroy this
+    one. Asked before anything is copied that is to be deleted here."""
     if not destination.proves:
         raise JobRefused(f"what is at {destination.name} can be verified in the memory of that "
                          "computer only, not on its disk; nothing is deleted for it; copy instead, "
                          "give it a key with a shell, or set count_cached")
+    if isinstance(destination, Sized):
+        destination.prove_capacity(stop)
 
 
 def delete_recording(recording: Recording,

@@ -24,6 +24,7 @@ from fieldrec.core.model import DriveState
 from fieldrec.drives import marker
 from fieldrec.drives.check import which
 from fieldrec.drives.mounts import mounts_of
+from tests.fakes.faulty_disk import faulty_disk, missing
 from tests.system.box import Box
 from tests.system.test_drives_udev import in_thread, watching
 from tests.system.udevd import Udevd, cannot_mount, udevd, udevd_session
@@ -105,9 +106,13 @@ def test_a_drive_is_marked_where_nobody_has_mounted_it(desk: Desk, fs_type: str)
         pytest.skip(reason)
     desk.configure(accept="marked", on_insert="move")
     device = desk.udevd.insert(desk.udevd.image(fs_type))
+    told = desk.ran("prepare", device)
+    assert f"cannot be told on {fs_type}" in told and "it gets copies" in told
+    desk.configure(accept="marked", on_insert="move", unproven_moves=True)
     assert desk.ran("prepare", device, "--camera", "top", "--owner", "Bee\x1b lab").endswith(
         "it gets moves of cameras top; then eject (by drives.on_insert); that counts when it is "
-        "put in again\n")
+        "put in again\nwhether it is as large as it says cannot be told on " + fs_type +
+        " without filling it: format it with --format, or it gets no moves\n")
     assert not mounts_of(device, "-")
     shown = json.loads(desk.ran("show", "FIELD", "--json"))
     assert (shown["known"], shown["marker"]["cameras"], shown["marker"]["owner"]) == (
@@ -155,17 +160,36 @@ def test_a_drive_is_made_new(desk: Desk, fs_type: str) -> None:
         pytest.skip(reason)
     device = desk.udevd.insert(desk.udevd.image("ext4", label="OLD", size_mb=200))
     told = desk.ran("prepare", device, "--format", fs_type, "--label", "BEES", "--yes-erase",
-                    "OLD", "--on-insert", "export").splitlines()
+                    "OLD", "--on-insert", "move").splitlines()
     part = f"{device}p1"
-    assert told[0] == f"{part}: formatted as {fs_type}, label BEES"
-    assert told[1].endswith("it gets exports; then eject (by its marker)")
+    assert told[0] == f"{device}: looking whether it is as large as it says"
+    assert told[1] == f"{part}: formatted as {fs_type}, label BEES"
+    assert told[2].endswith("it gets moves; then eject (by its marker)") and len(told) == 3
     shown = json.loads(desk.ran("show", "BEES", "--json"))
+    assert shown["marker"]["capacity_bytes"] >= 190_000_000
+    assert shown["gets"] == "moves; then eject"
     assert (shown["device"], shown["fs_type"], shown["known"]) == (part, fs_type, True)
     table = subprocess.run(["blkid", "-p", "-o", "value", "-s", "PTTYPE", device], check=True,
                            capture_output=True, text=True).stdout
     assert table == "gpt\n"
     desk.ran("prepare", device, "--format", "exfat", "--yes-erase", Path(device).name)  # over it
     assert json.loads(desk.ran("list", "--json"))[0]["label"] == "FIELDREC"
+
+
+def test_a_counterfeit_drive_is_not_formatted(desk: Desk, tmp_path: Path) -> None:
+    if reason := missing():
+        pytest.skip(reason)
+    cells = tmp_path / "cells"
+    with cells.open("wb") as file:
+        file.truncate(64 << 20)
+    with faulty_disk(tmp_path, cells) as disk:
+        disk.wrap(8 << 20)
+        device = disk.device
+        told = desk.refused(DriveError, "prepare", device, "--format", "exfat", "--any-disk",
+                            "--yes-erase", Path(device).name)
+        assert told.startswith(f"{device}: it tells 67.1 MB but keeps no more than about 8.4 MB: "
+                               "counterfeit or broken; do not use it; it was not formatted")
+    assert b"EXFAT" not in cells.read_bytes()
 
 
 def test_nothing_is_erased_without_its_name(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,8 @@ async def test_a_drive_that_this_recorder_marked_is_known(
     mark(image, tmp_path, wanted)
     device = udevd.insert(image)
     rules = [{"drive": "label:OTHER"}, {"drive": "marked", "eject": False}]
-    async with watching(udevd, tmp_path, accept="marked", rules=rules) as watched:
+    async with watching(udevd, tmp_path, accept="marked", rules=rules,
+                        unproven_moves=True) as watched:
         drive = await watched.until(device, DriveState.READY)
         assert known_as(drive) == (True, 1, wanted)
         gets = serving(watched.config, drive)

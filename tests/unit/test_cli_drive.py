@@ -63,7 +63,8 @@ def test_what_a_rejected_drive_gets() -> None:
 
 def test_in_lines_and_in_json() -> None:
     config = DrivesConfig.model_validate(
-        {"rules": [{"drive": "marked", "on_insert": "move", "keep_free_bytes": "2 GB"}]})
+        {"unproven_moves": True,
+         "rules": [{"drive": "marked", "on_insert": "move", "keep_free_bytes": "2 GB"}]})
     said = dict(lines(config, DRIVE, ""))
     assert said == {
         "drive": "BEES (/dev/sda1)", "id": "71C7-17D6", "size": "1.0 TB, exfat",

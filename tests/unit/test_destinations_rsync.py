@@ -112,9 +112,9 @@ def test_a_confined_key_copies_with_the_marker_first_and_the_manifest_last(
         assert place.items() == ["my bees"]
         assert not place.proves
         with pytest.raises(JobRefused, match="nothing is deleted for it"):
-            transfer.check_proves(place)
+            transfer.check_proves(place, threading.Event())
     assert names(there) == ["my bees"]
-    transfer.check_proves(lab(config.model_copy(update={"count_cached": True})))
+    transfer.check_proves(lab(config.model_copy(update={"count_cached": True})), threading.Event())
 
 
 @pytest.mark.parametrize("how", ["the connection is cut", "rsync is killed"])

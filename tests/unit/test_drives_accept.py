@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,7 +33,8 @@ def drive(label: str = "BEES", uuid: str = "71C7-17D6", marker: DriveMarker | No
 
 
 def config(**keys: Any) -> DrivesConfig:
-    return DrivesConfig.model_validate(keys)
+    """Of drives whose size nobody doubts, unless that is what is asked."""
+    return DrivesConfig.model_validate({"unproven_moves": True} | keys)
 
 
 def gets(what: DrivesConfig, which: Drive) -> Serving:
@@ -172,3 +175,22 @@ def test_only_known_drives_ever_get_moves(
     known = (marker is not None and marker.ours) or bool(named & {*accept, *first})
     assert got.known == known
     assert known or serving(what, got).on_insert != "move"
+
+
+def test_no_moves_to_a_drive_that_may_be_smaller_than_it_says() -> None:
+    what = config(on_insert="move", unproven_moves=False)
+    got = gets(what, drive(marker=OURS))
+    assert got.on_insert == "copy"
+    assert "drive BEES is as large as it says cannot be told on exfat without filling it" in got.why
+    assert "drives.unproven_moves" in got.why and "--format exfat" in got.why
+    for capacity, ours, move in ((10**12, True, True), (10**12 - 1, True, False),
+                                 (10**12, False, False)):
+        marked = replace(OURS, capacity_bytes=capacity, ours=ours)
+        asked = gets(config(accept="label:BEES", on_insert="move", unproven_moves=False),
+                     drive(marker=marked))
+        assert asked.on_insert == ("move" if move else "copy")
+    ext4 = replace(drive(marker=OURS), fs_type="ext4")
+    assert gets(what, ext4).on_insert == "move"  # it is looked at before the first deletion
+    full = replace(ext4, mount_point=Path("/m"), free_bytes=10**11)
+    assert "900 GB of 1.0 TB" in gets(what, full).why and gets(what, full).on_insert == "copy"
+    assert gets(what, replace(full, capacity_bytes=10**12)).on_insert == "move"  # by the books

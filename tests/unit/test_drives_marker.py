@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import socket
@@ -58,7 +60,8 @@ def test_copied_to_another_drive_it_is_not_ours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", [
     {"on_insert": "copy"}, {"on_insert": ""}, {"cameras": []}, {"cameras": None}, {"id": "d2"},
-    {"owner": "Bee Lab"}, {"cameras": ["top"]}, {"hmac": ""}, {"hmac": "0" * 64}])
+    {"owner": "Bee Lab"}, {"cameras": ["top"]}, {"hmac": ""}, {"hmac": "0" * 64},
+    {"capacity_bytes": 64 * 10**9}, {"capacity_bytes": 1}])
 def test_whoever_edits_it_unmakes_it(tmp_path: Path, change: dict[str, Any]) -> None:
     write(tmp_path, UUID, KEY, WANTED)
     edited(tmp_path, **change)
@@ -203,3 +206,20 @@ def test_a_key_that_is_none_is_said(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(DriveError, match=r"drives\.key: not a key .*mark the drives again"):
         keys_in([tmp_path])
+
+
+@pytest.mark.parametrize("value", [-1, True, 1.5, "8 GB", None, 1 << 63])
+def test_a_capacity_that_is_none(tmp_path: Path, value: Any) -> None:
+    write(tmp_path, UUID, KEY, replace(WANTED, capacity_bytes=64 * 10**9))
+    found = read(tmp_path, UUID, [KEY]).marker
+    assert found is not None and found.ours and found.capacity_bytes == 64 * 10**9
+    edited(tmp_path, capacity_bytes=value)
+    assert read(tmp_path, UUID, [KEY]).marker is None
+
+
+def test_a_marker_that_says_nothing_of_capacity_is_signed_as_ever(tmp_path: Path) -> None:
+    write(tmp_path, UUID, KEY, WANTED)
+    told = json.loads((tmp_path / NAME).read_text())
+    said = json.dumps([1, WANTED.id, UUID, WANTED.owner, WANTED.on_insert,
+                       None if WANTED.cameras is None else list(WANTED.cameras)])
+    assert told["hmac"] == hmac.new(KEY, said.encode(), hashlib.sha256).hexdigest()
