@@ -27,6 +27,7 @@
     └─ JobError                           40      no
        ├─ JobRefused                      41      no     cannot ever run as asked
        ├─ VerifyMismatch                  42      no     read-back differs from what was written
+       │  └─ DriveCounterfeit             42      no     a drive keeps less than it says
        ├─ EncoderFailed                   43      no     the encoder process failed
        │  └─ EncoderKilled                43     yes     somebody, or want of memory, killed it
        └─ DestinationError                44     yes     a destination cannot be used now

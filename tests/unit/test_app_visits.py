@@ -68,6 +68,27 @@ async def test_what_a_drive_gets(queue: JobQueue, on_insert: str, is_known: bool
         assert rig.ejected == []
 
 
+@pytest.mark.parametrize(("on_insert", "kinds"), [("move", ["copy", "copy"]),
+                                                  ("export", ["copy", "export"])])
+async def test_nothing_is_deleted_for_a_drive_that_may_be_smaller_than_it_says(
+        queue: JobQueue, on_insert: str, kinds: list[str]) -> None:
+    here = [recording("a", exports=(HIGH,)), recording("b")]
+    exfat = known(fs_type="exfat", size_bytes=64_000 * MB, free_bytes=64_000 * MB)
+    rig = Rig(queue, drives={"on_insert": on_insert})
+    await rig.offload.serve([exfat], here)
+    assert [(kind, deletes) for kind, _, _, deletes in asked(queue)] == [
+        (kind, False) for kind in kinds]
+    told = " ".join(rig.said)
+    assert "whether drive L-A is as large as it says cannot be told on exfat" in told
+    assert "fieldrec drive prepare --format exfat" in told
+    for more in ({"capacity_bytes": 64_000 * MB}, {"fs_type": "ext4"}):
+        rig = Rig(queue, drives={"on_insert": on_insert})
+        for job in rig.unfinished():
+            await queue.set_state(job.id, JobState.CANCELLED)
+        await rig.offload.serve([dataclasses.replace(exfat, **more)], here)
+        assert all(deletes for *_, deletes in asked(queue)) and asked(queue)
+
+
 async def test_the_first_rule_that_fits_says_what_which_cameras_and_whether_to_eject(
         queue: JobQueue) -> None:
     rig = Rig(queue, drives={"on_insert": "copy", "rules": [
