@@ -62,7 +62,7 @@ def configured(scenario: Scenario, field: Field, **more: Any) -> Config:
             "ledger": str(field.ledger), "period_s": scenario.period_s}}},
         "export": {"automatic": True, "raw": "delete_when_offloaded"},
         "drives": {"match": field.drives.match, "mounter": "mount", "mount_root": str(field.mounts),
-                   "keep_free_bytes": "1 MB"},
+                   "keep_free_bytes": "1 MB", "unproven_moves": True},  # full drives are no news
         "power": {"path": str(field.power), "poweroff_command": [POWER_OFF]},
         "sleep": {"mode": scenario.sleep, "command": [SUSPEND], "rtc": str(field.root / "rtc")},
         "space": {"act": ["delete_verified"]},
