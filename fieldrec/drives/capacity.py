@@ -223,7 +223,8 @@ def _allocate(descriptor: int, length: int, fs_type: str) -> None:
     """Room for the file, none of it written. Not os.posix_fallocate: where the file system cannot,
     that writes every block."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.fallocate64(descriptor, 0, ctypes.c_int64(0), ctypes.c_int64(length)) == 0:
+    call = getattr(libc, "fallocate64", None) or libc.fallocate
+    if call(descriptor, 0, ctypes.c_int64(0), ctypes.c_int64(length)) == 0:
         return
     number = ctypes.get_errno()
     if number in _NO_ROOM:
