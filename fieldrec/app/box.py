@@ -300,7 +300,7 @@ class App:
             drives=self._drives.watcher, queue=self._queue if hasattr(self, "_queue") else None,
             before_all=(lambda: self._sleep.at_end(switched_off=off is not None),
                         lambda: self._schedule.end(self._closing.why if self._closing else ""),
-                        *((self._power.written,) if built else ())),
+                        *((self._power.written, self._drives.bring_due) if built else ())),
             at_last=(self._power.close, self._resources.close, self._sleep.close) if built
             else (self._sleep.close,))
         self.changed()  # who looks sees it stop while it waits for a disk or a drive

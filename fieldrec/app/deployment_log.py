@@ -141,10 +141,16 @@ class DeploymentLog:
             await self._due_changed.wait()
             await asyncio.sleep(SETTLE_S)
             self._due_changed.clear()
-            busy = {job.destination for job in jobs() if job.state in _UNDER_WAY}
-            for name in sorted(self._due - busy):
-                self._due.discard(name)
-                await self.travel(name, destinations())
+            await self.travel_due(destinations, jobs)
+
+    async def travel_due(self, destinations: Callable[[], Mapping[str, DestinationFactory]],
+                         jobs: Callable[[], Sequence[Job]]) -> None:
+        """Bring the record to each destination that it is due at, now; where a job is under way it
+        stays due. A command that does a job and ends has no other moment."""
+        busy = {job.destination for job in jobs() if job.state in _UNDER_WAY}
+        for name in sorted(self._due - busy):
+            self._due.discard(name)
+            await self.travel(name, destinations())
 
     async def travel(self, name: str, destinations: Mapping[str, DestinationFactory]) -> None:
         """Bring the record to a destination, now, and its history (jobs/root_history) up to date;

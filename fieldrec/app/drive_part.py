@@ -78,6 +78,10 @@ class DrivePart:
                      if drive_destination(drive) == name), 0)
         return replace(found, total_bytes=size)
 
+    async def bring_due(self) -> None:
+        """Before the end: what is due at a destination and was not brought yet."""
+        await self._log.travel_due(self.destinations, self._jobs)
+
     async def eject(self, which: str, note: str = "") -> None:
         """Bring the record of the deployment and write what is for people at its top, then make the
         drive (its device) safe to remove; `note` is said beside SAFE."""

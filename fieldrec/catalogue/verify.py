@@ -146,7 +146,8 @@ def _plain(path: Path, depth: int, on_bytes: OnBytes, write: Clock | None) -> It
                 yield from _plain(below, depth + 1, on_bytes, write)
         elif is_sidecar(entry.name):
             movie = below.with_suffix("")
-            yield _own(movie, check_movie(movie, deep=True), below.stat().st_size)
+            size = movie.stat().st_size if movie.exists() else 0
+            yield _own(movie, check_movie(movie, deep=True), size)
         elif entry.name.endswith(EXTENSIONS) and not sidecar_path(below).exists():
             yield Outcome(str(below), OWN, notes=("nothing tells what it should be",))
 

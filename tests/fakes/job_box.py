@@ -299,5 +299,6 @@ async def a_box(root: Path, *names: str, places: tuple[str, ...] = ()) -> AsyncI
 
 
 def names(folder: Path) -> list[str]:
-    """What a folder holds, but for fieldrec's own."""
-    return sorted(path.name for path in folder.iterdir() if path.name != ".fieldrec")
+    """What a folder holds, but for fieldrec's own and the history of the whole."""
+    return sorted(path.name for path in folder.iterdir()
+                  if path.name not in (".fieldrec", "ascmhl"))

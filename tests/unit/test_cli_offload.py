@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fieldrec.catalogue.scan import scan
+from fieldrec.catalogue.verify import HISTORY, verify
 from fieldrec.cli.main import cli
 from tests.fakes.job_box import names
 from tests.fakes.small_stores import make_export, make_store
@@ -57,6 +58,9 @@ def test_export_all_moves_what_is_exported_already_and_the_raw_goes(here: Path) 
     assert done.exit_code == 0, done.output
     assert names(here / "usb") == ["ants.high.mp4", "ants.high.mp4.json"]
     assert names(here / "recordings") == ["bees"]
+    history, = verify(here / "usb")
+    assert (history.checked_by, history.files, history.is_right) == (HISTORY, 2, True), (
+        "a command ends with its jobs: the history of the whole is written before")
 
 
 def test_what_does_not_fit_is_said_and_not_begun(here: Path, monkeypatch: pytest.MonkeyPatch

@@ -126,6 +126,7 @@ def test_a_whole_drive_a_part_and_a_movie(nas: Path) -> None:
     assert {name: o.checked_by for name, o in found.items()} == {
         "bees": HISTORY, "bees.high.mp4": OWN}
     assert all(o.is_right for o in found.values())
+    assert found["bees.high.mp4"].read_bytes == (nas / "bees.high.mp4").stat().st_size
     store = one(nas / "bees" / "bees")
     assert (store.checked_by, store.files) == (HISTORY, 14)
     frame = one(nas / "bees" / FRAME)
