@@ -17,7 +17,7 @@ from tests.crash.running import assert_nothing_broke, quick_folder, steps, sweep
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_killed_at_every_step(tmp_path: Path) -> None:
-    span = steps(1, 2)
+    span = steps(2, 2)
     with quick_folder(tmp_path) as folder:
         assert_nothing_broke(sweep("kill", folder, *span), span=span)
 
