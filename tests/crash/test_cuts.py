@@ -1,7 +1,7 @@
 """I1-I5, I7 and I8 hold whatever step of a life is the last: killed there, or the power cut.
 
 The sweeps kill at every second durable step there is (at each with FIELDREC_EVERY_STEP=1) and cut
-the power at every third; see sweep.py. A sweep that cut nowhere, or power cuts that lost nothing,
+the power at every fourth; see sweep.py. A sweep that cut nowhere, or power cuts that lost nothing,
 would prove nothing: both are asserted.
 """
 
@@ -28,7 +28,7 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
 def test_power_cuts(own_ext4: tuple[str, Path]) -> None:
     """The log is not flushed: what was not synced is gone, what was promised is there."""
     device, mount_point = own_ext4
-    points = sweep("power", mount_point, 1, 1000, 3, DEVICE=device,
+    points = sweep("power", mount_point, *steps(1, 4), DEVICE=device,
                    MOUNT_POINT=str(mount_point))[:-1]
     assert len(points) > 70
     assert [point for point in points if point["wrong"]] == []
