@@ -24,6 +24,7 @@ from fieldrec.config import Config
 from fieldrec.core import durable
 from fieldrec.core.folder import PRIVATE_NAME
 from fieldrec.core.model import Job, JobState
+from tests.fakes.folder_config import path_of
 from tests.fakes.loop_watch import LoopWatch
 from tests.fakes.small_stores import make_store
 
@@ -87,7 +88,7 @@ def live(watch: LoopWatch, folder: str, sabotage: str = "") -> None:
     """In the child: a life under the watch, then a line of JSON with what was seen."""
     config = _config(Path(folder))
     durable.set_hook(lambda step, path: watch.note(f"durable.{step}", (path,)))
-    watch.watch([config.storage.directory, config.destinations["copies"].path], but=PRIVATE_NAME)
+    watch.watch([config.storage.directory, path_of(config, "copies")], but=PRIVATE_NAME)
     asyncio.run(_life(config, Path(sabotage) if sabotage else None))
     print(json.dumps({"found": sorted(set(watch.found)), "elsewhere": watch.elsewhere}))
 

@@ -26,6 +26,7 @@ from fieldrec.logbook.drawing import Drawing
 from fieldrec.logbook.lines import Entry
 from fieldrec.logbook.reading import Tally, entries_in, files_in, find
 from tests.fakes.commands import fieldrec, refused
+from tests.fakes.folder_config import path_of
 from tests.unit.test_logbook_book import StoodClock
 
 CAMERA = {"backend": "synthetic", "options": {"width": 64, "height": 48, "hz": 50}}
@@ -81,7 +82,7 @@ async def life(config: Config) -> str:
         name = await recorded(app)
         app.note(Kind.SLEPT, "sleeps until dawn", until_ns=5)
         await app.control.copy([name], "usb")
-        copied = config.destinations["usb"].path / "logbook" / "pond-box" / "lobau"
+        copied = path_of(config, "usb") / "logbook" / "pond-box" / "lobau"
         await until(app, lambda: copied.is_dir() and any(files_in(copied)))
         return name
 

@@ -8,6 +8,7 @@ import pytest
 
 from fieldrec.config import load_config, load_document
 from fieldrec.core.errors import ConfigError
+from tests.fakes.folder_config import path_of
 
 
 def write(folder: Path, text: str) -> Path:
@@ -23,8 +24,8 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir("/")
     config = load_config(path)
     assert config.storage.directory == tmp_path / "rec"
-    assert config.destinations["nas"].path == tmp_path.parent / "nas"
-    assert config.destinations["home"].path == Path("/home/x/copies")
+    assert path_of(config, "nas") == tmp_path.parent / "nas"
+    assert path_of(config, "home") == Path("/home/x/copies")
     assert load_document(path)[1] == config
 
 
@@ -46,7 +47,7 @@ def test_a_destination_among_the_recordings_is_refused(tmp_path: Path, place: st
 
 def test_a_name_that_begins_alike_is_not_inside(tmp_path: Path) -> None:
     path = write(tmp_path, "storage: {directory: rec}\ndestinations: {nas: {path: rec2}}\n")
-    assert load_config(path).destinations["nas"].path == tmp_path / "rec2"
+    assert path_of(load_config(path), "nas") == tmp_path / "rec2"
 
 
 @pytest.mark.parametrize("value", ["~nobody-of-that-name/x", '"a\\0b"', "loop/x"])
