@@ -2,14 +2,17 @@
 exports to a drive; and what is left of the recordings.
 
 `python -m tests.crash.pulls --pulls 200 --cuts 100 --seed 1` prints a table, and each violation
-above it; `--json` a line for each life instead. Every life is a job (the real queue, runner and
-export process, in a fork) onto a drive of its own that has an earlier copy on it. It is struck at
-one moment, drawn from those that an undisturbed life of its kind has: at an I/O of the device, at
-a durable step or shortly after one, or at any time. A pull leaves the box running: the drive is put
-in again, as the moment left it, and the job goes on by itself. A cut ends the process and cuts off
-the recordings' file system and the drive's; both are mounted again, and a second process does what
-the daemon does at its start. I4 and I5 are judged on what is left, and at the end. This process
-never starts a thread.
+above it; `--json` a line for each life instead. `--even` is for a few lives: each is struck in the
+phase that was struck least so far, at a durable step, so that they reach many phases however fast
+the machine is.
+
+Every life is a job (the real queue, runner and export process, in a fork) onto a drive of its own
+that has an earlier copy on it. It is struck at one moment, drawn from those that an undisturbed
+life of its kind has: at an I/O of the device, at a durable step or shortly after one, or at any
+time. A pull leaves the box running: the drive is put in again, as the moment left it, and the job
+goes on by itself. A cut ends the process and cuts off the recordings' file system and the drive's;
+both are mounted again, and a second process does what the daemon does at its start. I4 and I5 are
+judged on what is left, and at the end. This process never starts a thread.
 """
 
 from __future__ import annotations
@@ -88,6 +91,8 @@ class Scene:
     """Of the recordings, where it is to be cut off."""
     usual: dict[tuple[str, str], Told]
     """An undisturbed life of each kind: what there is to be struck."""
+    even: Counter[str] | None
+    """How often a phase was chosen, where none is to be chosen more often than another."""
 
 
 # -- what there is ---------------------------------------------------------------------------------
@@ -148,6 +153,8 @@ def lay_out(scene: Scene, file_system: str) -> Stick:
 def draw(dice: random.Random, scene: Scene, kind: str, file_system: str, way: str) -> Moment:
     """A moment of such a life; phases that take a short time come as often as the long ones."""
     usual = scene.usual[kind, file_system]
+    if scene.even is not None:
+        return least_struck(scene.even, usual, way)
     if way == "device" and dice.random() < 0.4:
         return Moment(way, operation=dice.randint(1, usual.operations))
     phase = dice.choice(sorted({*usual.phase_s, *usual.steps}))
@@ -156,6 +163,14 @@ def draw(dice: random.Random, scene: Scene, kind: str, file_system: str, way: st
         delay_s = dice.uniform(0, LONGEST_DELAY_S) if dice.random() < 0.5 else 0.0
         return Moment(way, step=dice.choice(steps), delay_s=delay_s)
     return Moment(way, phase=phase, delay_s=dice.uniform(0, usual.phase_s[phase]))
+
+
+def least_struck(struck: Counter[str], usual: Told, way: str) -> Moment:
+    """In the middle of the phase that was chosen least."""
+    phase = min(sorted(set(usual.steps)), key=lambda one: struck[one])
+    struck[phase] += 1
+    steps = [number for number, its in enumerate(usual.steps, 1) if its == phase]
+    return Moment(way, step=steps[len(steps) // 2])
 
 
 def pulled(scene: Scene, life: Life, moment: Moment | None, notice_s: float) -> Told:
@@ -295,7 +310,7 @@ def in_fork(work: Callable[[], str]) -> str:
 # -- all of them -----------------------------------------------------------------------------------
 
 @contextmanager
-def scene_in(folder: Path, *, with_disk: bool) -> Iterator[Scene]:
+def scene_in(folder: Path, *, with_disk: bool, even: bool) -> Iterator[Scene]:
     """Drives, and the disk of the recordings."""
     masters = folder / "masters"
     make_masters(masters)
@@ -307,10 +322,10 @@ def scene_in(folder: Path, *, with_disk: bool) -> Iterator[Scene]:
         disk = stack.enter_context(loop_disk(folder, "ext4", DISK_BYTES)) if with_disk else None
         root = folder / "box" if disk is None else disk.mount_point / "box"
         root.mkdir()
-        yield Scene(root / "recordings", masters, sticks, disk, {})
+        yield Scene(root / "recordings", masters, sticks, disk, {}, Counter() if even else None)
 
 
-def run(folder: Path, pulls: int, cuts: int, seed: int) -> Iterator[Life]:
+def run(folder: Path, pulls: int, cuts: int, seed: int, *, even: bool) -> Iterator[Life]:
     """All lives; those that nobody disturbs, from which the moments are drawn, come first and are
     not told."""
     (folder / "quick").mkdir()
@@ -321,7 +336,7 @@ def run(folder: Path, pulls: int, cuts: int, seed: int) -> Iterator[Life]:
             continue
         part = folder / ("cuts" if with_disk else "pulls")
         part.mkdir()
-        with scene_in(part, with_disk=with_disk) as scene:
+        with scene_in(part, with_disk=with_disk, even=even) as scene:
             for number in range(count):
                 yield one(scene, number, random.Random(f"{seed} {with_disk} {number}"))
 
@@ -369,6 +384,7 @@ def main() -> None:
     parser.add_argument("--cuts", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--even", action="store_true")
     asked = parser.parse_args()
     if why := next(filter(None, (missing(system) for system in set(SYSTEMS))), ""):
         sys.exit(why)
@@ -376,7 +392,7 @@ def main() -> None:
     lives = []
     with tempfile.TemporaryDirectory(prefix="fieldrec-pulls-",
                                      dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        for life in run(Path(folder), asked.pulls, asked.cuts, asked.seed):
+        for life in run(Path(folder), asked.pulls, asked.cuts, asked.seed, even=asked.even):
             lives.append(life)
             if asked.json:
                 print(json.dumps(dataclasses.asdict(life)), flush=True)

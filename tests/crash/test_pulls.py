@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300),
 
 def lives(*words: str) -> list[dict[str, Any]]:
     """What became of each."""
-    done = subprocess.run([sys.executable, "-m", "tests.crash.pulls", "--json", *words], cwd=ROOT,
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "tests.crash.pulls", "--json", "--even", *words],
+                          cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 
