@@ -104,7 +104,9 @@ class Exporting:
         if recording is None:
             raise NotFoundError(f"{job.item} is gone; there is nothing to export")
         said = "exported already"
-        if not has_export(recording, row.name):
+        if has_export(recording, row.name):
+            await _discard_in([recording.path.parent], job, row)  # a run was killed when done
+        else:
             _check_exportable(recording)
             said = ""
             await self._make_here(job, recording, row, held)
@@ -169,6 +171,8 @@ class Exporting:
         said = f"exported to {folder.name} already" if there else ""
         place = await at(folder, lambda _: folder.opened())
         wanted = names_wanted(self._queue.jobs(), self._own_presets, job.destination)
+        if there:
+            wanted.discard(export_name(job.item, row))  # what a drive's pull left of its making
         await at(folder, lambda _: work_folder.sweep(place, wanted))
         if not there:
             _check_exportable(recording)
@@ -260,12 +264,13 @@ class Exporting:
         """Remove what an export that was cancelled, or failed, left. Nothing where the preset is
         not known any more, or the drive is away: that is swept another time."""
         try:
-            name = export_name(job.item, self.preset_of(job))
+            row = self.preset_of(job)
         except JobRefused:
             return
         if job.destination is None:
-            await in_thread("export-sweep", lambda _: _discard(self._recordings, name))
+            await _discard_in(self._recordings, job, row)
             return
+        name = export_name(job.item, row)
         with contextlib.suppress(FieldrecError), \
                 opened(self._destinations(), job.destination) as destination:
             if isinstance(destination, FolderDestination):
@@ -335,6 +340,11 @@ class Exporting:
         await in_thread(_THREAD, delete)
         await telling.remember(HERE)
         return f"raw deleted, {size_text(recording.size_bytes)} freed"
+
+
+async def _discard_in(folders: Iterable[Path], job: Job, row: Preset) -> None:
+    name = export_name(job.item, row)
+    await in_thread("export-sweep", lambda _: _discard(folders, name))
 
 
 def _discard(folders: Iterable[Path], name: str) -> None:

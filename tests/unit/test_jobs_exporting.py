@@ -81,6 +81,15 @@ async def test_another_preset_is_another_export_and_the_same_is_none(box_folder:
         assert "put Gone back into the configuration and retry" in gone.reason
 
 
+async def test_what_a_run_left_that_was_cut_off_when_it_was_done_goes(box_folder: Path) -> None:
+    async with export_box(box_folder) as box:
+        recording = scan(box.recordings)[0]
+        (box.recordings / ".work-bees.low.mp4").mkdir()
+        async with box.running():
+            again = await box.until(await box.add(recording), J.DONE)
+        assert (again.reason, names(box.recordings)) == ("exported already", ["bees", *MOVIE])
+
+
 # -- raw -------------------------------------------------------------------------------------------
 
 
@@ -189,8 +198,10 @@ async def test_an_export_is_made_at_its_destination_and_once(tmp_path: Path) -> 
             assert (names(box.recordings), names(box.usb)) == (["bees"], MOVIE)
             assert box.leases == 0
             before = contents(box.usb)
+            (box.usb / ".work-bees.low.mp4").mkdir()  # pulled out just when it was done
             again = await box.until(await box.add(recording, destination="usb"), J.DONE)
             assert again.reason == "exported to usb already"
+            assert names(box.usb) == MOVIE
             assert (contents(box.usb), len(box.encoders)) == (before, 1)
             movie = (box.usb / MOVIE[0]).read_bytes()
             damage(box.usb / MOVIE[0])
