@@ -16,7 +16,7 @@ from pathlib import Path
 from fieldrec.app.beat import Beat
 from fieldrec.app.beside import BesideRecording
 from fieldrec.app.closing import Closing
-from fieldrec.app.conditions import conditions_of, copies_read_back, labels_of
+from fieldrec.app.conditions import conditions_of, labels_of
 from fieldrec.app.consoles import spawn_consoles
 from fieldrec.app.deployment_log import DeploymentLog
 from fieldrec.app.drive_part import DrivePart
@@ -240,8 +240,7 @@ class App:
             conditions=self.conditions, own_presets=self._presets,
             keep_free_bytes=config.storage.reserve_bytes,
             on_event=self.say, on_fault=self._resources.job_failed,
-            evidence=self._resources.evidence, uploads=places_of(config.destinations),
-            copies=copies_read_back(config))
+            evidence=self._resources.evidence, uploads=places_of(config.destinations))
         offload = Offload(
             config, self._queue, say=self.say, look=self._drives.room, eject=self._drives.eject,
             again=self._replan.set, own_presets=self._presets,

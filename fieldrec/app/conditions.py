@@ -16,7 +16,7 @@ from fieldrec.core.answering import Answering, Place
 from fieldrec.core.errors import DestinationAway, JobRefused
 from fieldrec.core.model import Conditions, Drive, DriveState, Job, PowerState
 from fieldrec.core.snapshot import StorageStatus
-from fieldrec.destinations import Destination, ReadBack
+from fieldrec.destinations import Destination
 from fieldrec.destinations.drive import DriveDestination, is_mount
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.destinations.rsync import RsyncDestination
@@ -80,14 +80,6 @@ def destinations_of(config: Config, watcher: DriveWatcher | None, drives: Sequen
 def folder_at(path: str, answering: Answering | None = None) -> DestinationFactory:
     """A folder that a command names by its path."""
     return partial(_folder, path, FolderConfig(path=Path(path)), answering or Answering())
-
-
-def copies_read_back(config: Config) -> ReadBack:
-    """When what a copy writes is read back: at the end where recordings may go for it while it is
-    away."""
-    lets_go = ("delete_verified" in config.space.act
-               or config.export.raw == "delete_when_offloaded")
-    return ReadBack.AT_THE_END if lets_go else ReadBack.AS_WRITTEN
 
 
 def folder_of(name: str, config: FolderConfig, place: Place | None = None) -> FolderDestination:

@@ -10,7 +10,6 @@ beside it, `x.json`.
 
 from __future__ import annotations
 
-import enum
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,18 +21,6 @@ from fieldrec.mhl import MANIFEST_LIMIT
 
 PROOF_LIMIT = MANIFEST_LIMIT
 """Bytes of the largest proof that is ever read; callers who know better say less."""
-
-class ReadBack(enum.Enum):
-    """When what was written is read back from the medium. Kinds that verify in another way may do
-    the same for both."""
-
-    AT_THE_END = enum.auto()
-    """All of it after the last byte was written, by :meth:`Destination.verify`: before a source
-    goes. Finds whatever is wrong by then."""
-    AS_WRITTEN = enum.auto()
-    """All of it too, but some 100 MB after it was written, while the next files are; and samples
-    after the last byte (destinations/_samples: what that finds)."""
-
 
 OnBytes = Callable[[int], None]
 """Told how many bytes were done since the last call, often; what it raises (a stop) ends the call
@@ -148,11 +135,9 @@ class Destination(Protocol):
         stays until it is written again, dropped or aborted."""
         ...
 
-    def write(self, item: str, source: Source, on_bytes: OnBytes,
-              read_back: ReadBack = ReadBack.AT_THE_END) -> None:
+    def write(self, item: str, source: Source, on_bytes: OnBytes) -> None:
         """Put every file of `source` into the unfinished item that is not there in its full size;
-        all of it is durable on return. What was written stays when it ends early. May end early
-        when something reads back otherwise as it is written: :meth:`verify` says so."""
+        all of it is durable on return. What was written stays when it ends early."""
         ...
 
     def verify(self, item: str, source: Expected, on_bytes: OnBytes) -> Sequence[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fieldrec.core import durable
 from fieldrec.core.past_cache import ALIGN_BYTES, PastCache
-from fieldrec.destinations import _tree
+from fieldrec.destinations import File, _tree
 
 DIRECT_FROM_BYTES = 128 * 1024
 """Files of this size are written past the page cache: below, it is cheaper through it (as frames
@@ -41,9 +41,9 @@ class ItemFiles:
         self._top = top
         self._open: tuple[tuple[str, ...], int, Path] | None = None
 
-    def new(self, relative: str, size_bytes: int) -> NewFile:
+    def new(self, file: File) -> NewFile:
         """Make a file in place of what has its name; JobRefused unless that is a file."""
-        parent, path = self._parent(relative, make=True)
+        parent, path = self._parent(file.relative, make=True)
         try:
             descriptor = durable.create_at(parent, path)
         except FileExistsError as error:
@@ -51,7 +51,7 @@ class ItemFiles:
                 raise _tree.refused(path, "file") from error
             durable.unlink_at(parent, path)
             descriptor = durable.create_at(parent, path)
-        return NewFile(descriptor, path, size_bytes)
+        return NewFile(descriptor, path, file.size_bytes)
 
     def read(self, relative: str) -> PastCache:
         """Open a file to read it as the medium has it; the caller closes it."""

@@ -1,11 +1,10 @@
-"""Writing an item's files at the speed of the medium: read ahead, write, make durable, read back.
+"""Writing an item's files at the speed of the medium: read ahead, write, make durable.
 
 Not a kind of destination (hence the underscore). Three threads, and what is between them is
 bounded: "copy read" takes the files from their source into memory that is handed round; the
-caller's thread writes them; "copy check" makes each batch durable and, where asked, reads it back
-while the next one is written. Each waits for a disk nearly all of the time. The caller alone tells
-the progress, and every error of the others is raised there, once all have ended: none is left
-running, none is left open.
+caller's thread writes them; "copy sync" makes each batch durable while the next one is written.
+Each waits for a disk nearly all of the time. The caller alone tells the progress, and every error
+of the others is raised there, once all have ended: none is left running, none is left open.
 """
 
 from __future__ import annotations
@@ -15,55 +14,37 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from fieldrec.core.io_priority import give_way
 from fieldrec.core.past_cache import aligned_buffer
 from fieldrec.core.thread_time import job_threads
 from fieldrec.destinations import File, OnBytes, Source
+from fieldrec.destinations._item_files import NewFile
 
 SLICE_BYTES = 4 * 1024 * 1024
 """What one read and one write ask for; also between two looks at whether to stop."""
 SLICES_AHEAD = 8
 """Read and not yet written: 32 MiB."""
 BATCH_BYTES = 128 * 1024 * 1024
-"""Between two syncs; what is read back was written at least so long before."""
+"""Between two syncs."""
 BATCHES_BEHIND = 1
 """Whole batches that wait to be made durable, besides the one that is: then writing waits."""
 
 
-class Target(Protocol):
-    """Where the files go."""
-
-    def new(self, file: File) -> NewFile:
-        """Make a file, in place of what an earlier try left of it. Caller's thread."""
-        ...
-
-    def settle(self, batch: Sequence[File]) -> bool:
-        """Make these files durable, and look at them where that is asked for; False when one is
-        not what was read: nothing more is written then. Thread "copy check"."""
-        ...
+New = Callable[[File], NewFile]
+"""Makes a file, in place of what an earlier try left of it. Caller's thread."""
+Settle = Callable[[Sequence[File]], None]
+"""Makes these files durable. Thread "copy sync"."""
 
 
-class NewFile(Protocol):
-    """A file that is being written."""
-
-    def write(self, data: memoryview) -> None:
-        """Its next bytes."""
-        ...
-
-    def close(self) -> None:
-        """That was all, or an error came."""
-        ...
-
-
-def write(files: Sequence[File], source: Source, target: Target, on_bytes: OnBytes) -> None:
-    """Write these files of `source`; all are durable on return, unless `target` has found one that
-    is not right: then it ends there. Raises what source, target or `on_bytes` raise."""
+def write(files: Sequence[File], source: Source, new: New, settle: Settle, on_bytes: OnBytes
+          ) -> None:
+    """Write these files of `source`; all are durable on return. Raises what `source`, `new`,
+    `settle` or `on_bytes` raise."""
     buffers = Buffers(SLICES_AHEAD)
-    ahead, behind = _Ahead(files, source, buffers), _Behind(target.settle)
+    ahead, behind = _Ahead(files, source, buffers), _Behind(settle)
     try:
-        _write_all(files, ahead, behind, target, on_bytes)
+        _write_all(files, ahead, behind, new, on_bytes)
     except BaseException:
         behind.end()
         raise
@@ -75,14 +56,14 @@ def write(files: Sequence[File], source: Source, target: Target, on_bytes: OnByt
         raise behind.error
 
 
-def _write_all(files: Sequence[File], ahead: _Ahead, behind: _Behind, target: Target,
-               on_bytes: OnBytes) -> None:
+def _write_all(files: Sequence[File], ahead: _Ahead, behind: _Behind, new: New, on_bytes: OnBytes
+               ) -> None:
     batch: list[File] = []
     left = BATCH_BYTES
     for file in files:
-        with contextlib.closing(target.new(file)) as new:
+        with contextlib.closing(new(file)) as made:
             for data in ahead.slices():
-                new.write(data)
+                made.write(data)
                 on_bytes(len(data))
         batch.append(file)
         left -= file.size_bytes
@@ -178,13 +159,13 @@ class _Piece:
 class _Behind:
     """Makes batches durable, one after the other, in a thread of its own."""
 
-    def __init__(self, settle: Callable[[Sequence[File]], bool]) -> None:
+    def __init__(self, settle: Settle) -> None:
         self._settle = settle
         self._batches: queue.Queue[Sequence[File] | None] = queue.Queue(BATCHES_BEHIND)
         self.ended = False
-        """Whether a batch failed or was not right: no other one is looked at."""
+        """Whether a batch failed, or another thread: no other one is looked at."""
         self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="copy check")
+        self._thread = threading.Thread(target=self._run, name="copy sync")
         self._thread.start()
 
     def give(self, batch: Sequence[File] | None) -> None:
@@ -206,6 +187,6 @@ class _Behind:
                 if self.ended:
                     continue
                 try:
-                    self.ended = not self._settle(batch)
+                    self._settle(batch)
                 except BaseException as error:  # noqa: BLE001 - raised where it is waited for
                     self.error, self.ended = error, True

@@ -33,15 +33,12 @@ from fieldrec.destinations import (
     PROOF_LIMIT,
     Expected,
     OnBytes,
-    ReadBack,
     Source,
     _pipeline,
     _tree,
     limits,
 )
-from fieldrec.destinations._copying import Copying, Seen
 from fieldrec.destinations._item_files import ItemFiles
-from fieldrec.destinations._samples import Samples
 from fieldrec.destinations._verifying import differing
 from fieldrec.mhl import CHAIN_NAME, FOLDER
 from fieldrec.mhl.reading import first_manifest
@@ -86,7 +83,6 @@ class FolderDestination:
         self._check_opened = check_opened or (lambda _descriptor: None)
         self._descriptor: int | None = None
         self._sync_files = False
-        self._seen: dict[str, Seen] = {}
         self._limits: limits.Limits | None = None
 
     # -- looking ---------------------------------------------------------------------------------
@@ -171,34 +167,27 @@ class FolderDestination:
                     return _without_history(found)
             raise _tree.refused(part, "file")
 
-    def write(self, item: str, source: Source, on_bytes: OnBytes,
-              read_back: ReadBack = ReadBack.AT_THE_END) -> None:
+    def write(self, item: str, source: Source, on_bytes: OnBytes) -> None:
         left = self.begin(item)
         missing = [file for file in source.files if left.get(file.relative) != file.size_bytes]
-        seen = None
-        if read_back is ReadBack.AS_WRITTEN:
-            seen = Seen(Samples(sum(file.size_bytes for file in missing)))
-            self._seen[item] = seen
-        with self._errors() as root:
-            copying = Copying(lambda: ItemFiles(root, self.path, self._part(item).name), source,
-                              lambda relatives: self.sync(item, relatives), seen)
-            with contextlib.closing(copying):
-                _pipeline.write(missing, source, copying, self._pulse.beating(on_bytes))
+        with self._errors() as root, contextlib.closing(
+                ItemFiles(root, self.path, self._part(item).name)) as there:
+            _pipeline.write(missing, source, there.new,
+                            lambda batch: self.sync(item, [file.relative for file in batch]),
+                            self._pulse.beating(on_bytes))
 
     def verify(self, item: str, source: Expected, on_bytes: OnBytes) -> Sequence[str]:
-        seen = self._seen.pop(item, None) or Seen(Samples(0))
         with self._errors() as root:
             def open_item() -> ItemFiles:
                 part = self._part(item).name
                 is_there = _tree.kind(root, self.path / part) is not None
                 return ItemFiles(root, self.path, part if is_there else item)
 
-            return differing(seen, source, open_item, self._pulse.beating(on_bytes),
+            return differing(source, open_item, self._pulse.beating(on_bytes),
                              forget=self._after_sync, by_daemon=self._sync_files)
 
     def drop(self, item: str, relatives: Iterable[str]) -> None:
         _check_item(item)
-        self._seen.pop(item, None)
         with self._errors() as root, contextlib.closing(
                 ItemFiles(root, self.path, self._part(item).name)) as files:
             for relative in relatives:
@@ -235,7 +224,6 @@ class FolderDestination:
     def abort(self, item: str) -> None:
         with contextlib.suppress(FieldrecError), self._errors() as root:
             self.begin(item)  # takes back what was half committed
-            self._seen.pop(item, None)
             part = self._part(item)
             match _tree.kind(root, part):
                 case "directory":

@@ -32,7 +32,6 @@ from fieldrec.destinations import (
     Expected,
     File,
     OnBytes,
-    ReadBack,
     Source,
     _tree,
 )
@@ -152,8 +151,7 @@ class RsyncDestination:
         self._left = (item, left)
         return left
 
-    def write(self, item: str, source: Source, on_bytes: OnBytes,
-              read_back: ReadBack = ReadBack.AT_THE_END) -> None:
+    def write(self, item: str, source: Source, on_bytes: OnBytes) -> None:
         if self._left is None or self._left[0] != item:
             self.begin(item)
         left = self._left[1] if self._left is not None else {}

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 WRITE, READ, DELETE = "write", "read", "delete"
 """Phases."""
-WRITE_AND_READ, LOOK_AGAIN = "write and read", "look again"
-"""Those of a copy that is read back as it is written: the second takes next to nothing."""
 LEAST_S = 0.5
 LEAST_BYTES = 1_000_000
 """What a phase must have lasted and done for its own rate to count."""

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from fieldrec.core.errors import FieldrecError
 from fieldrec.core.model import Job, JobKind, Recording
-from fieldrec.destinations import ReadBack
 from fieldrec.export.presets import Preset, preset
 from fieldrec.jobs.byte_pace import seconds_of
 from fieldrec.jobs.history import predicted
@@ -20,12 +19,10 @@ class Expecting:
     """Looks at each job once, and again when the history has grown."""
 
     def __init__(self, queue: JobQueue, catalogue: Callable[[], Awaitable[Sequence[Recording]]],
-                 own_presets: Mapping[str, Preset], copies: ReadBack) -> None:
-        """`copies`: when what a copy writes is read back."""
+                 own_presets: Mapping[str, Preset]) -> None:
         self._queue = queue
         self._catalogue = catalogue
         self._own_presets = own_presets
-        self._copies = copies
         self._seen: dict[int, int] = {}
         """Jobs looked at, with how much was known then."""
         self._task: asyncio.Task[None] | None = None
@@ -74,7 +71,7 @@ class Expecting:
             known = told is not None and told.seconds > 0
             self._queue.expect(job.id, told, freed, told.seconds if told and known else None)
             return
-        phases = phases_of(job, recording, self._queue, self._copies)
+        phases = phases_of(job, recording, self._queue)
         self._queue.expect(job.id, None, freed, seconds_of(phases),
                            phases[0].size_bytes if phases else 0)
 

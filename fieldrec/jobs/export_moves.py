@@ -15,7 +15,7 @@ from typing import Any
 
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.model import JobKind, JobState, Recording
-from fieldrec.destinations import Destination, ReadBack
+from fieldrec.destinations import Destination
 from fieldrec.jobs import transfer
 from fieldrec.jobs.proofs import exports_with, why_raw_stays
 from fieldrec.jobs.source import changed_since
@@ -24,14 +24,11 @@ Bring = Callable[..., transfer.TransferResult]
 """As :func:`transfer.transfer`."""
 
 
-def bring(kind: JobKind, preset: str | None, copies: ReadBack) -> Bring:
-    """What a copy or move does: of a whole recording, or of its export with `preset` alone.
-    `copies`: when what a copy writes is read back."""
+def bring(kind: JobKind, preset: str | None) -> Bring:
+    """What a copy or move does: of a whole recording, or of its export with `preset` alone."""
     if kind is JobKind.MOVE:
         return transfer.move if preset is None else partial(move_export, preset=preset)
-    if preset is None:
-        return partial(transfer.transfer, read_back=copies)
-    return partial(copy_export, preset=preset, read_back=copies)
+    return transfer.transfer if preset is None else partial(copy_export, preset=preset)
 
 
 def copy_export(recording: Recording, destination: Destination, *, preset: str, **how: Any

@@ -25,11 +25,11 @@ from fieldrec.core.errors import (
     VerifyMismatch,
 )
 from fieldrec.core.model import Job, JobKind, JobState, Recording
-from fieldrec.destinations import Destination, ReadBack
+from fieldrec.destinations import Destination
 from fieldrec.export.presets import Preset
 from fieldrec.jobs import export_moves, transfer
 from fieldrec.jobs.admission import describe_place
-from fieldrec.jobs.byte_pace import DELETE, READ
+from fieldrec.jobs.byte_pace import DELETE, READ, WRITE
 from fieldrec.jobs.exporting import Exporting, MakeEncoder
 from fieldrec.jobs.freeing import Evidence, Found
 from fieldrec.jobs.held import Held
@@ -38,7 +38,7 @@ from fieldrec.jobs.places import DestinationFactory, check_ready, opened, went
 from fieldrec.jobs.room import NoRoom
 from fieldrec.jobs.source import Stopped
 from fieldrec.jobs.space_freeing import size_of
-from fieldrec.jobs.telling import HERE, Telling, phases_of, writing_and_reading
+from fieldrec.jobs.telling import HERE, Telling, phases_of
 from fieldrec.jobs.threads import at, in_thread
 from fieldrec.jobs.uploading import Uploading
 from fieldrec.record.storage import size_text
@@ -54,19 +54,16 @@ class Performer:
                  make_encoder: MakeEncoder,
                  own_presets: Mapping[str, Preset] | None = None,
                  keep_free_bytes: int = 0, evidence: Evidence | None = None,
-                 uploads: Mapping[str, LoopyConfig] | None = None,
-                 copies: ReadBack = ReadBack.AT_THE_END) -> None:
+                 uploads: Mapping[str, LoopyConfig] | None = None) -> None:
         """`recordings`: all folders that recordings may lie in, `own_presets`: of the
         configuration; `keep_free_bytes` of the recordings' disks are not for exports; `evidence`
         is asked before a recording goes because it is verified elsewhere: without it, none does;
-        `uploads`: the destinations that take uploads; `copies`: when what a copy writes is read
-        back."""
+        `uploads`: the destinations that take uploads."""
         self._queue = queue
         self._catalogue = catalogue
         self._recordings = tuple(recordings)
         self._destinations = destinations
         self._evidence = evidence
-        self._copies = copies
         self.exporting = Exporting(
             queue, find=self._find, destinations=destinations, make_encoder=make_encoder,
             own_presets=own_presets or {}, recordings=self._recordings,
@@ -166,12 +163,11 @@ class Performer:
 
     async def _transfer(self, job: Job, recording: Recording, destination: Destination) -> None:
         loop = asyncio.get_running_loop()
-        telling = Telling(self._queue, job, phases_of(job, recording, self._queue, self._copies))
-        writing, reading = writing_and_reading(job, self._copies)
-        phase, kept = writing, 0
+        telling = Telling(self._queue, job, phases_of(job, recording, self._queue))
+        phase, kept = WRITE, 0
 
         def report(done: int, total: int) -> None:
-            telling.progress(phase, done, total, kept if phase == writing else 0)
+            telling.progress(phase, done, total, kept if phase == WRITE else 0)
 
         def on_kept(count_bytes: int) -> None:
             nonlocal kept
@@ -182,10 +178,10 @@ class Performer:
             # waits for the loop: a job that was cancelled just now must not commit any more
             step = self._queue.set_state(job.id, state)
             asyncio.run_coroutine_threadsafe(step, loop).result()
-            phase = DELETE if state is JobState.DELETING_SOURCE else reading
+            phase = DELETE if state is JobState.DELETING_SOURCE else READ
 
         def call(stop: threading.Event) -> None:
-            work = export_moves.bring(job.kind, job.preset, self._copies)
+            work = export_moves.bring(job.kind, job.preset)
             with contextlib.closing(destination):
                 try:
                     work(recording, destination, stop=stop, on_progress=report,

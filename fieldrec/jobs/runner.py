@@ -20,7 +20,6 @@ from pathlib import Path
 from fieldrec.config.loopy import LoopyConfig
 from fieldrec.core.errors import DestinationAway, DriveGone, FieldrecError, NotFoundError
 from fieldrec.core.model import Conditions, Job, JobKind, JobState, Recording, SpaceTier
-from fieldrec.destinations import ReadBack
 from fieldrec.export.presets import Preset
 from fieldrec.jobs import again, order
 from fieldrec.jobs.admission import (
@@ -81,21 +80,19 @@ class JobRunner:
                  on_event: Callable[[str, str], None] = lambda _text, _severity: None,
                  on_fault: Callable[[Job, FieldrecError], None] = lambda _job, _error: None,
                  first_retry_s: float = again.FIRST_S, evidence: Evidence | None = None,
-                 uploads: Mapping[str, LoopyConfig] | None = None,
-                 copies: ReadBack = ReadBack.AT_THE_END) -> None:
+                 uploads: Mapping[str, LoopyConfig] | None = None) -> None:
         """`recordings`: every folder they may lie in; `own_presets` are the configuration's;
         `keep_free_bytes` of the recordings' disks are not for exports; `evidence` is asked before
         a recording goes because it is verified elsewhere; `uploads`: the destinations that take
-        uploads; `copies`: when what a copy writes is read back (what a move writes always is at
-        the end). `conditions` and `destinations` are asked on the loop and must not block;
+        uploads. `conditions` and `destinations` are asked on the loop and must not block;
         `on_event` gets (text, severity), `on_fault` every error of a job, whether or not it is
         tried again."""
         self._queue = queue
         self._performer = Performer(queue, catalogue=catalogue, recordings=recordings,
                                     destinations=destinations, make_encoder=make_encoder,
                                     own_presets=own_presets, keep_free_bytes=keep_free_bytes,
-                                    evidence=evidence, uploads=uploads, copies=copies)
-        self._expecting = Expecting(queue, catalogue, own_presets or {}, copies)
+                                    evidence=evidence, uploads=uploads)
+        self._expecting = Expecting(queue, catalogue, own_presets or {})
         self._holding = 0
         """Starts of recordings under way: no export runs, whatever the conditions say yet."""
         self._left_over: set[int] = set()

@@ -7,16 +7,7 @@ import time
 from collections.abc import Sequence
 
 from fieldrec.core.model import Job, JobKind, Recording
-from fieldrec.destinations import ReadBack
-from fieldrec.jobs.byte_pace import (
-    DELETE,
-    LOOK_AGAIN,
-    READ,
-    WRITE,
-    WRITE_AND_READ,
-    BytePace,
-    Phase,
-)
+from fieldrec.jobs.byte_pace import DELETE, READ, WRITE, BytePace, Phase
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.proofs import exports_with
 
@@ -60,15 +51,7 @@ class Telling:
         self._queue.progress(self._job_id, done, total, self._pace.seconds_left())
 
 
-def writing_and_reading(job: Job, copies: ReadBack) -> tuple[str, str]:
-    """The phases in which a copy or move writes and then verifies; `copies`: when what a copy
-    writes is read back."""
-    as_written = job.kind is JobKind.COPY and copies is ReadBack.AS_WRITTEN
-    return (WRITE_AND_READ, LOOK_AGAIN) if as_written else (WRITE, READ)
-
-
-def phases_of(job: Job, recording: Recording, queue: JobQueue,
-              copies: ReadBack = ReadBack.AT_THE_END) -> list[Phase]:
+def phases_of(job: Job, recording: Recording, queue: JobQueue) -> list[Phase]:
     """What a job will do, with the rates known; nothing for an export, which counts frames. The
     deletion that ends a move or follows a proof is left out while its rate is not known: it takes
     next to nothing."""
@@ -78,8 +61,7 @@ def phases_of(job: Job, recording: Recording, queue: JobQueue,
         place, total = job.destination or "", raw + exports
         if job.preset is not None:
             total = sum(export.size_bytes for export in exports_with(recording, job.preset))
-        phases = [Phase(what, 0 if what == LOOK_AGAIN else total, queue.rate(place, what))
-                  for what in writing_and_reading(job, copies)]
+        phases = [Phase(what, total, queue.rate(place, what)) for what in (WRITE, READ)]
     elif job.kind is JobKind.DELETE_RAW:
         proof = sum(export.size_bytes for export in recording.exports
                     if export.preset.lower() == (job.preset or "").lower())

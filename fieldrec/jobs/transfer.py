@@ -28,7 +28,7 @@ from fieldrec.core.errors import (
     VerifyMismatch,
 )
 from fieldrec.core.model import Copy, JobState, Recording, RecordingState
-from fieldrec.destinations import Destination, OnBytes, ReadBack, Sized, limits
+from fieldrec.destinations import Destination, OnBytes, Sized, limits
 from fieldrec.jobs import manifest
 from fieldrec.jobs.manifest import Entry, Manifest
 from fieldrec.jobs.source import Item, Reader, Some, changed_since, check, items_of
@@ -67,8 +67,7 @@ class TransferResult:
 def transfer(recording: Recording, destination: Destination, *, stop: threading.Event,
              on_progress: Progress = lambda _done, _total: None,
              on_phase: Phase = lambda _phase: None, on_kept: Kept = lambda _bytes: None,
-             recheck_present: bool = False, read_back: ReadBack = ReadBack.AT_THE_END,
-             clock: Clock | None = None) -> TransferResult:
+             recheck_present: bool = False, clock: Clock | None = None) -> TransferResult:
     """Copy what is missing of a recording: its raw store and each export.
 
     With `recheck_present` items that are there already are read back and compared too. Raises
@@ -77,7 +76,7 @@ def transfer(recording: Recording, destination: Destination, *, stop: threading.
     recorded, DestinationError with the numbers when there is not enough room, DriveGone.
     """
     now = (clock or SystemClock()).epoch_ns
-    works = [_Work(item, recording.uuid, destination, stop, on_kept, read_back)
+    works = [_Work(item, recording.uuid, destination, stop, on_kept)
              for item in items_of(recording)]
     missing = [work for work in works if not work.present]
     for work in missing:
@@ -121,8 +120,7 @@ def verify_present(recording: Recording, destination: Destination, *, stop: thre
     that are there. Raises as :func:`transfer` does, JobRefused when the source changed
     meanwhile."""
     check_proves(destination, stop)
-    works = [work for work in (_Work(item, recording.uuid, destination, stop, lambda _bytes: None,
-                                     ReadBack.AT_THE_END)
+    works = [work for work in (_Work(item, recording.uuid, destination, stop, lambda _bytes: None)
                                for item in items_of(recording)) if work.present]
     _run(works, on_progress, _Work.verify)
     for work in works:
@@ -214,12 +212,11 @@ class _Work:
     """One item on its way: where it goes, and how far it is."""
 
     def __init__(self, item: Item, uuid: str, destination: Destination, stop: threading.Event,
-                 on_kept: Kept, read_back: ReadBack) -> None:
+                 on_kept: Kept) -> None:
         self.listed = item
         """As it lies here…"""
         self.item = item
         """…and as it lies there."""
-        self._read_back = read_back
         self._on_kept = on_kept
         self._uuid = uuid
         self._destination = destination
@@ -237,8 +234,7 @@ class _Work:
                 self._kept.add(file.relative)
                 self._on_kept(file.size_bytes)
                 on_bytes(file.size_bytes)
-        self._destination.write(self.name, self._reader, self._stopping(on_bytes),
-                                self._read_back)
+        self._destination.write(self.name, self._reader, self._stopping(on_bytes))
 
     def verify(self, on_bytes: OnBytes) -> None:
         """Read every file back from the medium; what an earlier try left damaged is put again."""

@@ -20,7 +20,6 @@ import copying_work
 import load
 import table
 
-from fieldrec.destinations import ReadBack
 from fieldrec.destinations.drive import DriveDestination
 from fieldrec.jobs import transfer
 from fieldrec.jobs.source import Stopped
@@ -58,8 +57,7 @@ class Copying:
                 round_number += 1
                 one = dataclasses.replace(self._recording,
                                           name=f"{self._recording.name}-{round_number}")
-                transfer.transfer(one, self._place, stop=self._stop, on_progress=self._progress(),
-                                  read_back=ReadBack.AS_WRITTEN)
+                transfer.transfer(one, self._place, stop=self._stop, on_progress=self._progress())
                 for path in self._place.path.iterdir():
                     shutil.rmtree(path)
 

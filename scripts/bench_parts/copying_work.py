@@ -1,5 +1,5 @@
 """What `copy` measures of ours: one copy of the bench's recording, in this process, timed without
-its start. `python copying_work.py SOURCE MOUNT DEVICE "as written"|"at the end"`; a line of JSON.
+its start. `python copying_work.py SOURCE MOUNT DEVICE`; a line of JSON.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ from pathlib import Path
 import table
 
 from fieldrec.core.model import Export, Recording, RecordingState
-from fieldrec.destinations import ReadBack
 from fieldrec.destinations.drive import DriveDestination
 from fieldrec.jobs import transfer
 
 NAME = "bench_20261122_000000"
 FRAME_BYTES = 1280 * 1024
-READ_BACK = {"as written": ReadBack.AS_WRITTEN, "at the end": ReadBack.AT_THE_END}
 
 
-def copy(source: Path, mount: Path, device: Path, read_back: str) -> table.Figures:
+def copy(source: Path, mount: Path, device: Path) -> table.Figures:
     """Copy everything, verified."""
     movie = source / f"{NAME}.high.mp4"
     recording = dataclasses.replace(recording_in(source), exports=(
@@ -33,8 +31,7 @@ def copy(source: Path, mount: Path, device: Path, read_back: str) -> table.Figur
     memory = peak_bytes()
     began_s, before = time.monotonic(), cpu_s()
     with contextlib.closing(place):
-        transfer.transfer(recording, place, stop=threading.Event(),
-                          read_back=READ_BACK[read_back])
+        transfer.transfer(recording, place, stop=threading.Event())
     took_s = time.monotonic() - began_s
     return {"s": took_s, "CPU s": cpu_s() - before, "MB": (peak_bytes() - memory) / 1e6}
 
@@ -57,4 +54,4 @@ def peak_bytes() -> int:
 
 
 if __name__ == "__main__":
-    table.answer(copy(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]))
+    table.answer(copy(*map(Path, sys.argv[1:4])))

@@ -29,7 +29,7 @@ from fieldrec.core.model import (
     Recording,
     RecordingState,
 )
-from fieldrec.destinations import Destination, Expected, OnBytes, ReadBack, Source
+from fieldrec.destinations import Destination, Expected, OnBytes, Source
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.export.presets import Preset
 from fieldrec.jobs.exporting import EncoderProgress
@@ -216,13 +216,12 @@ class SlowFolder(FolderDestination):
         super().__init__(name, folder)
         self._box = box
 
-    def write(self, item: str, source: Source, on_bytes: OnBytes,
-              read_back: ReadBack = ReadBack.AT_THE_END) -> None:
+    def write(self, item: str, source: Source, on_bytes: OnBytes) -> None:
         self._box.putting.add(self.name)
         self._box.gate.wait(30)
         if self._box.put_errors:
             raise self._box.put_errors.pop(0)
-        super().write(item, source, on_bytes, read_back)
+        super().write(item, source, on_bytes)
 
     def verify(self, item: str, source: Expected, on_bytes: OnBytes) -> Sequence[str]:
         differ = super().verify(item, source, on_bytes)

@@ -10,7 +10,6 @@ import pytest
 
 from fieldrec.app.conditions import (
     conditions_of,
-    copies_read_back,
     destinations_of,
     folder_of,
     labels_of,
@@ -27,7 +26,7 @@ from fieldrec.core.model import (
     PowerState,
 )
 from fieldrec.core.snapshot import StorageStatus
-from fieldrec.destinations import Destination, ReadBack
+from fieldrec.destinations import Destination
 from fieldrec.jobs.tars import wants_tars
 
 READY = Drive("AB-12", "FIELD", "/dev/sda1", Path("/m"), "ext4", None, 10, 5, DriveState.READY)
@@ -87,18 +86,6 @@ def test_a_folder_is_opened_and_closed(tmp_path: Path, name: str) -> None:
     with found["nas" if name == "nas" else str(tmp_path)]() as destination:
         opened: Destination = destination
         assert list(opened.items()) == []
-
-
-@pytest.mark.parametrize(("section", "read_back"), [
-    ({}, ReadBack.AS_WRITTEN),
-    ({"space": {"act": ["stop"]}}, ReadBack.AS_WRITTEN),
-    ({"export": {"raw": "delete_verified"}}, ReadBack.AS_WRITTEN),
-    ({"export": {"raw": "delete_when_offloaded"}}, ReadBack.AT_THE_END),
-    ({"space": {"act": ["delete_verified"]}}, ReadBack.AT_THE_END),
-])
-def test_copies_for_which_recordings_may_go_are_read_back_at_the_end(
-        section: dict[str, Any], read_back: ReadBack) -> None:
-    assert copies_read_back(Config.model_validate(section)) is read_back
 
 
 def test_whether_raw_goes_as_tars_is_the_places_own(tmp_path: Path) -> None:

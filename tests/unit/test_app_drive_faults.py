@@ -16,7 +16,7 @@ from fieldrec.catalogue.scan import scan
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import NotFoundError, VerifyMismatch
 from fieldrec.core.model import Drive, DriveState, JobKind, JobState
-from fieldrec.destinations import OnBytes, ReadBack, Source
+from fieldrec.destinations import OnBytes, Source
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs.verified_copies import VerifiedCopy, fingerprint
 from tests.fakes.job_box import StandInBox
@@ -30,9 +30,8 @@ DRIVE = Drive("AB-12", "FIELD1", "/dev/sdx1", Path("/m"), "ext4", None, 1, 1, Dr
 class Lying(FolderDestination):
     """Keeps another byte than was written, in the second frame."""
 
-    def write(self, item: str, source: Source, on_bytes: OnBytes,
-              read_back: ReadBack = ReadBack.AT_THE_END) -> None:
-        super().write(item, source, on_bytes, read_back)
+    def write(self, item: str, source: Source, on_bytes: OnBytes) -> None:
+        super().write(item, source, on_bytes)
         for path in self.path.rglob("000000/000001.npy"):
             data = bytearray(path.read_bytes())
             data[-1] ^= 1

@@ -1,11 +1,10 @@
-"""Writing and reading back at the same time: what is found and when, what the threads do when one
-of them fails, and how much memory it takes."""
+"""Reading, writing and making durable at the same time, then reading back: what is found, what the
+threads do when one of them fails, and how much memory it takes."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import itertools
 import os
 import random
 import threading
@@ -22,9 +21,8 @@ from fieldrec.core.errors import DestinationError
 from fieldrec.core.io_priority import gives_way
 from fieldrec.core.past_cache import Take
 from fieldrec.core.thread_time import job_threads
-from fieldrec.destinations import File, ReadBack, _pipeline, _reading_back, _samples
+from fieldrec.destinations import File, _pipeline, _reading_back, _verifying
 from fieldrec.destinations._item_files import ItemFiles
-from fieldrec.destinations._samples import PIECE_BYTES, Samples
 from fieldrec.destinations.folder import FolderDestination
 from tests.fakes.sources import Given
 
@@ -38,11 +36,9 @@ def nothing(_count: int) -> None:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slices, batches and steps of some 100 kB."""
+    """Slices and batches of some 100 kB."""
     monkeypatch.setattr(_pipeline, "SLICE_BYTES", SLICE)
     monkeypatch.setattr(_pipeline, "BATCH_BYTES", 6 * SLICE)
-    monkeypatch.setattr(_samples, "STEP_BYTES", 8 * SLICE)
-    monkeypatch.setattr(_samples, "LEAST_STEP_BYTES", 8 * SLICE)
 
 
 @pytest.fixture
@@ -53,17 +49,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 class Recording(FolderDestination):
-    """Notes what is synced, and can damage what lies there after a sync."""
+    """Notes what is synced."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__("nas", folder)
         self.synced: list[list[str]] = []
-        self.after: Callable[[], None] = lambda: None
 
     def sync(self, item: str, relatives: Iterable[str] = ()) -> None:
         super().sync(item, relatives)
         self.synced.append(list(relatives))
-        self.after()
 
 
 def overwrite(folder: Path, relative: str, at: int, data: bytes = b"\xee" * 4096) -> None:
@@ -72,12 +66,11 @@ def overwrite(folder: Path, relative: str, at: int, data: bytes = b"\xee" * 4096
         file.write(data)
 
 
-@pytest.mark.parametrize("read_back", ReadBack)
-def test_what_is_right_is_found_right(folder: Path, tmp_path: Path, read_back: ReadBack) -> None:
+def test_what_is_right_is_found_right(folder: Path, tmp_path: Path) -> None:
     source = Given(tmp_path / "source", {**FILES, "a": b"", "b": b"x" * 5000}, sliced=SLICE)
     told: list[int] = []
     with closing(Recording(folder)) as place:
-        place.write("bees", source, nothing, read_back)
+        place.write("bees", source, nothing)
         assert place.verify("bees", source, told.append) == []
     assert sum(told) == sum(file.size_bytes for file in source.files)
     assert [relative for batch in place.synced for relative in batch] == [
@@ -87,44 +80,24 @@ def test_what_is_right_is_found_right(folder: Path, tmp_path: Path, read_back: R
         assert (folder / ".part-bees" / file.relative).read_bytes() == file.path.read_bytes()
 
 
-def test_what_is_wrong_as_it_is_written_ends_the_writing(folder: Path, tmp_path: Path) -> None:
-    source = Given(tmp_path / "source", FILES, sliced=SLICE)
-    with closing(Recording(folder)) as place:
-        place.after = lambda: overwrite(folder, "000000/000001.npy", 100)
-        place.write("bees", source, nothing, ReadBack.AS_WRITTEN)
-        assert place.verify("bees", source, nothing) == ["000000/000001.npy"]
-    assert len(source.read) < len(FILES)
-
-
-@pytest.mark.parametrize("number", [0, 10, 19])
-def test_what_is_overwritten_later_is_found_at_the_end(folder: Path, tmp_path: Path, number: int
-                                                       ) -> None:
-    """A drive that wraps around: files that were right lose their content, all of STEP_BYTES."""
-    source = Given(tmp_path / "source", FILES, sliced=SLICE)
-    with closing(Recording(folder)) as place:
-        place.write("bees", source, nothing, ReadBack.AS_WRITTEN)
-        for lost in range(max(number - 2, 0), number + 1):
-            overwrite(folder, f"000000/{lost:06d}.npy", 0, b"\xee" * 3 * SLICE)
-        assert place.verify("bees", source, nothing) != []
-
-
-def test_all_is_read_at_the_end_where_that_is_asked_for(folder: Path, tmp_path: Path) -> None:
+def test_every_byte_is_read_after_the_last_one_was_written(folder: Path, tmp_path: Path) -> None:
+    """A drive that wraps around: what was right when it was written is not any more."""
     source = Given(tmp_path / "source", FILES, sliced=SLICE)
     with closing(Recording(folder)) as place:
         place.write("bees", source, nothing)
-        for number in range(20):  # a byte in each that no sample would see
-            overwrite(folder, f"000000/{number:06d}.npy", 2 * SLICE + 17, b"\xee")
-        assert len(place.verify("bees", source, nothing)) == 20
+        for relative in FILES:
+            overwrite(folder, relative, 2 * SLICE + 17, b"\xee")
+        assert place.verify("bees", source, nothing) == sorted(FILES)
 
 
-def test_what_an_earlier_try_left_is_read_in_full(folder: Path, tmp_path: Path) -> None:
+def test_what_an_earlier_try_left_is_read_too(folder: Path, tmp_path: Path) -> None:
     source = Given(tmp_path / "source", FILES, sliced=SLICE)
     with closing(Recording(folder)) as place:
         first = Given(tmp_path / "first", dict(list(FILES.items())[:5]), sliced=SLICE)
-        place.write("bees", first, nothing, ReadBack.AS_WRITTEN)
+        place.write("bees", first, nothing)
     with closing(Recording(folder)) as place:
         overwrite(folder, "000000/000002.npy", 2 * SLICE + 17, b"\xee")
-        place.write("bees", source, nothing, ReadBack.AS_WRITTEN)
+        place.write("bees", source, nothing)
         assert source.read == list(FILES)[5:]
         assert place.verify("bees", source, nothing) == ["000000/000002.npy"]
 
@@ -133,7 +106,7 @@ def test_what_is_known_of_an_item_is_not_believed_of_the_next_try(folder: Path, 
                                                                   ) -> None:
     source = Given(tmp_path / "source", FILES, sliced=SLICE)
     with closing(Recording(folder)) as place:
-        place.write("bees", source, nothing, ReadBack.AS_WRITTEN)
+        place.write("bees", source, nothing)
         assert place.verify("bees", source, nothing) == []
         overwrite(folder, "000000/000002.npy", 2 * SLICE + 17, b"\xee")
         assert place.verify("bees", source, nothing) == ["000000/000002.npy"]
@@ -143,36 +116,22 @@ def test_what_is_known_of_an_item_is_not_believed_of_the_next_try(folder: Path, 
         assert place.verify("bees", source, nothing) == ["000000/000003.npy"]
 
 
-# -- samples ---------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("seed", range(20))
-def test_pieces_lie_no_farther_apart_than_a_step(seed: int) -> None:
-    chance = random.Random(seed)
-    samples = Samples(1 << 40)
-    starts: list[int] = []
-    written = 0
-    for number in range(300):
-        data = memoryview(bytes(chance.randrange(0, 4 * SLICE)))
-        samples.note(str(number), 0, data)
-        starts += [written + piece.at for piece in samples.pieces[len(starts):]]
-        written += len(data)
-    assert starts[0] < 4 * SLICE
-    apart = [later - earlier for earlier, later in itertools.pairwise(starts)]
-    assert max(apart) <= _samples.STEP_BYTES
-    last = samples.all()[-1]
-    ends = written - starts[-1]
-    assert ends <= _samples.STEP_BYTES + 4 * SLICE
-    assert last.length <= PIECE_BYTES
-
-
-def test_a_small_item_has_more_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_samples, "STEP_BYTES", 64 * SLICE)
-    monkeypatch.setattr(_samples, "LEAST_STEP_BYTES", SLICE)
-    samples = Samples(64 * SLICE)
-    for number in range(64):
-        samples.note(str(number), 0, memoryview(bytes(SLICE)))
-    assert len(samples.pieces) == 64
-    assert Samples(0).all() == []
+@pytest.mark.parametrize("by_daemon", [True, False])
+def test_what_a_daemon_has_read_before_is_forgotten_and_read_again(
+        folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_daemon: bool) -> None:
+    """Of a FUSE file system the device's page cache is dropped first, also where nothing was
+    written now, and after each so many bytes."""
+    monkeypatch.setattr(_verifying, "FORGET_BYTES", 10 * SLICE)
+    source = Given(tmp_path / "source", FILES, sliced=SLICE)
+    steps: list[int] = []
+    with closing(FolderDestination("nas", folder)) as place:
+        place.write("bees", source, nothing)
+        place._after_sync = lambda: steps.append(-1)
+        place._sync_files = by_daemon
+        assert place.verify("bees", source, steps.append) == []
+    forgotten = [number for number, step in enumerate(steps) if step < 0]
+    assert forgotten[:1] == ([0] if by_daemon else [])
+    assert len(forgotten) == (1 + 60 // 11 if by_daemon else 0)
 
 
 # -- threads ---------------------------------------------------------------------------------------
@@ -199,9 +158,7 @@ def fails_at(step: str, count: int) -> Callable[[str, Path], None]:
 
 
 @pytest.mark.parametrize("where", ["source", "create", "write", "syncfs", "progress"])
-@pytest.mark.parametrize("read_back", ReadBack)
-def test_an_error_anywhere_ends_all_of_it(folder: Path, tmp_path: Path, where: str,
-                                          read_back: ReadBack) -> None:
+def test_an_error_anywhere_ends_all_of_it(folder: Path, tmp_path: Path, where: str) -> None:
     source = (Failing if where == "source" else Given)(tmp_path / "source", FILES, sliced=SLICE)
     told: list[int] = []
 
@@ -215,13 +172,13 @@ def test_an_error_anywhere_ends_all_of_it(folder: Path, tmp_path: Path, where: s
         durable.set_hook(fails_at(where, 10 if where == "write" else 3))
     try:
         with closing(Recording(folder)) as place, pytest.raises(DestinationError):
-            place.write("bees", source, progress, read_back)
+            place.write("bees", source, progress)
     finally:
         durable.set_hook(None)
     assert threading.active_count() == before
     with closing(Recording(folder)) as place:
         whole = Given(tmp_path / "source", FILES, sliced=SLICE)
-        place.write("bees", whole, nothing, read_back)
+        place.write("bees", whole, nothing)
         assert len(whole.read) < len(FILES), "what was whole is not written again"
         differ = place.verify("bees", whole, nothing)
         assert differ == [], "and is right"
@@ -306,7 +263,8 @@ def test_a_file_is_written_whole_past_the_cache_or_through_it(
             real(descriptor, buffers, path, total)
 
         monkeypatch.setattr(durable, "write", write)
-    with files_in(folder) as files, closing(files.new("000000/a", size)) as new:
+    with files_in(folder) as files, closing(
+            files.new(File("000000/a", folder, size, 0))) as new:
         for at in range(0, size, SLICE):
             part = data[at:at + SLICE]
             buffer[:len(part)] = part
@@ -336,5 +294,3 @@ def test_digests_come_of_every_file_in_any_order(folder: Path, tmp_path: Path,
                 relative: xxhash.xxh64_hexdigest(data) for relative, data in FILES.items()}
     finally:
         os.close(root)
-
-

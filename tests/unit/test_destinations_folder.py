@@ -13,6 +13,7 @@ import pytest
 
 from fieldrec.core import durable
 from fieldrec.core.errors import DestinationError, FieldrecError, JobRefused
+from fieldrec.destinations import File
 from fieldrec.destinations._item_files import ItemFiles
 from fieldrec.destinations.folder import FolderDestination, errno_of
 from tests.fakes.copies import history
@@ -78,7 +79,7 @@ def test_a_planted_link_inside_the_unfinished_directory_is_refused(
     with pytest.raises(JobRefused):
         place.write("bees", Given(tmp_path / "source", {"000000/a": b"x"}), nothing)
     with item_files(folder) as files, pytest.raises(JobRefused):
-        files.new("000000/a", 1)  # planted after it was looked at
+        files.new(File("000000/a", folder, 1, 0))  # planted after it was looked at
     assert list(target.iterdir()) == []
 
 
@@ -98,7 +99,7 @@ def test_a_planted_link_at_a_file_is_refused(place: FolderDestination, folder: P
     with pytest.raises(JobRefused):
         place.verify("bees", source, nothing)
     with item_files(folder) as files, pytest.raises(JobRefused):
-        files.new(relative, 1)  # planted after it was looked at
+        files.new(File(relative, folder, 1, 0))  # planted after it was looked at
     assert target.read_text() == "precious"
 
 

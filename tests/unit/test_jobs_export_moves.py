@@ -12,7 +12,6 @@ import pytest
 from fieldrec.catalogue.scan import scan
 from fieldrec.core.errors import JobRefused, VerifyMismatch
 from fieldrec.core.model import JobKind, JobState
-from fieldrec.destinations import ReadBack
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs.export_moves import bring
 from tests.fakes.job_box import a_box, names
@@ -21,8 +20,7 @@ from tests.fakes.small_stores import make_export, make_store
 
 def run(kind: JobKind, root: Path, destination: FolderDestination, **how: object) -> None:
     with contextlib.closing(destination):
-        bring(kind, "High", ReadBack.AS_WRITTEN)(
-            scan(root)[0], destination, stop=threading.Event(), **how)
+        bring(kind, "High")(scan(root)[0], destination, stop=threading.Event(), **how)
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ import pytest_asyncio
 
 from fieldrec.catalogue.scan import scan
 from fieldrec.core.model import Job, JobKind, JobState, Recording
-from fieldrec.destinations import ReadBack
 from fieldrec.jobs import byte_pace, telling
-from fieldrec.jobs.byte_pace import DELETE, LOOK_AGAIN, READ, WRITE, WRITE_AND_READ
+from fieldrec.jobs.byte_pace import DELETE, READ, WRITE
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.telling import HERE, Telling, phases_of
 from fieldrec.jobs.threads import in_thread
@@ -55,11 +54,6 @@ async def test_what_each_kind_of_job_will_do(queue: JobQueue, recording: Recordi
 
     both = [(WRITE, raw + movie, 10.0), (READ, raw + movie, 20.0)]
     assert await planned(K.COPY) == await planned(K.MOVE) == both
-    as_written = phases_of(await add(queue, K.COPY), recording, queue, ReadBack.AS_WRITTEN)
-    assert [dataclasses.astuple(phase) for phase in as_written] == [
-        (WRITE_AND_READ, raw + movie, 0.0), (LOOK_AGAIN, 0, 0.0)]
-    assert phases_of(await add(queue, K.MOVE), recording, queue, ReadBack.AS_WRITTEN) == (
-        phases_of(await add(queue, K.MOVE), recording, queue))
     assert await planned(K.DELETE_RAW, None) == [(READ, movie, 30.0)]
     assert await planned(K.DELETE, None) == [(DELETE, raw + movie, 0.0)]
     assert (await planned(K.DELETE))[0] == (READ, raw + movie, 20.0)

@@ -7,7 +7,6 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from fieldrec.core.errors import (
     VerifyMismatch,
 )
 from fieldrec.core.model import JobState, Recording
-from fieldrec.destinations import Expected, OnBytes, ReadBack
+from fieldrec.destinations import Expected, OnBytes
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs import manifest, transfer
 from fieldrec.jobs.source import Stopped
@@ -33,6 +32,7 @@ from tests.fakes.small_stores import contents, make_export, make_store
 from tests.unit.test_destinations_folder import flip_on_medium, loop_mounted
 
 NEVER = threading.Event()
+WORKS = (transfer.transfer, transfer.move)
 
 
 class Folders:
@@ -187,9 +187,7 @@ class FlipsAByteOnSync(FolderDestination):
 
 
 @pytest.mark.parametrize("relative", ["000000/000003.npy", "000002/index.npz", "metadata.yaml"])
-@pytest.mark.parametrize("work", [
-    transfer.transfer, partial(transfer.transfer, read_back=ReadBack.AS_WRITTEN), transfer.move],
-    ids=["copy", "copy as written", "move"])
+@pytest.mark.parametrize("work", WORKS)
 def test_a_flipped_byte_is_found_named_and_nothing_committed(
         folders: Folders, relative: str, work: Any) -> None:
     with closing(FlipsAByteOnSync(folders.nas, f".part-bees/bees/{relative}")) as place, \
@@ -212,10 +210,11 @@ class LosesAByteInTheEnd(FolderDestination):
         return super().verify(item, source, on_bytes)
 
 
-def test_a_move_reads_every_byte_after_the_last_one_was_written(folders: Folders) -> None:
+@pytest.mark.parametrize("work", WORKS)
+def test_every_byte_is_read_after_the_last_one_was_written(folders: Folders, work: Any) -> None:
     with closing(LosesAByteInTheEnd("late", folders.nas)) as place, \
             pytest.raises(VerifyMismatch, match=r"000001/000002\.npy read back"):
-        transfer.move(folders.recording(), place, stop=NEVER)
+        work(folders.recording(), place, stop=NEVER)
     assert contents(folders.recordings / "bees") == folders.raw
 
 
