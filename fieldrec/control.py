@@ -367,7 +367,7 @@ class Control:
                 raise UsageError(f"say which drive to eject; present: {names}")
             drive = present[0].device  # ids may be cloned
         await self._drives.eject(drive)
-        label = next((d.label or d.fs_uuid for d in self._drives.drives()
+        label = next((d.label or d.fs_uuid for d in reversed(self._drives.drives())  # newest first
                       if drive in (d.fs_uuid, d.label, d.device)), drive)
         return f"SAFE TO REMOVE {label}"
 

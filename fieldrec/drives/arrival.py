@@ -85,6 +85,8 @@ class Arrival:
             raise DriveRejected(
                 f"full: {_megabytes(free_bytes)} of {_megabytes(size_bytes)} free, "
                 f"{_megabytes(keep)} must stay free; delete something on it or use another")
+        if reason := self._mounted.recorded_on(block):  # since it was looked at first
+            raise DriveRejected(reason)
         return Arrived(mounted.mount_point, size_bytes, free_bytes, drive.known, drive.rule,
                        drive.marker)
 

@@ -53,8 +53,8 @@ class ByMount:
         self._work = work
 
     def made(self, block: BlockDevice, found: Mount) -> bool:
-        """What lies below the root can only be ours."""
-        return found.mount_point.parent == self._root
+        """What lies below the root under its id can only be ours."""
+        return found.mount_point == self._root / block.fs_uuid
 
     async def mount(self, block: BlockDevice) -> Mount:
         """In a private folder below the root; see :func:`mount`."""
@@ -136,7 +136,7 @@ async def mount(block: BlockDevice, root: Path) -> Mount:
     DriveRejected (one line, what to do) when it cannot be mounted for writing with our options;
     nothing is left mounted then, nor after a cancel.
     """
-    folder = _private_folder(root, block.fs_uuid)
+    folder = await _private_folder(root, block.fs_uuid)
     try:
         await _try_drivers(block, folder, ["rw", *(["errors=remount-ro"] if block.fs_type == "ext4"
                                                    else [])])
@@ -153,7 +153,7 @@ async def mount(block: BlockDevice, root: Path) -> Mount:
 async def read_only(block: BlockDevice, root: Path) -> AsyncIterator[Path]:
     """Where the drive can be looked at without a byte being written to it: mounted in a private
     folder below `root`, its journal not replayed. DriveRejected when it cannot be mounted so."""
-    folder = _private_folder(root, block.fs_uuid)
+    folder = await _private_folder(root, block.fs_uuid)
     try:
         await _try_drivers(block, folder, ["ro", *_NO_REPLAY.get(block.fs_type, ())])
         yield folder
@@ -233,13 +233,16 @@ async def _try_drivers(block: BlockDevice, folder: Path, how: list[str]) -> None
                         "on a computer")
 
 
-def _private_folder(root: Path, name: str) -> Path:
+async def _private_folder(root: Path, name: str) -> Path:
     """An empty folder of ours, mode 0700, for one drive; `name` is a cleaned id.
 
-    DriveRejected when something else is there under that name.
+    What is mounted there is not this device (its own mount would have been taken over): the drive
+    went while no fieldrec ran, and came back as another device. It is let go of before anything is
+    asked of it. DriveRejected when something else is there under that name.
     """
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - on a tmpfs
     folder = root / name
+    await detach(folder)
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     facts = folder.lstat()

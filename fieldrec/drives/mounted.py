@@ -38,7 +38,8 @@ class Mounted:
         self._work = work
         self._in_use = tuple(in_use)
         self._ours: dict[Key, _Ours] = {}
-        self._switched_off: set[Key] = set()
+        self._switched_off: dict[Key, Path] = {}
+        """The port of each in sysfs."""
 
     def ours(self) -> tuple[Key, ...]:
         """The drives that have a mount of ours."""
@@ -127,7 +128,10 @@ class Mounted:
 
         DriveBusy otherwise: a drive that is mounted anywhere is not safe.
         """
+        ours = self._ours.get(key)
         for other in reversed(mounts.mounts_of(block.device, block.number)):
+            if ours is not None and other.mount_point == ours.mount_point:
+                continue
             try:
                 await self._mounter.unmount_others(block, other.mount_point)
             except DriveBusy as error:
@@ -144,12 +148,11 @@ class Mounted:
         left = mounts.mounts_of(block.device, block.number)
         return mount.mounted_by_others(left[-1].mount_point) if left else ""
 
-    def released(self, key: Key) -> bool:
-        """Whether the mount of ours has gone meanwhile; it is forgotten then."""
-        ours = self._ours.get(key)
-        if ours is None or mounts.mount_at(ours.mount_point) is not None:
+    def released(self, key: Key, block: BlockDevice) -> bool:
+        """Whether nobody has it mounted any more; a mount of ours is forgotten then."""
+        if mounts.mounts_of(block.device, block.number):
             return False
-        del self._ours[key]
+        self._ours.pop(key, None)
         return True
 
     async def power_off(self, together: Mapping[Key, BlockDevice], block: BlockDevice) -> None:
@@ -160,17 +163,24 @@ class Mounted:
         port = block.usb_path
         if port is None or block.in_reader or mounts.slots_of(port) > 1 or mounts.mounts_on(port):
             return
-        going = {key for key, other in together.items() if other.usb_path == port}
-        self._switched_off |= going
+        going = [key for key, other in together.items() if other.usb_path == port]
+        self._switched_off.update((key, port) for key in going)
         try:
             await self._mounter.power_off(block)
         except (DriveError, OSError):
-            self._switched_off -= going
+            for key in going:
+                self._switched_off.pop(key, None)
 
     def switched_off(self, key: Key) -> bool:
         """Whether we switched it off: that it goes away then is no news."""
         return key in self._switched_off
 
-    def put_in(self, key: Key) -> None:
-        """It has come (again)."""
-        self._switched_off.discard(key)
+    def put_in(self, key: Key, block: BlockDevice) -> list[Key]:
+        """It has come (again); returns the drives that we had switched off and of which no event
+        will tell that they are out: this one is where they were."""
+        self._switched_off.pop(key, None)
+        out = [other for other, port in self._switched_off.items()
+               if port == block.usb_path or other[1] == block.device]
+        for other in out:
+            del self._switched_off[other]
+        return out

@@ -2,8 +2,8 @@
 
 Owned by the drive watcher; leases may be held, checked and given back in any thread (a lock guards
 the table). States change only as ``core/states.DRIVE`` allows. Nobody writes to a drive without a
-lease: EJECTING refuses new ones and waits for those that are out, and a lease on a drive that was
-pulled out says so.
+lease: EJECTING refuses new ones and waits for those that are out (jobs stop at a slice when their
+drive is not READY any more), and a lease on a drive that was pulled out says so.
 """
 
 from __future__ import annotations
@@ -48,8 +48,6 @@ class Lease:
         self.mount_point = mount_point
         self.gone = False
         """The drive was pulled out: stop, nothing more will reach it."""
-        self.asked_back = False
-        """The operator wants the drive: give the lease back at the next slice."""
         self._give_back = give_back
 
     def check(self) -> None:
@@ -105,11 +103,13 @@ class DriveTable:
     def find(self, which: str) -> Key:
         """The one drive that is there and has this id, label or device.
 
+        One that is safe to remove, and perhaps out by now, does not stand in another's way.
         NotFoundError with what there is; UsageError when two have the label.
         """
         there = [drive for drive in self.drives() if drive.state in _THERE]
         for field_ in ("fs_uuid", "device", "label"):
-            found = [d for d in there if which and getattr(d, field_) == which]
+            named = [d for d in there if which and getattr(d, field_) == which]
+            found = [d for d in named if d.state is not DriveState.SAFE] or named
             if len(found) > 1:
                 raise UsageError(f"drive {which}: {len(found)} drives are called so; name one by "
                                  f"its device: {', '.join(d.device for d in found)}")
@@ -166,7 +166,7 @@ class DriveTable:
         self._on_change()
 
     def ejecting(self, key: Key) -> None:
-        """READY -> EJECTING: no new leases, those that are out are asked back.
+        """READY -> EJECTING: no new leases.
 
         DriveBusy or DriveRejected in words when there is nothing to eject in this state.
         """
@@ -175,9 +175,6 @@ class DriveTable:
         if drive.state is not DriveState.READY:
             raise _refusal(drive)
         self._step(key, DriveState.EJECTING)
-        with self._lock:
-            for lease in self._entries[key].leases:
-                lease.asked_back = True
 
     def waits(self, key: Key, reason: str) -> None:
         """Still EJECTING, and for what. Unknown drives, and those in another state, are ignored."""
@@ -191,9 +188,6 @@ class DriveTable:
     def eject_failed(self, key: Key, reason: str) -> None:
         """EJECTING -> READY: it is still mounted, leases are given again."""
         self._step(key, DriveState.READY, reason=reason)
-        with self._lock:
-            for lease in self._entries[key].leases:
-                lease.asked_back = False
 
     def safe(self, key: Key, reason: str = "") -> None:
         """EJECTING -> SAFE: unmounted, it may be taken out."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ class DriveWatcher:
         """Make a drive (by id, label or device) safe to remove: state SAFE, with `note` as its
         reason (what whoever takes it out should know).
 
-        New leases are refused, those that are out asked back; then all is synced and unmounted,
+        New leases are refused, those that are out waited for; then all is synced and unmounted,
         and a real USB device is switched off. DriveBusy when a lease does not come back within
         `give_back_s`, when somebody else holds or mounted the drive (it is READY again then), or
         when another partition of the same disk is in use (it is unmounted then, and safe as soon as
@@ -128,19 +128,26 @@ class DriveWatcher:
             self._table.eject_failed(key, f"eject failed: {error}")
             raise
         except asyncio.CancelledError:
-            self._eject_cancelled(key)
+            self._eject_cancelled(key, note)
             raise
         self._there(key)
-        if others := self._other_parts(key):
-            why = (f"unmounted, but {', '.join(others)} on the same device is in use; it is safe "
-                   "when that is ejected too")
-            self._table.waits(key, why)
-            self._spawn(self._safe_with_the_others(key, note))
+        if why := self._waits_for_others(key, note):
             raise DriveBusy(f"drive {name_of(drive)} is {why}")
         try:
             await self._power_off(key)
         finally:  # it is unmounted: safe, even if cancelled here
             self._safe(key, note)
+
+    def _waits_for_others(self, key: Key, note: str) -> str:
+        """Why a drive that is unmounted will be safe only with the others; "" when it is."""
+        others = self._other_parts(key)
+        if not others:
+            return ""
+        why = (f"unmounted, but {', '.join(others)} on the same device is in use; it is safe when "
+               "that is ejected too")
+        self._table.waits(key, why)
+        self._spawn(self._safe_with_the_others(key, note))
+        return why
 
     async def _safe_with_the_others(self, key: Key, note: str) -> None:
         while self._other_parts(key):
@@ -160,6 +167,8 @@ class DriveWatcher:
             self._table.safe(key, note)
             self._on_event(f"drive {name_of(drive)} is safe to remove"
                            + (f" ({note})" if note else ""), "info")
+            if self._mounted.switched_off(key):  # no event will tell that it is out
+                self._look_again_at_twins(key)
         self._work.end(key)
 
     async def close(self, give_back_s: float = 5.0) -> None:
@@ -204,7 +213,8 @@ class DriveWatcher:
     def _arrive(self, key: Key, block: BlockDevice) -> None:
         """SEEN, and either REJECTED at once or on its way to be mounted."""
         self._blocks[key] = block
-        self._mounted.put_in(key)
+        for out in self._mounted.put_in(key, block):
+            self._table.absent(out)
         try:
             self._table.seen(drive_of(block))
         except DriveRejected as error:
@@ -219,10 +229,10 @@ class DriveWatcher:
     async def _take_in(self, key: Key, block: BlockDevice, token: object) -> None:
         """From SEEN to READY or REJECTED; a task of its own per insertion.
 
-        The lock makes it wait until what an earlier insertion left is cleared away; the token tells
-        whether the drive was pulled out (and perhaps put in again) meanwhile.
+        The locks make it wait until what was there before is cleared away; the token tells whether
+        the drive was pulled out (and perhaps put in again) meanwhile.
         """
-        async with self._lock(key):
+        async with self._alone(key):
             if self._arrivals.get(key) is not token:
                 return
             self._table.mounting(key)
@@ -278,41 +288,52 @@ class DriveWatcher:
         else:
             self._on_event(f"drive {name} is out", "info")
         self._spawn(self._let_go(key))
+        self._look_again_at_twins(key)
+
+    def _look_again_at_twins(self, key: Key) -> None:
+        """What had to wait outside because it has the id of the drive that is out now."""
+        for other, block in tuple(self._blocks.items()):
+            twin = self._table.get(other) if other[0] == key[0] != "" else None
+            if twin is not None and twin.state is DriveState.REJECTED:
+                self._arrive(other, block)
 
     async def _let_go(self, key: Key) -> None:
         """Lazy unmount of what is no longer there."""
-        async with self._lock(key):
-            if key in self._arrivals:
-                return  # it is back, and was mounted anew
+        async with self._alone(key):
             await self._mounted.let_go(key)
 
-    def _lock(self, key: Key) -> asyncio.Lock:
-        """One at a time per file-system id, which also names the mount folder."""
-        return self._locks.setdefault(key[0], asyncio.Lock())
+    @contextlib.asynccontextmanager
+    async def _alone(self, key: Key) -> AsyncIterator[None]:
+        """One at a time, in the order of the events, per file-system id, which also names the mount
+        folder, and per device: another card in the same slot has the number of the one before."""
+        fs_uuid, device = (self._locks.setdefault(name, asyncio.Lock()) for name in key)
+        async with fs_uuid, device:
+            yield
 
     # ---- ejecting ---------------------------------------------------------------------------
 
-    def _eject_cancelled(self, key: Key) -> None:
+    def _eject_cancelled(self, key: Key, note: str) -> None:
         """SAFE if the unmounting was through already, else READY again."""
-        if self._drive(key).state is not DriveState.EJECTING:
+        drive, block = self._table.get(key), self._blocks.get(key)
+        if drive is None or drive.state is not DriveState.EJECTING:
             return
-        if self._mounted.released(key):
-            self._table.safe(key)
-        else:
+        if block is None or not self._mounted.released(key, block):
             self._table.eject_failed(key, "eject was cancelled")
+        elif not self._waits_for_others(key, note):
+            self._safe(key, note)
 
     async def _release(self, key: Key) -> None:
-        """Sync and unmount; DriveBusy where it stays mounted, by whomever."""
-        drive = self._drive(key)
-        if drive.mount_point is not None:
-            point = drive.mount_point
+        """Sync and unmount; DriveBusy where it stays mounted, by whomever. What others mounted goes
+        first: where it stays, ours stays too, and the drive can be used as before."""
+        drive, block = self._drive(key), self._blocks.get(key)
+        point = drive.mount_point
+        if point is not None and mounts.mount_at(point) is not None:  # else others unmounted it
             await self._work.run(key, lambda _stop: mount.sync(point), SYNC_TIMEOUT_S,
                                  f"drive {name_of(drive)} does not finish writing")
-        await self._mounted.release(key, name_of(drive))
-        block = self._blocks.get(key)
         if block is not None and not self._closing:
             await self._mounted.release_others(key, block, name_of(drive))
-        elif block is not None and (where := self._mounted.still_mounted(block)):
+        await self._mounted.release(key, name_of(drive))
+        if block is not None and (where := self._mounted.still_mounted(block)):
             raise DriveBusy(f"drive {name_of(drive)} is synced, but {where}")
 
     async def _power_off(self, key: Key) -> None:

@@ -63,8 +63,21 @@ async def test_every_part_of_a_disk_goes_with_it(tmp_path: Path) -> None:
     await mounted.power_off(blocks, part(port))
     assert switch.off == ["/dev/sda1"]
     assert all(mounted.switched_off(key) for key in blocks)
-    mounted.put_in(("U1", "/dev/sda1"))
-    assert not mounted.switched_off(("U1", "/dev/sda1"))
+    assert mounted.put_in(("U1", "/dev/sda1"), part(port)) == [("U2", "/dev/sda2")]
+    assert not any(mounted.switched_off(key) for key in blocks)
+
+
+@pytest.mark.parametrize(("port", "device", "is_out"), [
+    ("2-1", "/dev/sdb1", True), ("2-2", "/dev/sda1", True), ("2-2", "/dev/sdb1", False)])
+async def test_another_in_its_place_tells_that_it_is_out(tmp_path: Path, port: str, device: str,
+                                                         is_out: bool) -> None:
+    first = part(usb_device(tmp_path / "2-1", "sda"))
+    key = ("U1", "/dev/sda1")
+    mounted = Mounted(Switch(), DriveWork(), ())
+    await mounted.power_off({key: first}, first)
+    other = replace(first, device=device, fs_uuid="U9", usb_path=tmp_path / port)
+    assert mounted.put_in(("U9", device), other) == [key] * is_out
+    assert mounted.switched_off(key) is not is_out
 
 
 async def test_a_reader_stays_on_for_the_next_card(tmp_path: Path) -> None:

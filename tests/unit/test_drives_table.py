@@ -124,17 +124,15 @@ def test_seen_again_without_a_farewell_voids_leases(box: Box) -> None:
     assert lease.gone
 
 
-def test_ejecting_refuses_and_asks_back(box: Box) -> None:
+def test_ejecting_refuses(box: Box) -> None:
     key = box.ready()
-    lease = box.table.lease("A")
+    box.table.lease("A")
     box.table.ejecting(key)
-    asked = [lease.asked_back]
     with pytest.raises(DriveBusy, match="FIELD is ejecting"):
         box.table.lease("A")
     with pytest.raises(DriveBusy):
         box.table.ejecting(key)
     box.table.eject_failed(key, "held by bash (1)")
-    assert [*asked, lease.asked_back] == [True, False]
     assert box.table.drives()[0].reason == "held by bash (1)"
     box.table.lease("A").release()
 
@@ -214,6 +212,16 @@ def test_measured(box: Box) -> None:
     assert box.changes == before
     box.table.measured(key, 500)
     assert (box.table.drives()[0].free_bytes, box.changes) == (500, before + 1)
+
+
+def test_one_that_is_safe_to_remove_stands_in_nobodys_way(box: Box) -> None:
+    """The drive before was switched off and taken out, of which there is no event."""
+    before = box.ready("A", "/dev/sda1", "FIELD")
+    box.table.ejecting(before)
+    box.table.safe(before)
+    key = box.ready("B", "/dev/sda1", "FIELD")
+    assert [box.table.find(which) for which in ("B", "/dev/sda1", "FIELD")] == [key] * 3
+    assert box.table.find("A") == before
 
 
 def test_find(box: Box) -> None:
