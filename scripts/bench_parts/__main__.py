@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import plot
+import processes
 import table
 
 NEEDED_BYTES = 32_000_000_000
@@ -25,12 +26,24 @@ WHAT = {
     "insert": "from a drive's event to the first byte on it, and to SAFE (root)",
     "store": "opening, finding, reading, adding beside the imgstore package; recovering",
 }
+BROKEN_OFF = 130
+"""As shells say it of a command that Ctrl-C ended."""
 MODULES = {"copy": "copying"}
 """Where it is not the name: a module named copy would hide the standard library's."""
 
 
 def main() -> int:
-    """Parse, measure, print; exit code 1 when the disk has no room."""
+    """Parse, measure, print; exit code 1 when the disk has no room, 130 after Ctrl-C."""
+    processes.heed_ctrl_c()
+    try:
+        return bench()
+    except KeyboardInterrupt:
+        print("\nbench: broken off; what it made is removed", file=sys.stderr)
+        return BROKEN_OFF
+
+
+def bench() -> int:
+    """The same, without Ctrl-C."""
     if sys.argv[1:2] == ["cuts"]:  # counts, and measures nothing
         return int(importlib.import_module("cuts").main(sys.argv[2:]))
     parser = argparse.ArgumentParser(
@@ -61,7 +74,8 @@ def main() -> int:
         if options.output is not None:
             write(options.output, options.what)
     finally:
-        shutil.rmtree(folder)
+        with processes.undisturbed():
+            shutil.rmtree(folder)
     return 0
 
 

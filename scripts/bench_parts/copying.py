@@ -17,12 +17,11 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import capture
@@ -30,6 +29,7 @@ import numpy as np
 import table
 import xxhash
 from copying_work import FRAME_BYTES, NAME
+from processes import run, undisturbed
 
 from fieldrec.core.model import FrameSpec
 from fieldrec.store.api.new_store import recording_metadata
@@ -74,7 +74,7 @@ def beside_others(folder: Path, source: Path, image: Path, file_system: str, rep
     """One table, and whether the goals are met."""
     def case(run: Callable[[Medium], tuple[float, float]]) -> Callable[[int], table.Figures]:
         def measured(_repetition: int) -> table.Figures:
-            with Medium(folder, image, file_system) as medium:
+            with mounted(folder, image, file_system) as medium:
                 drop_caches()
                 daemon_s, machine_s = medium.daemon_cpu_s(), machine_cpu_s()
                 wall_s, cpu_s = run(medium)
@@ -112,7 +112,7 @@ def beside_a_recording(folder: Path, source: Path, length_s: float, repetitions:
         def case(beside: str) -> Callable[[int], table.Figures]:
             def run(repetition: int) -> table.Figures:
                 where = capture.place(folder, f"{beside}-{repetition}")
-                with Medium(folder, image, "ext4") as medium:
+                with mounted(folder, image, "ext4") as medium:
                     drop_caches()
                     figures = table.child("copying_beside", beside, hz, round(hz * length_s),
                                           source, medium.folder, medium.device, where)
@@ -208,33 +208,33 @@ def drop_caches() -> None:
     Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
-class Medium:
+@contextlib.contextmanager
+def mounted(folder: Path, image: Path, file_system: str) -> Iterator[Medium]:
     """A new file system on the image, mounted for the length of a block."""
+    place = folder / "medium"
+    with contextlib.ExitStack() as held:
+        with undisturbed():
+            place.mkdir()
+            held.callback(place.rmdir)
+            device = run("losetup", "-f", "--show", "--direct-io=on", image).strip()
+            held.callback(run, "losetup", "-d", device)
+            run(*MAKE[file_system], device)
+            run(*MOUNT[file_system], device, place)
+            held.callback(run, "umount", place)
+        try:
+            yield Medium(place, Path(device))
+        finally:
+            with undisturbed():
+                held.close()
 
-    def __init__(self, folder: Path, image: Path, file_system: str) -> None:
-        self.folder = folder / "medium"
-        self.device = Path()
-        self._image = image
-        self._file_system = file_system
-        self._held = contextlib.ExitStack()
-        self._daemon = 0
 
-    def __enter__(self) -> Medium:
-        with contextlib.ExitStack() as held:
-            self.folder.mkdir()
-            held.callback(self.folder.rmdir)
-            self.device = Path(run("losetup", "-f", "--show", "--direct-io=on",
-                                   str(self._image)).strip())
-            held.callback(run, "losetup", "-d", str(self.device))
-            run(*MAKE[self._file_system], str(self.device))
-            run(*MOUNT[self._file_system], str(self.device), str(self.folder))
-            held.callback(run, "umount", str(self.folder))
-            self._daemon = _daemon_of(self.device)
-            self._held = held.pop_all()
-        return self
+class Medium:
+    """A file system that is mounted."""
 
-    def __exit__(self, *_: object) -> None:
-        self._held.close()
+    def __init__(self, folder: Path, device: Path) -> None:
+        self.folder = folder
+        self.device = device
+        self._daemon = _daemon_of(device)
 
     def sync(self) -> None:
         """All that was written is on the device: of the file system, then of the device itself,
@@ -275,8 +275,3 @@ def machine_cpu_s() -> float:
     """Of all processors so far, not idle: user, nice, system, interrupts."""
     fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     return sum(fields[at] for at in (0, 1, 2, 5, 6)) / os.sysconf("SC_CLK_TCK")
-
-
-def run(*words: str) -> str:
-    """A command that must succeed; what it printed."""
-    return subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import processes
+
 ROOT = Path(__file__).parents[2]
 MEMORY = Path("/dev/shm")
 
@@ -47,9 +49,8 @@ def main(words: list[str]) -> int:
 def _cuts(mode: str, count: int, seed: int) -> Iterator[dict[str, Any]]:
     """What each cut left; what is wrong is printed at once."""
     with tempfile.TemporaryDirectory(prefix="fieldrec-cuts-", dir=MEMORY) as folder:
-        words = [sys.executable, "-m", "tests.crash.power_cuts", mode, folder, str(count),
-                 str(seed)]
-        with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as driver:
+        words = [sys.executable, "-m", "tests.crash.power_cuts", mode, folder, count, seed]
+        with processes.started(*words, cwd=ROOT, stdout=subprocess.PIPE) as driver:
             assert driver.stdout is not None  # noqa: S101 - asked for
             for line in driver.stdout:
                 cut = json.loads(line)

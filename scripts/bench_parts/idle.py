@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import processes
 import start
 import table
 import yaml
@@ -43,7 +44,7 @@ def measure(folder: Path, quick: bool, repetitions: int) -> None:
 
 def watch(command: list[str], seconds: float) -> table.Figures:
     """Start, let it settle, watch, stop."""
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+    with processes.started(*command, stderr=subprocess.DEVNULL) as process:
         try:
             time.sleep(SETTLING_S)
             before, began_s = _used(process.pid), time.monotonic()

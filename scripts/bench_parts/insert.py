@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import processes
 import pyudev
 import start
 import table
@@ -67,7 +67,7 @@ def daemon(folder: Path, recordings: Path, match: dict[str, str]) -> Iterator[No
         "drives": {"match": match, "mount_root": str(folder / "mnt"), "mounter": "mount"}}))
     log = (folder / "log").open("wb")
     command = [str(start.FIELDREC), "run", "--config", str(config)]
-    with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+    with log, processes.started(*command, stdout=log, stderr=log) as process:
         try:
             until(lambda: (recordings / ".fieldrec" / "control.sock").exists(), "the daemon is up")
             time.sleep(3.0)
@@ -82,7 +82,8 @@ def visit(plugs: udevd.Udevd, folder: Path, kind: str, number: int) -> table.Fig
     image = plugs.image(kind, label=f"B{number}", size_mb=512)
     mounts = folder / "mnt"
     with announced() as wait:
-        device = plugs.insert(image, settled=False)
+        with processes.undisturbed():
+            device = plugs.insert(image, settled=False)
         began_s = wait(device)
     mounted_s = until(lambda: on(mounts), f"{kind} is mounted") - began_s
     first_s = until(lambda: written(mounts), f"the first byte on {kind}") - began_s

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import processes
 import table
 
 from fieldrec.app import DAEMON, App
@@ -91,8 +92,8 @@ def figures(late: list[float], frames: int = 0, lost: int = 0, copied: int = 0) 
 
 def beside(seconds: int, place: Path) -> table.Figures:
     """The heartbeat in one process, the busy fieldrec in another; figures of both."""
-    with subprocess.Popen([sys.executable, __file__, "busy", str(seconds + 2), str(place)],
-                          stdout=subprocess.PIPE, text=True) as busy:
+    with processes.started(sys.executable, __file__, "busy", seconds + 2, place,
+                           stdout=subprocess.PIPE) as busy:
         if busy.stdout is None:
             raise RuntimeError("no output")
         busy.stdout.readline()  # it records

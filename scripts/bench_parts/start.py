@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import processes
 import table
 
 from fieldrec.core.model import FrameSpec
@@ -54,8 +55,8 @@ def timed(command: Sequence[str | Path]) -> Callable[[int], table.Figures]:
         walls, cpus = [], []
         for _ in range(RUNS):
             before, began_s = _children_cpu_s(), time.monotonic()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL,
-                           env={**os.environ, "COLUMNS": "120"})
+            processes.run(*command, stdout=subprocess.DEVNULL,
+                          env={**os.environ, "COLUMNS": "120"})
             walls.append(time.monotonic() - began_s)
             cpus.append(_children_cpu_s() - before)
         return {"wall s": min(walls), "CPU s": min(cpus)}

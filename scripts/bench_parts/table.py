@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import processes
+
 Figures = dict[str, float]
 PARTS = Path(__file__).resolve().parent
 NOTE = ("Figures: median [smallest..largest] of {count} interleaved repetitions; x: ratio to the "
@@ -57,9 +59,8 @@ def _processor() -> str:
 
 def child(module: str, *arguments: object) -> Figures:
     """Run `python MODULE.py ARGUMENTS` in a process of its own; its last line is JSON."""
-    done = subprocess.run([sys.executable, str(PARTS / f"{module}.py"), *map(str, arguments)],
-                          stdout=subprocess.PIPE, text=True, check=True)
-    return parse(done.stdout.splitlines()[-1])
+    said = processes.run(sys.executable, PARTS / f"{module}.py", *arguments)
+    return parse(said.splitlines()[-1])
 
 
 def interleaved(cases: dict[str, Callable[[int], Figures]], repetitions: int
