@@ -3,16 +3,17 @@ by FUSE is not looked into. Blocking, small; used while a file is loaded."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import re
 from pathlib import Path
+
+from fieldrec.core.mountinfo import read_mounts
 
 MOST_LINKS = 40
 _HANGING = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "afs", "fuse", "autofs",
             "glusterfs")
 """Types of file systems that may not answer; fuse.sshfs and its like too."""
-_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 def resolve_unasked(base: Path, path: Path) -> Path:
@@ -21,7 +22,7 @@ def resolve_unasked(base: Path, path: Path) -> Path:
     can be no path."""
     if "\0" in str(path):
         raise ValueError("embedded null byte")
-    points = _mount_points(Path("/proc/self/mountinfo"))
+    points = _mount_points()
     left = list(reversed((Path.cwd() / base / path.expanduser()).parts[1:]))
     at, links = Path("/"), 0
     while left:
@@ -44,20 +45,13 @@ def resolve_unasked(base: Path, path: Path) -> Path:
 
 def may_hang(path: Path) -> bool:
     """Whether a path that is absolute lies on such a file system."""
-    points = _mount_points(Path("/proc/self/mountinfo"))
+    points = _mount_points()
     return any(str(one) in points for one in (path, *path.parents))
 
 
-def _mount_points(mountinfo: Path) -> frozenset[str]:
+def _mount_points() -> frozenset[str]:
     """Those of file systems that may hang."""
-    points = set()
-    try:
-        text = mountinfo.read_text(errors="surrogateescape")
-    except OSError:
-        return frozenset()
-    for line in text.splitlines():
-        fields = line.split(" ")
-        kind = fields[fields.index("-") + 1]
-        if kind.partition(".")[0] in _HANGING:
-            points.add(_ESCAPED.sub(lambda found: chr(int(found[1], 8)), fields[4]))
-    return frozenset(points)
+    with contextlib.suppress(OSError):
+        return frozenset(str(mount.mount_point) for mount in read_mounts()
+                         if mount.fs_type.partition(".")[0] in _HANGING)
+    return frozenset()

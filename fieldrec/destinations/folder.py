@@ -28,6 +28,7 @@ from fieldrec.core.errors import (
     SyncFailed,
     VerifyMismatch,
 )
+from fieldrec.core.mountinfo import read_mounts
 from fieldrec.core.past_cache import PastCache, aligned_buffer
 from fieldrec.destinations import (
     PROOF_LIMIT,
@@ -423,8 +424,5 @@ def _is_fuse(descriptor: int) -> bool:
     each file reaches; syncfs does not (Linux 6.x)."""
     device = os.fstat(descriptor).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split(" ")
-        if fields[2] == wanted:
-            return fields[fields.index("-") + 1].startswith("fuse")
-    return False
+    return any(mount.number == wanted and mount.fs_type.startswith("fuse")
+               for mount in read_mounts())

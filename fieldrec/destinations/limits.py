@@ -19,6 +19,7 @@ from typing import Protocol, runtime_checkable
 
 from fieldrec.core.durable import PART_PREFIX
 from fieldrec.core.errors import JobRefused
+from fieldrec.core.mountinfo import read_mounts
 
 _GIB = 1 << 30
 _WINDOWS_FORBIDS = frozenset('\\:*?"<>|' + "".join(map(chr, range(0x20))))
@@ -197,13 +198,8 @@ def _mounted(descriptor: int) -> tuple[str, str]:
     """(type, source) of the mount that an open file is reached by; "" where /proc does not say."""
     number = re.search(r"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{descriptor}").read_text(),
                        re.MULTILINE)
-    text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
-    for line in text.splitlines():
-        fields = line.split(" ")
-        if number is not None and fields[0] == number[1]:
-            fs_type, source, *_ = fields[fields.index("-") + 1:]
-            return fs_type, source
-    return "", ""
+    return next(((mount.fs_type, mount.source) for mount in read_mounts()
+                 if number is not None and mount.ident == number[1]), ("", ""))
 
 
 def _signature(source: str) -> str:

@@ -7,58 +7,20 @@ Pure but for reading /proc and /sys, which the kernel answers from memory; only
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from fieldrec.core.mountinfo import MOUNTINFO, plain
+from fieldrec.core.mountinfo import Mount as Mount
+from fieldrec.core.mountinfo import read_mounts as read_mounts
 from fieldrec.drives.labels import printable
 
-MOUNTINFO = Path("/proc/self/mountinfo")
 FIRST_MOUNTINFO = Path("/proc/1/mountinfo")
 FSTAB = Path("/etc/fstab")
-_OCTAL = re.compile(r"\\([0-7]{3})")
 
 AUTOMOUNT_ROOTS = (Path("/media"), Path("/run/media"), Path("/mnt"))
 """Where desktops and people mount removable drives. A USB disk mounted anywhere else belongs to
 the machine (/home, /boot, /srv) and is left alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """One line of mountinfo."""
-
-    number: str
-    """"major:minor" of the device; made up by the kernel for btrfs."""
-    mount_point: Path
-    options: frozenset[str]
-    """Of this mount: nosuid, nodev, noexec, ro…"""
-    fs_type: str
-    source: str
-    super_options: frozenset[str]
-    """Of the file system: ro after errors, emergency_ro…"""
-
-    @property
-    def read_only(self) -> bool:
-        """Whether nothing can be written, for whatever reason."""
-        return bool({"ro", "emergency_ro"} & (self.options | self.super_options))
-
-
-def read_mounts(text: str | None = None) -> list[Mount]:
-    """All mounts in the order in which they were made; `text` is mountinfo's, default: now."""
-    found = []
-    lines = (MOUNTINFO.read_bytes().decode("utf-8", "surrogateescape")
-             if text is None else text).split("\n")  # a label may hold any other line end
-    for line in lines:
-        before, _, after = line.partition(" - ")
-        fields, tail = before.split(" "), after.split(" ")
-        if len(fields) < 6 or len(tail) < 3:
-            continue
-        found.append(Mount(
-            number=fields[2], mount_point=Path(_plain(fields[4])),
-            options=frozenset(fields[5].split(",")), fs_type=tail[0], source=_plain(tail[1]),
-            super_options=frozenset(tail[2].split(","))))
-    return found
 
 
 def mounts_of(device: str, number: str) -> list[Mount]:
@@ -81,11 +43,10 @@ def seen_by_all(mount_point: Path) -> bool:
 def _ids_at(mount_point: Path, source: Path) -> frozenset[str]:
     """The kernel's numbers of the mounts there, unique over all namespaces; none if hidden."""
     try:
-        lines = source.read_bytes().decode("utf-8", "surrogateescape").split("\n")
+        return frozenset(mount.ident for mount in read_mounts(source=source)
+                         if mount.mount_point == mount_point)
     except OSError:
         return frozenset()
-    fields = [line.split(" ", 5) for line in lines if line]
-    return frozenset(f[0] for f in fields if Path(_plain(f[4])) == mount_point)
 
 
 def showable(path: Path) -> bool:
@@ -121,7 +82,7 @@ def folder_due(names: Container[str], folders: Sequence[Path], text: str | None 
     for words in map(str.split, _fstab() if text is None else text.splitlines()):
         if len(words) < 2 or words[0].startswith("#") or words[0].replace('"', "") not in names:
             continue
-        point = Path(_plain(words[1]))
+        point = Path(plain(words[1]))
         for folder in folders:
             if point.is_absolute() and point != Path("/") and folder.is_relative_to(point):
                 return folder
@@ -133,11 +94,6 @@ def _fstab() -> list[str]:
         return FSTAB.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return []
-
-
-def _plain(text: str) -> str:
-    r"""Undo mountinfo's escapes (``\040`` is a space)."""
-    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
 
 
 def system_disks(paths: tuple[Path, ...], sysfs: Path = Path("/sys")) -> frozenset[str]:
