@@ -165,6 +165,7 @@ async def test_a_drive_whose_partition_table_changes(udevd: Udevd, tmp_path: Pat
         assert (await watched.until(part, DriveState.READY)).label == "NEW"
         await watched.watcher.eject("NEW")
         await command("partx", "--delete", disk)
+        await in_thread(udevd.settle)  # while udev handles that, it sees nobody close the disk
         await command("wipefs", "--all", "--quiet", disk)
         await watched.until(disk, DriveState.REJECTED)
         await command("mkfs.ext4", "-q", "-L", "WHOLE", disk)
