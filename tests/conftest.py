@@ -6,6 +6,7 @@ PATH, for this process and all that it starts (:func:`machine_commands`)."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import threading
@@ -17,6 +18,8 @@ import pytest
 import pytest_asyncio
 
 from fieldrec.core import durable
+from tests.fakes.loop_devices import attached_from
+from tests.fakes.waiting import wait_until
 
 
 def _descriptors() -> dict[str, str]:
@@ -38,12 +41,7 @@ def _mounts(ours: str) -> set[str]:
     return {point for point in points if point.startswith(ours)}
 
 
-def _loop_devices(ours: str) -> set[str]:
-    devices = {path.parent.parent.name: path.read_text().strip()
-               for path in Path("/sys/block").glob("loop*/loop/backing_file")}
-    return {f"{name}: {image}" for name, image in devices.items() if image.startswith(ours)}
-
-
+LET_GO_S = 20.0
 MACHINE_COMMANDS = ("systemctl", "poweroff", "shutdown", "halt", "reboot", "rtcwake", "pm-suspend")
 
 
@@ -84,7 +82,7 @@ def no_leftovers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     left = _left(before, tmp_path_factory)
     if left:  # what only waits for the collector is not left; collecting each time costs minutes
         gc.collect()
-        left = _left(before, tmp_path_factory)
+        left = _let_go(before, tmp_path_factory)
     if hook_left:
         left["durable hook"] = ["set"]
     if left:
@@ -103,7 +101,7 @@ class _Held:
 
 def _held(ours: str) -> _Held:
     return _Held(frozenset(threading.enumerate()), _descriptors(), frozenset(_mounts(ours)),
-                 frozenset(_loop_devices(ours)))
+                 frozenset(attached_from(Path(ours))))
 
 
 def _left(before: _Held, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
@@ -117,6 +115,14 @@ def _left(before: _Held, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         "loop devices": sorted(now.loops - before.loops),
     }
     return {kind: items for kind, items in left.items() if items}
+
+
+def _let_go(before: _Held, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What is left once the kernel has let go of loop devices: it keeps one that was unmounted
+    (mount -o loop) until others, as udevd, have closed it."""
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: "loop devices" not in _left(before, tmp_path_factory), LET_GO_S, "")
+    return _left(before, tmp_path_factory)
 
 
 @pytest.fixture(autouse=True)

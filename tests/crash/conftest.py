@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.loop_devices import attach, detach
+
 
 @pytest.fixture
 def own_ext4(tmp_path: Path) -> Iterator[tuple[str, Path]]:
@@ -22,9 +24,7 @@ def own_ext4(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     with image.open("wb") as file:
         file.truncate(128 << 20)
     subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0", str(image)], check=True)
-    found = subprocess.run(["losetup", "-f", "--show", str(image)], check=True,
-                           capture_output=True, text=True)
-    device = found.stdout.strip()
+    device = attach(image)
     mount_point.mkdir()
     try:
         subprocess.run(["mount", device, str(mount_point)], check=True)
@@ -33,4 +33,4 @@ def own_ext4(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         finally:
             subprocess.run(["umount", str(mount_point)], check=True)
     finally:
-        subprocess.run(["losetup", "-d", device], check=True)
+        detach(device)

@@ -25,6 +25,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.loop_devices import attach, backing, detach
+from tests.fakes.waiting import PATIENCE_S
+
 NEVER = (1 << 63) - 1
 """An address, or a count, that is not reached."""
 FIELDS = ("fail_reads_from", "fail_writes_from", "drop_writes_from", "wrap_at", "wrap_span",
@@ -95,20 +98,14 @@ class FaultyDisk:
         """That the loop device is on."""
         self._server = _started(self._told, cells, self._mount_point)
         try:
-            self.device = _run("losetup", "-f", "--show",
-                               f"--direct-io={'on' if direct_io else 'off'}",
-                               str(self.file)).strip()
+            self.device = attach(self.file, f"--direct-io={'on' if direct_io else 'off'}")
         except BaseException:
             self.close()
             raise
 
     def backing(self) -> str:
         """The file that the loop device is on, as the kernel has it; "" when it is on none."""
-        try:
-            return Path(f"/sys/block/{Path(self.device).name}/loop/backing_file"
-                        ).read_text().strip()
-        except OSError:
-            return ""
+        return backing(self.device)
 
     # -- orders, each from now on ----------------------------------------------------------------
 
@@ -168,18 +165,17 @@ class FaultyDisk:
         """Detach, unmount, end the server, remove all but the cells. Idempotent."""
         if self.device:
             self.heal()
-            subprocess.run(["losetup", "-d", self.device], check=False, capture_output=True)
+            try:
+                detach(self.device)
+            except AssertionError:  # somebody has it mounted still
+                self._server.kill()
             self.device = ""
         if self._mount_point.exists():
             self.heal()
             self.orders.close()
             subprocess.run(["umount", "-l", str(self._mount_point)], check=False,
                            capture_output=True)
-            try:
-                self._server.wait(timeout=5)
-            except subprocess.TimeoutExpired:  # somebody has the device mounted still
-                self._server.kill()
-                self._server.wait()
+            self._server.wait(PATIENCE_S)
             if self._server.stdout is not None:
                 self._server.stdout.close()
             self._mount_point.rmdir()

@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.fakes.waiting import PATIENCE_S, wait_until
+
 FS_IOC_GOINGDOWN = 0x8004587D
 """_IOR('X', 125, __u32): ext4 and xfs have it in common."""
 NO_LOG_FLUSH = 2
@@ -38,6 +40,33 @@ def missing_for(file_system: str) -> str:
         return "no loop devices in this kernel"
     program = _MAKE[file_system][0]
     return "" if shutil.which(program) else f"{program} is not installed"
+
+
+def attach(image: Path, *options: str) -> str:
+    """The loop device that the image is on from now; `options` are losetup's."""
+    return _run("losetup", "--find", "--show", *options, str(image)).strip()
+
+
+def detach(device: str) -> None:
+    """Returns when the kernel has let go of it: others, as udevd, may look at it just then, and it
+    is kept until they have closed it."""
+    image = backing(device)
+    _run("losetup", "--detach", device)
+    wait_until(lambda: backing(device) != image, PATIENCE_S, f"{device} is let go of")
+
+
+def backing(device: str) -> str:
+    """The file that a loop device is on; "" when it is on none."""
+    try:
+        return Path(f"/sys/block/{Path(device).name}/loop/backing_file").read_text().strip()
+    except OSError:
+        return ""
+
+
+def attached_from(folder: Path) -> set[str]:
+    """Loop devices on files in a folder, as "loop0: /the/file"."""
+    found = {path.name: backing(path.name) for path in Path("/sys/block").glob("loop*")}
+    return {f"{name}: {image}" for name, image in found.items() if image.startswith(f"{folder}/")}
 
 
 def now_ns() -> int:
@@ -68,7 +97,7 @@ class LoopDisk:
         with self.image.open("wb") as file:
             file.truncate(size_bytes)
         _run(*_MAKE[file_system], str(self.image))
-        self.device = _run("losetup", "-f", "--show", str(self.image)).strip()
+        self.device = attach(self.image)
         self.mount_point.mkdir()
         try:
             self.mount()
@@ -145,7 +174,7 @@ class LoopDisk:
         if self._mounted:
             self.unmount()
         if self.device:
-            _run("losetup", "-d", self.device)
+            detach(self.device)
             self.device = ""
         self.image.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):

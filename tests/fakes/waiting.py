@@ -9,6 +9,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PATIENCE_S = 60.0
+"""For whatever another thread or process does: on a slow machine that others use too, as well. No
+test waits less where it does not count on waiting in vain."""
 LOOK_S = 0.02
 """Between two looks."""
 

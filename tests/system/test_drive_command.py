@@ -27,9 +27,8 @@ from fieldrec.drives.mounts import mounts_of
 from tests.fakes.faulty_disk import faulty_disk, missing
 from tests.system.box import Box
 from tests.system.test_drives_udev import in_thread, watching
-from tests.system.udevd import Udevd, cannot_mount, udevd, udevd_session
+from tests.system.udevd import Udevd, cannot_mount
 
-__all__ = ["udevd", "udevd_session"]
 pytestmark = pytest.mark.root
 
 

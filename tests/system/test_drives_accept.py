@@ -17,10 +17,9 @@ from fieldrec.drives import marker
 from fieldrec.drives.accept import serving
 from fieldrec.drives.mounts import mounts_of
 from tests.system.test_drives_udev import watching
-from tests.system.udevd import Udevd, cannot_mount, udevd, udevd_session
+from tests.system.udevd import Udevd, cannot_mount
 from tests.unit.test_drives_check import ext4_errors
 
-__all__ = ["udevd", "udevd_session"]
 pytestmark = [pytest.mark.root, pytest.mark.asyncio]
 
 

@@ -15,9 +15,8 @@ from fieldrec.core.model import DriveState
 from fieldrec.drives.mounts import mounts_of, mounts_on_disk
 from fieldrec.status import words
 from tests.system.test_drives_udev import command, in_thread, watching
-from tests.system.udevd import Udevd, udevd, udevd_session
+from tests.system.udevd import Udevd
 
-__all__ = ["udevd", "udevd_session"]
 pytestmark = [pytest.mark.root, pytest.mark.asyncio]
 
 

@@ -20,7 +20,7 @@ from fieldrec.drives.udisks import ByUdisks, UdisksAway
 from tests.fakes.small_stores import make_store
 from tests.system.box import Box, Console
 from tests.system.test_drives_udev import PROTECTED, command, in_thread, watching
-from tests.system.udevd import Udevd, cannot_mount, udevd, udevd_session
+from tests.system.udevd import Udevd, cannot_mount
 from tests.system.udisksd import (
     ADDRESS,
     POLKITD,
@@ -30,7 +30,7 @@ from tests.system.udisksd import (
     why_no_polkit,
 )
 
-__all__ = ["empty_bus", "udevd", "udevd_session", "udisksd"]
+__all__ = ["empty_bus", "udisksd"]
 pytestmark = pytest.mark.root
 pytest.importorskip("dbus_fast", reason="dbus-fast is not installed (extra `udisks`)")
 AUTO = {"mounter": "auto"}

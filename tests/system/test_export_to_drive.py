@@ -15,9 +15,8 @@ import xxhash
 from tests.fakes.export_content import moving, write_store
 from tests.system.box import Box, Console
 from tests.system.test_field_box import state_of
-from tests.system.udevd import Udevd, udevd, udevd_session
+from tests.system.udevd import Udevd
 
-__all__ = ["udevd", "udevd_session"]
 pytestmark = pytest.mark.root
 NAME = "old_20261121_060000"
 SMALL_SEGMENTS = "import fieldrec.export.segments as s\ns.SEGMENT_PIXELS = 1\n"

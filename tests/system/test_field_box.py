@@ -22,9 +22,8 @@ from tests.fakes.copies import listed
 from tests.fakes.small_stores import make_store
 from tests.fakes.waiting import wait_until
 from tests.system.box import GUARD_S, Battery, Box, Console, cameras, unfinished
-from tests.system.udevd import Udevd, cannot_mount, udevd, udevd_session
+from tests.system.udevd import Udevd, cannot_mount
 
-__all__ = ["udevd", "udevd_session"]
 pytestmark = pytest.mark.root
 imgstore = pytest.importorskip("imgstore", reason="the imgstore package is the oracle")
 

@@ -16,9 +16,8 @@ import pytest
 from tests.fakes.small_stores import make_store
 from tests.system.box import Box, Console
 from tests.system.test_field_box import state_of
-from tests.system.udevd import Udevd, udevd, udevd_session
+from tests.system.udevd import Udevd
 
-__all__ = ["udevd", "udevd_session"]
 pytestmark = pytest.mark.root
 LABEL = "\x1b[2J\u202e<b>\n../'"
 SHOWN = "?[2J?<b>_../'"

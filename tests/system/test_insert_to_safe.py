@@ -13,9 +13,8 @@ import pytest
 from tests.fakes.small_stores import make_store
 from tests.system.box import Box, Console
 from tests.system.test_field_box import NO_EXPORT, assert_whole, state_of
-from tests.system.udevd import Udevd, cannot_mount, udevd, udevd_session
+from tests.system.udevd import Udevd, cannot_mount
 
-__all__ = ["udevd", "udevd_session"]
 pytestmark = pytest.mark.root
 NAMES = ["old_20261121_060000", "old_20261121_060500"]
 SIZES_MB = {"xfs": 320, "btrfs": 128}

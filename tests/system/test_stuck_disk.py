@@ -17,9 +17,8 @@ from tests.fakes.commands import Daemon, daemon, write_config
 from tests.fakes.loop_devices import LoopDisk, loop_disk, missing_for
 from tests.fakes.waiting import wait_until
 from tests.system.box import Battery, Console
-from tests.system.udevd import Udevd, udevd, udevd_session
+from tests.system.udevd import Udevd
 
-__all__ = ["udevd", "udevd_session"]
 pytestmark = [pytest.mark.root,
               pytest.mark.skipif(bool(missing_for("ext4")), reason=missing_for("ext4"))]
 GUARD_S = 45.0

@@ -13,9 +13,8 @@ import pytest
 
 from tests.fakes.small_stores import make_store
 from tests.system.box import Box, unfinished
-from tests.system.udevd import Udevd, udevd, udevd_session
+from tests.system.udevd import Udevd
 
-__all__ = ["udevd", "udevd_session"]
 pytestmark = pytest.mark.root
 NAMES = [f"old_20261121_06{minute:02}00" for minute in range(5)]
 

@@ -9,9 +9,9 @@
 
 Give ``udevd.match`` to ``drives.match``: it matches the loop devices of this test session alone,
 and the default (ID_BUS=usb) none of them, so sessions beside each other, other fieldrecs and the
-machine's own drives are left in peace. Import the fixture ``udevd`` into the test module (pytest
-finds it there). Where a udevd runs already it is used, after a reload of its rules; otherwise one
-is started by hand and ended with the session. Every device still in at the end of a test is pulled.
+machine's own drives are left in peace. Where a udevd runs already it is used, after a reload of its
+rules; otherwise one is started by hand and ended with the session. Every device still in at the end
+of a test is torn out, and what the kernel has not let go of is waited for.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.waiting import wait_until
+from tests.fakes.loop_devices import attached_from, backing, detach
+from tests.fakes.waiting import PATIENCE_S, wait_until
 
 DAEMONS = (Path("/lib/systemd/systemd-udevd"), Path("/usr/lib/systemd/systemd-udevd"))
 RULES = Path("/run/udev/rules.d")
 SHARED = Path("/run/fieldrec-test-udevd.pid")
+LOCK = SHARED.with_suffix(".lock")
 CONTROL = Path("/run/udev/control")
-BUSY_TIMEOUT_S = 20
 LOOP_CTL_ADD, LOOP_CTL_REMOVE = 0x4C80, 0x4C81
 
 _MAKE = {
@@ -105,7 +106,7 @@ class Udevd:
             # The kernel lets go of a card that was torn out when the last who used it has.
             wait_until(lambda: subprocess.run(
                 ["losetup", *options, device, str(image)], capture_output=True,
-                check=False).returncode == 0, BUSY_TIMEOUT_S, f"{device} is free")
+                check=False).returncode == 0, PATIENCE_S, f"{device} is free")
         self._inserted[device] = image
         if settled:
             self.settle()
@@ -157,36 +158,41 @@ class Udevd:
 
         The image keeps what had reached the medium; insert it again with :meth:`insert`.
         """
-        image = self._inserted.pop(device)
-        self._forget_partitions(device)
+        image = self._inserted[device]
         kept = image.with_suffix(".kept")
         # Writes that the kernel still tries go to the emptied file, not to the one that is kept.
         _run("cp", "--sparse=always", "--reflink=auto", str(image), str(kept))
+        self._tear_out(device)
+        image.unlink()
+        kept.rename(image)
+        self.settle()
+
+    def _tear_out(self, device: str) -> None:
+        image = self._inserted.pop(device)
+        self._forget_partitions(device)
         with image.open("r+b") as file:
             file.truncate(0)
         subprocess.run(["losetup", "--set-capacity", device], capture_output=True, check=False)
         with contextlib.suppress(OSError):
             Path(f"/sys/class/block/{Path(device).name}/uevent").write_text("remove")
         subprocess.run(["losetup", "--detach", device], capture_output=True, check=False)
-        image.unlink()
-        kept.rename(image)
-        self.settle()
 
     def take_out(self, device: str) -> None:
         """Detach a drive that is no longer mounted."""
         self._inserted.pop(device)
         self._forget_partitions(device)
-        _run("losetup", "--detach", device)
+        detach(device)
         self.settle()
 
     def settle(self) -> None:
         """Wait until udev has handled every event so far."""
-        _run("udevadm", "settle", f"--timeout={BUSY_TIMEOUT_S}")
+        _run("udevadm", "settle", f"--timeout={PATIENCE_S:.0f}")
 
     def clear(self) -> None:
-        """Pull what is still in, and unmount what a failed test left on it."""
+        """Tear out what is still in, unmount what a failed test left on it, and wait until the
+        kernel has let go of all: of a drive that was pulled, when the last who used it has."""
         for device, image in list(self._inserted.items()):
-            if _backing(device) != str(image):  # let go of already, and somebody else's by now
+            if backing(device) != str(image):  # let go of already, and somebody else's by now
                 del self._inserted[device]
                 continue
             mounts = Path("/proc/self/mountinfo").read_text().splitlines()
@@ -194,18 +200,12 @@ class Udevd:
                 source = line.partition(" - ")[2].split(" ")[1]
                 if source == device or source.startswith(f"{device}p"):
                     subprocess.run(["umount", "-l", line.split()[4]], check=False)
-            self.pull(device)
+            self._tear_out(device)
+        self.settle()
+        wait_until(lambda: not attached_from(self.folder), PATIENCE_S, "no drive is left")
         for number in self._slots:
             with Path("/dev/loop-control").open("rb") as control:
                 fcntl.ioctl(control, LOOP_CTL_REMOVE, number)
-
-
-def _backing(device: str) -> str:
-    """The file that a loop device is on; "" when it is on none."""
-    try:
-        return Path(f"/sys/block/{Path(device).name}/loop/backing_file").read_text().strip()
-    except OSError:
-        return ""
 
 
 def _why_not() -> str:
@@ -218,29 +218,20 @@ def _why_not() -> str:
     return ""
 
 
-def _answers() -> bool:
-    """Whether a udevd is there and handles requests."""
+def _reloads() -> bool:
+    """Have a udevd read its rules anew; whether one is there and answers."""
     return CONTROL.exists() and subprocess.run(
-        ["udevadm", "control", "--ping", "--timeout=5"], capture_output=True,
-        check=False).returncode == 0
+        ["udevadm", "control", "--reload", "--ping", f"--timeout={PATIENCE_S:.0f}"],
+        capture_output=True, check=False).returncode == 0
 
 
 @contextlib.contextmanager
-def _daemon(log: Path) -> Iterator[None]:
-    """A running udevd with the present rules: the machine's own, or one that test sessions share.
-
-    The session that finds none starts it, the last one to leave ends it: sessions beside each other
-    end at different times.
-    """
-    if _answers():
-        _run("udevadm", "control", "--reload")
-    else:
-        _start(log)
-    try:
+def _alone() -> Iterator[None]:
+    """No other session of tests begins or ends in this block: two that find no udevd would both
+    start one, and two udevds take each other's watches away."""
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-    finally:
-        if SHARED.exists() and not _others():
-            _end(int(SHARED.read_text()))
 
 
 def _others() -> bool:
@@ -255,7 +246,7 @@ def _start(log: Path) -> None:
     process = int(_run("sh", "-c", 'exec 9>&1; "$0" >"$1" 2>&1 9>&- </dev/null & echo $! >&9',
                        str(daemon), str(log)))
     SHARED.write_text(str(process))
-    wait_until(lambda: _answers() or not _lives(process), BUSY_TIMEOUT_S, "systemd-udevd answers")
+    wait_until(lambda: _reloads() or not _lives(process), PATIENCE_S, "systemd-udevd answers")
     if not _lives(process):
         SHARED.unlink()
         pytest.skip(f"systemd-udevd does not run here: {log.read_text()[-300:]}")
@@ -267,7 +258,7 @@ def _end(process: int) -> None:
     with contextlib.suppress(OSError):
         if "udevd" in Path(f"/proc/{process}/comm").read_text():
             os.kill(process, signal.SIGTERM)
-            wait_until(lambda: not _lives(process), BUSY_TIMEOUT_S, "systemd-udevd ends")
+            wait_until(lambda: not _lives(process), PATIENCE_S, "systemd-udevd ends")
 
 
 def _lives(process: int) -> bool:
@@ -279,21 +270,30 @@ def _lives(process: int) -> bool:
 
 @contextlib.contextmanager
 def session(folder: Path) -> Iterator[str]:
-    """The daemon and a rule for the images in `folder`; gives the token of our devices."""
+    """A running udevd with a rule for the images in `folder`; gives the token of our devices.
+
+    The daemon is the machine's own, or one that test sessions share: who finds none starts it, the
+    last one to leave ends it.
+    """
     token = uuid.uuid4().hex
     RULES.mkdir(parents=True, exist_ok=True)
     rule = RULES / f"99-fieldrec-test-{os.getpid()}-{token}.rules"
-    rule.write_text(
-        f'SUBSYSTEM=="block", KERNEL=="loop*", ATTRS{{loop/backing_file}}=="{folder}/*", '
-        f'ENV{{FIELDREC_TEST}}="{token}", ENV{{UDISKS_IGNORE}}="1", '
-        'ENV{UDISKS_SYSTEM}="0"\n')
-    with _daemon(folder.parent / "udevd.log"):
-        try:
-            yield token
-        finally:
+    try:
+        with _alone():
+            rule.write_text(
+                f'SUBSYSTEM=="block", KERNEL=="loop*", ATTRS{{loop/backing_file}}=="{folder}/*", '
+                f'ENV{{FIELDREC_TEST}}="{token}", ENV{{UDISKS_IGNORE}}="1", '
+                'ENV{UDISKS_SYSTEM}="0"\n')
+            if not _reloads():
+                _start(folder.parent / "udevd.log")
+        yield token
+    finally:
+        with _alone():
             rule.unlink()
-            if _answers():
-                subprocess.run(["udevadm", "control", "--reload"], check=False)
+            if SHARED.exists() and not _others():
+                _end(int(SHARED.read_text()))
+            else:
+                _reloads()
 
 
 @pytest.fixture(scope="session")

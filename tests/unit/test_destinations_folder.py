@@ -17,6 +17,7 @@ from fieldrec.destinations import File
 from fieldrec.destinations._item_files import ItemFiles
 from fieldrec.destinations.folder import FolderDestination, errno_of
 from tests.fakes.copies import history
+from tests.fakes.loop_devices import attach, detach
 from tests.fakes.sources import Given
 
 
@@ -199,8 +200,7 @@ def loop_mounted(tmp_path: Path, size_mb: int) -> Iterator[tuple[Path, Path, Pat
     with image.open("wb") as file:
         file.truncate(size_mb * 1024 * 1024)
     subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", image], check=True)
-    device = subprocess.run(["losetup", "--find", "--show", "--direct-io=on", image],
-                            check=True, capture_output=True, text=True).stdout.strip()
+    device = attach(image, "--direct-io=on")
     try:
         subprocess.run(["mount", "-t", "ext4", device, mount], check=True)
         try:
@@ -208,7 +208,7 @@ def loop_mounted(tmp_path: Path, size_mb: int) -> Iterator[tuple[Path, Path, Pat
         finally:
             subprocess.run(["umount", mount], check=True)
     finally:
-        subprocess.run(["losetup", "-d", device], check=True)
+        detach(device)
 
 
 def nothing(_count: int) -> None:

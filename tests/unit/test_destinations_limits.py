@@ -21,6 +21,7 @@ from fieldrec.destinations.folder import FolderDestination
 from fieldrec.destinations.limits import Limits, limits_of, refusal
 from fieldrec.jobs import transfer
 from tests.crash.running import quick_folder
+from tests.fakes.loop_devices import attach, detach
 from tests.fakes.small_stores import make_export, make_store
 
 GIB = 1 << 30
@@ -148,8 +149,7 @@ def mounted(file_system: str, fallback: Path) -> Iterator[Path]:
         with image.open("wb") as file:
             file.truncate(16 << 20)
         subprocess.run([*MAKE[file_system], image], check=True, capture_output=True)
-        device = subprocess.run(["losetup", "-f", "--show", image], check=True,
-                                capture_output=True, text=True).stdout.strip()
+        device = attach(image)
         try:
             subprocess.run([*MOUNT[file_system], device, point], check=True, capture_output=True)
             try:
@@ -157,7 +157,7 @@ def mounted(file_system: str, fallback: Path) -> Iterator[Path]:
             finally:
                 subprocess.run(["umount", point], check=True)
         finally:
-            subprocess.run(["losetup", "-d", device], check=True)
+            detach(device)
 
 
 @pytest.mark.root

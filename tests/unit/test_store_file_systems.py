@@ -18,6 +18,7 @@ from imgstore import new_for_filename
 from fieldrec.core import durable
 from fieldrec.core.model import FrameSpec
 from fieldrec.store.writer import StoreWriter
+from tests.fakes.loop_devices import attach, detach
 
 MAKE = {"ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0"],
         "xfs": ["mkfs.xfs", "-q"], "exfat": ["mkfs.exfat"], "ntfs": ["mkfs.ntfs", "-q", "-F"]}
@@ -59,7 +60,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path, memory: Path
     finally:
         subprocess.run(["umount", str(place)], check=True)
         for device in found:
-            subprocess.run(["losetup", "-d", device], check=False, capture_output=True)
+            detach(device)
 
 
 def _mount(kind: str, image: Path, place: Path) -> list[str]:
@@ -67,12 +68,11 @@ def _mount(kind: str, image: Path, place: Path) -> list[str]:
     if MOUNT[kind][0] == "mount":
         subprocess.run([*MOUNT[kind], str(image), str(place)], check=True)
         return []
-    device = subprocess.run(["losetup", "-f", "--show", str(image)], check=True, text=True,
-                            capture_output=True).stdout.strip()
+    device = attach(image)
     done = subprocess.run([*MOUNT[kind], device, str(place)], capture_output=True, text=True,
                           check=False)
     if done.returncode != 0:
-        subprocess.run(["losetup", "-d", device], check=True)
+        detach(device)
         pytest.skip(f"{kind} cannot be mounted: {done.stderr.strip()}")
     return [device]
 
