@@ -28,11 +28,11 @@ from fieldrec.core.model import FrameHeader
 from tests.contract.test_camera_contract import CASES, V4L2
 from tests.fakes import gige, network_cameras
 from tests.fakes.clips import write_clip
+from tests.fakes.waiting import PATIENCE_S
 
 STREAM_S = float(os.environ.get("FIELDREC_STREAM_S", "10"))
 HZ = 20
 GRAB_S = 1.0
-PATIENCE_S = 60.0
 RATE_TOLERANCE = 0.15
 """Share by which numbers per second may differ from the rate that was told."""
 

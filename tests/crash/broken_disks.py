@@ -24,12 +24,12 @@ from fieldrec.core.snapshot import RecorderStatus
 from tests.crash.after_cut import drawn, key_of, read_store
 from tests.crash.cut_plan import SAMPLES
 from tests.crash.ledger import APPENDED, Ledger, Rows
+from tests.fakes.waiting import PATIENCE_S
 
 DURABILITY_S = 0.4
 CAMERAS = {key: {**SAMPLES[key], "drop_when_late": False, "seed": 7}
            for key in ("big", "colour", "deep")}
 """One is written past the page cache, two through it."""
-PATIENCE_S = 60.0
 
 
 @dataclass(slots=True)

@@ -26,13 +26,13 @@ from fieldrec.jobs.exporting import EncoderProgress
 from fieldrec.jobs.places import DestinationFactory
 from tests.fakes.job_box import JobBox
 from tests.fakes.stick import Stick
+from tests.fakes.waiting import PATIENCE_S
 
 DRIVE = "drive:STICK-01"
 PHASES = ("", "writing", "syncing", "verifying", "committing", "deleting")
 _PHASE_OF = {JobState.RUNNING: "writing", JobState.VERIFYING: "verifying",
              JobState.COMMITTING: "committing", JobState.DELETING_SOURCE: "deleting"}
 _SYNCS = ("syncfs", "fsync", "fsync_directory")
-PATIENCE_S = 60.0
 BATCH_BYTES = 64 << 10
 
 

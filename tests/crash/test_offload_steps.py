@@ -15,7 +15,6 @@ LEAST_STEPS = 40
 
 @pytest.mark.root
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_the_power_is_cut_at_every_step(own_ext4: tuple[str, Path]) -> None:
     """The file system's log is not flushed: what was not synced is gone."""
     device, mount_point = own_ext4

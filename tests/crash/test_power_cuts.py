@@ -38,7 +38,6 @@ def assert_kept(found: list[dict[str, Any]]) -> None:
 
 @pytest.mark.root
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("file_system", ["ext4", "xfs"])
 def test_power_cuts_at_random(file_system: str, tmp_path: Path) -> None:
     """The log is not flushed: what was not synced is gone, what was promised is there."""
@@ -52,7 +51,6 @@ def test_power_cuts_at_random(file_system: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_kills_at_random(tmp_path: Path) -> None:
     """A killed process loses nothing of what it has appended."""
     with quick_folder(tmp_path) as folder:

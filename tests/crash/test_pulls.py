@@ -21,7 +21,7 @@ from tests.crash.running import ROOT
 from tests.fakes.stick import missing
 
 WHY_NOT = next(filter(None, (missing(system) for system in SYSTEMS)), "")
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300),
+pytestmark = [pytest.mark.root, pytest.mark.slow,
               pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 

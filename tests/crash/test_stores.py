@@ -20,7 +20,6 @@ LIVES = {"npy": 70, "png": 70, "avc1/mp4": 60}
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("mode", "form", "first", "stride"), [
     ("kill", "npy", 1, 2), ("kill", "png", 2, 2), ("kill", "avc1/mp4", 2, 2),
     ("ENOSPC", "npy", 2, 2), ("EIO", "png", 1, 2),
@@ -36,7 +35,6 @@ def test_every_step_may_be_the_last_or_fail(mode: str, form: str, first: int, st
 
 @pytest.mark.root
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("form", ["npy", "avc1/mp4"])
 def test_power_cuts(own_ext4: tuple[str, Path], form: str) -> None:
     """The file system's log is not flushed: what was not synced is gone."""

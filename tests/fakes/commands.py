@@ -17,10 +17,9 @@ from typing import Any
 import yaml
 
 from fieldrec.status.control_socket import short_path
-from tests.fakes.waiting import wait_until
+from tests.fakes.waiting import PATIENCE_S, wait_until
 
 COMMAND = (sys.executable, "-m", "fieldrec.cli.main")
-PATIENCE_S = 60.0
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -31,7 +30,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def fieldrec(*arguments: object, cwd: Path | None = None, env: Mapping[str, str] | None = None,
-             timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
+             timeout_s: float = 2 * PATIENCE_S) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; not checked."""
     return subprocess.run([*COMMAND, *(str(a) for a in arguments)], cwd=cwd, env=environment(env),
                           capture_output=True, text=True, timeout=timeout_s, check=False,
@@ -114,7 +113,7 @@ class Daemon:
                 client.connect(short)
             yield client
 
-    def wait(self, condition: Any, what: str, timeout_s: float = 30.0) -> Any:
+    def wait(self, condition: Any, what: str, timeout_s: float = PATIENCE_S) -> Any:
         """Wait for `condition()`; the daemon's log is told when it never comes."""
         try:
             return wait_until(condition, timeout_s, what)

@@ -7,6 +7,8 @@ import os
 import threading
 from pathlib import Path
 
+from tests.fakes.waiting import PATIENCE_S
+
 
 class Gate:
     """Holds the making of the stores of some name, and fails or holds what it is told to."""
@@ -32,10 +34,10 @@ class Gate:
 
     def __call__(self, step: str, path: Path) -> None:
         if self.held is not None and path.is_relative_to(self.held) and step in self.held_steps:
-            self.may_go_on.wait(30)
+            self.may_go_on.wait(PATIENCE_S)
         if step == "make_directory" and path.name == self.name:
             self.asked.set()
-            self.may_make.wait(30)
+            self.may_make.wait(PATIENCE_S)
         if self.bad is not None and path.is_relative_to(self.bad) and step in self.bad_steps \
                 and path.suffix in (self.bad_suffix, self.bad_suffix or path.suffix):
             raise OSError(self.error, os.strerror(self.error))

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.fakes.waiting import wait_until
+from tests.fakes.waiting import PATIENCE_S, wait_until
 
 PROGRAM = "arv-fake-gv-camera-0.8"
 _PORT = 3956
@@ -106,7 +106,7 @@ class FakeGigeCamera:
         """Start it; it answers when this returns."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL,
                                          stderr=subprocess.DEVNULL)
-        wait_until(self._answers, 10.0, f"{self._command} answers")
+        wait_until(self._answers, PATIENCE_S, f"{self._command} answers")
 
     def pull_out(self) -> None:
         """It is gone, from one packet to the next."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.faulty_disk import missing as missing
+from tests.fakes.waiting import PATIENCE_S
 
 _PROJECT = Path(__file__).parents[2]
 
@@ -54,7 +55,7 @@ class HangingShare:
         self.release()
         subprocess.run(["umount", "-l", str(self.mount_point)], check=False, capture_output=True)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._server.wait(timeout=5)
+            self._server.wait(timeout=PATIENCE_S)
         self._server.kill()
         self._server.wait()
         if self._server.stdout is not None:

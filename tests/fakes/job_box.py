@@ -218,7 +218,7 @@ class SlowFolder(FolderDestination):
 
     def write(self, item: str, source: Source, on_bytes: OnBytes) -> None:
         self._box.putting.add(self.name)
-        self._box.gate.wait(30)
+        self._box.gate.wait(PATIENCE_S)
         if self._box.put_errors:
             raise self._box.put_errors.pop(0)
         super().write(item, source, on_bytes)

@@ -23,6 +23,7 @@ from fieldrec.record.recorder import Recorder
 from fieldrec.record.trigger import NewTrigger
 from fieldrec.store.reader import StoreReader
 from tests.fakes.cameras import ManualClock, ScriptedCamera, Watching
+from tests.fakes.waiting import PATIENCE_S
 
 QUICK = Patience(grab_s=0.01, silence_s=1e9, hang_s=1e9, together_s=30.0, take_s=0.01)
 
@@ -132,7 +133,7 @@ class Disk:
         self.writers.add(threading.current_thread().name)
         if not self.may_write.is_set():
             self.holding.set()
-            self.may_write.wait(30)
+            self.may_write.wait(PATIENCE_S)
         self.frames += 1
         here = (self.fails_in is None or path.is_relative_to(self.fails_in)) and (
             self.works_in is None or not path.is_relative_to(self.works_in))

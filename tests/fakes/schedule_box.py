@@ -16,8 +16,7 @@ from fieldrec.core.errors import FieldrecError
 from fieldrec.record.asked import Asked
 from tests.fakes.cameras import ManualClock
 from tests.fakes.schedules import at
-
-GUARD_S = 20
+from tests.fakes.waiting import PATIENCE_S
 
 
 class HandAlarm:
@@ -158,7 +157,7 @@ class ScheduleBox:
 
     async def settled(self, running: asyncio.Task[None] | None = None) -> None:
         """Until it has done all there was to do."""
-        async with asyncio.timeout(GUARD_S):
+        async with asyncio.timeout(PATIENCE_S):
             asleep = asyncio.create_task(self.alarm.asleep.wait())
             await asyncio.wait([asleep] if running is None else [asleep, running],
                                return_when=asyncio.FIRST_COMPLETED)

@@ -13,10 +13,9 @@ import subprocess
 from pathlib import Path
 
 from fieldrec.config.destinations import RsyncConfig
-from tests.fakes.waiting import wait_until
+from tests.fakes.waiting import PATIENCE_S, wait_until
 
 SSHD, RRSYNC = Path("/usr/sbin/sshd"), Path("/usr/bin/rrsync")
-PATIENCE_S = 20.0
 
 
 def missing() -> str:

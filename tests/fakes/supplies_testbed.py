@@ -15,6 +15,7 @@ from fieldrec.config.power import PowerConfig
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.model import PowerState
 from fieldrec.power import watcher
+from tests.fakes.waiting import PATIENCE_S
 
 SUPPLIES = """P: /devices/acpi/power_supply/AC
 E: SUBSYSTEM=power_supply
@@ -63,7 +64,7 @@ async def main() -> None:
     config = PowerConfig(poll_s=NEVER_S, poll_often_s=NEVER_S, dwell_s=0)
     task = asyncio.create_task(watcher.run(config, SystemClock(), states.put_nowait))
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             told(await states.get())
             for device, changes in STEPS:
                 for path, attribute, value in changes:

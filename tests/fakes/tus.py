@@ -19,13 +19,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.waiting import PATIENCE_S
+
 SCRIPT = Path(__file__).parents[1] / "node" / "tus_server.js"
 MODULES = Path(sys.prefix) / "node" / "node_modules"
 NODE = shutil.which("node") or shutil.which("nodejs") or ""
 MISSING = ("node is not installed: sudo apt install nodejs npm" if not NODE else
            "" if (MODULES / "@tus" / "server").is_dir() else
            f"the npm packages of tests/node are not in {MODULES.parent}: run scripts/test")
-PATIENCE_S = 30.0
 
 
 class TusServer:

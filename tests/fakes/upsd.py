@@ -10,12 +10,11 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.fakes.waiting import wait_until
+from tests.fakes.waiting import PATIENCE_S, wait_until
 
 DRIVER, SERVER = Path("/lib/nut/dummy-ups"), Path("/lib/nut/upsd")
 MISSING = "" if DRIVER.exists() and SERVER.exists() else (
     "NUT's server is not installed: sudo apt install nut-server")
-PATIENCE_S = 20.0
 UPS, USER, PASSWORD = "box", "anna", 'p"ss\\word'
 MAINS = {"ups.status": "OL CHRG", "battery.charge": "90", "battery.voltage": "13.1",
          "battery.runtime": "3600", "ups.realpower": "12"}

@@ -12,7 +12,6 @@ import fcntl
 import os
 import struct
 import subprocess
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,16 +79,11 @@ class Field:
 @contextlib.contextmanager
 def field_in(root: Path, disk_mb: int, drives: Sequence[str]) -> Iterator[Field]:
     """Disk and drives for the length of a block; all is given back at its end."""
-    token = uuid.uuid4().hex
     images = root / "drives"
     images.mkdir(parents=True)
-    udevd.RULES.mkdir(parents=True, exist_ok=True)
-    rule = udevd.RULES / f"99-fieldrec-test-{token}.rules"
-    rule.write_text(f'SUBSYSTEM=="block", KERNEL=="loop*", ATTR{{loop/backing_file}}=="{images}/*",'
-                    f' ENV{{FIELDREC_TEST}}="{token}", ENV{{UDISKS_IGNORE}}="1"\n')
     disk = LoopDisk(root, "ext4", disk_mb << 20)
     try:
-        with udevd._daemon(root / "udevd.log"):
+        with udevd.session(images) as token:
             slots = udevd.Udevd(token, images, {"FIELDREC_TEST": token})
             made = Field(root, disk, slots,
                          {label: slots.image("ext4", label=label, size_mb=96) for label in drives})
@@ -101,9 +95,6 @@ def field_in(root: Path, disk_mb: int, drives: Sequence[str]) -> Iterator[Field]
                 slots.clear()
     finally:
         disk.close()
-        rule.unlink()
-        if udevd._answers():
-            subprocess.run(["udevadm", "control", "--reload"], check=False)
 
 
 def is_mounted(device: str) -> bool:

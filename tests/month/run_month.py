@@ -26,7 +26,7 @@ from typing import Any
 
 from fieldrec.config import Config
 from tests.crash.running import MEMORY
-from tests.fakes.waiting import wait_until
+from tests.fakes.waiting import PATIENCE_S, wait_until
 from tests.month import judging
 from tests.month.box_life import add_cameras, live, pass_time, slow_looks
 from tests.month.field import Field, field_in, missing
@@ -160,7 +160,7 @@ def _forked(call: Callable[[], None], log: Path) -> int:
     except BaseException:  # told to end
         os.killpg(pid, signal.SIGKILL)
         raise
-    wait_until(lambda: _group_is_gone(pid), 30, "the processes of the box are gone")
+    wait_until(lambda: _group_is_gone(pid), PATIENCE_S, "the processes of the box are gone")
     return os.waitstatus_to_exitcode(status)
 
 

@@ -13,7 +13,7 @@ from tests.month.field import missing
 from tests.month.run_month import run
 from tests.month.scenario import short
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 
 def test_a_few_days_of_the_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

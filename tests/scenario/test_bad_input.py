@@ -30,6 +30,7 @@ from tests.fakes.commands import (
     write_config,
 )
 from tests.fakes.small_stores import make_store
+from tests.fakes.waiting import PATIENCE_S
 
 SMALL = "synthetic:96x64@25,mono8"
 CONFIG = errors.ConfigError.exit_code
@@ -60,7 +61,7 @@ def record(output: Path, *more: object, camera: str = SMALL, duration: object = 
 def shell(line: str) -> subprocess.CompletedProcess[bytes]:
     """`fieldrec` with the rest of a line as bash reads it."""
     return subprocess.run(["/bin/bash", "-c", f"{' '.join(COMMAND)} {line}"], check=False,
-                          capture_output=True, env=environment(), timeout=60)
+                          capture_output=True, env=environment(), timeout=PATIENCE_S)
 
 
 def visible(folder: Path) -> list[str]:
@@ -468,7 +469,8 @@ def test_a_reader_that_goes_early_is_no_error(recorded: Path, arguments: tuple[s
     where = () if "--help" in arguments else ("--recordings", str(recorded))
     try:
         done = subprocess.run([*COMMAND, *arguments, *where], stdout=writing,
-                              stderr=subprocess.PIPE, env=environment(), check=False, timeout=60)
+                              stderr=subprocess.PIPE, env=environment(), check=False,
+                              timeout=PATIENCE_S)
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -491,7 +493,8 @@ def test_closed_standard_descriptors_do_not_reach_the_store(output: Path, closin
 def test_a_result_that_cannot_be_written(recorded: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([*COMMAND, "list", "--recordings", str(recorded)], stdout=full,
-                              stderr=subprocess.PIPE, env=environment(), check=False, timeout=60)
+                              stderr=subprocess.PIPE, env=environment(), check=False,
+                              timeout=PATIENCE_S)
     assert done.returncode == STORE
     assert done.stderr == b"fieldrec: cannot write the result to stdout: No space left on device\n"
 
@@ -505,7 +508,7 @@ def test_a_command_that_is_interrupted_stops_in_order(output: Path) -> None:
         while "recording recording_" not in running.stderr.readline():
             pass
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
+        _, said = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130
     assert said.splitlines()[-1] == "fieldrec: interrupted; everything was stopped in order"
     assert_readable(output, 1)

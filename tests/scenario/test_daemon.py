@@ -29,6 +29,7 @@ from tests.fakes.commands import (
     write_config,
 )
 from tests.fakes.small_stores import contents, make_store
+from tests.fakes.waiting import PATIENCE_S
 
 BIG = {"big": {"backend": "synthetic", "options": {"width": 640, "height": 480, "hz": 100}}}
 
@@ -293,7 +294,7 @@ def test_a_command_that_waits_hears_that_the_daemon_was_killed(tmp_path: Path) -
         with waiting:
             box.wait(lambda: box.ask("jobs"), "the export is queued")
             box.kill()
-            _, said = waiting.communicate(timeout=30)
+            _, said = waiting.communicate(timeout=PATIENCE_S)
     assert waiting.returncode == 6
     assert "fieldrec went away" in said.splitlines()[-1]
     assert "Traceback" not in said

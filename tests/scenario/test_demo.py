@@ -25,6 +25,7 @@ from fieldrec.cli.demo import find_clip
 from tests.fakes.commands import COMMAND, environment, fieldrec, fieldrec_json, leftovers
 from tests.fakes.sidecar_content import told_by
 from tests.fakes.small_stores import contents
+from tests.fakes.waiting import PATIENCE_S
 
 SECONDS = 3
 SECOND = "clip" if find_clip() else "synthetic2"
@@ -131,7 +132,7 @@ def test_on_a_terminal_the_picture_is_drawn(tmp_path: Path) -> None:
             pass
         assert running.stdout is not None
         table = running.stdout.read().decode()
-        assert running.wait(60) == 0
+        assert running.wait(PATIENCE_S) == 0
     text = drawn.decode()
     assert "\x1b[?25l" in text  # drawn in place, the cursor hidden…
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # …and shown again
@@ -245,7 +246,7 @@ def test_ffprobe_names_h264_high_with_the_frames_and_times_of_the_store(
     probed = json.loads(subprocess.run(
         ["ffprobe", "-v", "error", "-select_streams", "v", "-show_streams", "-show_entries",
          "frame=pts_time", "-of", "json", str(movie)],
-        capture_output=True, check=True, timeout=60).stdout)
+        capture_output=True, check=True, timeout=PATIENCE_S).stdout)
     (stream,) = probed["streams"]
     assert (stream["codec_name"], stream["profile"], stream["pix_fmt"]) == (
         "h264", "High", "yuv420p")

@@ -21,7 +21,7 @@ import pytest
 from fieldrec.core import errors
 from tests.fakes.commands import COMMAND, environment, fieldrec, leftovers, refused, write_config
 from tests.fakes.recordings import small_recording
-from tests.fakes.waiting import wait_until
+from tests.fakes.waiting import PATIENCE_S, wait_until
 
 CONFIG = errors.ConfigError.exit_code
 USAGE = errors.UsageError.exit_code
@@ -137,9 +137,10 @@ def test_a_signal_ends_all_and_leaves_what_is_whole(tmp_path: Path) -> None:
         [*COMMAND, "transcode", "small", "large", "large2", "out", "--jobs", "2"], cwd=tmp_path,
         env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with running:
-        wait_until((tmp_path / "out" / "small.high.mp4.json").exists, 60, "the small one is made")
+        wait_until((tmp_path / "out" / "small.high.mp4.json").exists, PATIENCE_S,
+                   "the small one is made")
         running.send_signal(signal.SIGINT)
-        said, complaint = running.communicate(timeout=60)
+        said, complaint = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130
     assert complaint == ("fieldrec: interrupted; what was said to be made is whole, nothing of the "
                          "rest is left\n")

@@ -27,6 +27,7 @@ from fieldrec.core.model import Job, JobState
 from tests.fakes.folder_config import path_of
 from tests.fakes.loop_watch import LoopWatch
 from tests.fakes.small_stores import make_store
+from tests.fakes.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
@@ -55,7 +56,7 @@ async def _finished(app: App, jobs: list[Job], and_also: Callable[[], bool] = la
     """Until all of `jobs` are DONE and the condition holds."""
     version = -1
     wanted = {job.id for job in jobs}
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             now = [job for job in app.control.jobs() if job.id in wanted]
             if any(job.state.finished and job.state is not JobState.DONE for job in now):

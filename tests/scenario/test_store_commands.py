@@ -35,6 +35,7 @@ from tests.fakes.commands import COMMAND, environment, fieldrec, fieldrec_json, 
 from tests.fakes.recordings import small_recording
 from tests.fakes.sidecar_content import told_by
 from tests.fakes.small_stores import make_store
+from tests.fakes.waiting import PATIENCE_S
 
 STATE = errors.StateError.exit_code
 STORE = errors.StoreError.exit_code
@@ -89,7 +90,7 @@ def test_a_signal_closes_the_store_in_order(tmp_path: Path, number: int) -> None
     with running:
         wait_for(lambda: (tmp_path / "pond" / "000000" / "000003.npy").exists())
         running.send_signal(number)
-        _, said = running.communicate(timeout=60)
+        _, said = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130
     assert said == f"fieldrec: interrupted; {tmp_path / 'pond'} was closed in order\n"
     assert fieldrec_json("check", "--deep", tmp_path / "pond") == []
@@ -236,7 +237,7 @@ def test_a_transcode_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
     with running:
         wait_for((tmp_path / ".work-out.mp4").exists)
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
+        _, said = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130
     assert said == "fieldrec: interrupted; nothing of out.mp4 is left\n"
     assert visible(tmp_path) == ["pond"]

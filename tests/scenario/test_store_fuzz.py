@@ -251,7 +251,6 @@ def api_survives(path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_damaged_store_never_gives_wrong_frames_hangs_or_crashes(
         kind: Kind, memory: Path) -> None:
     for seed in range(ROUNDS):

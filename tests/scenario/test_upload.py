@@ -24,7 +24,7 @@ from tests.fakes.commands import (
 )
 from tests.fakes.small_stores import contents, make_export, make_store
 from tests.fakes.tus import TusServer
-from tests.fakes.waiting import wait_until
+from tests.fakes.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.skipif(bool(tus.MISSING), reason=tus.MISSING)
 KEY = "k3y0fTheAccount"
@@ -70,9 +70,9 @@ def test_killed_in_the_middle_and_run_again(tmp_path: Path) -> None:
         for patches, end in ((4, "kill"), (9, "terminate")):
             running = subprocess.Popen(command, env=environment(), text=True,
                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            wait_until(partial(enough, server, patches), 60, "parts arrive")
+            wait_until(partial(enough, server, patches), PATIENCE_S, "parts arrive")
             getattr(running, end)()
-            told = running.communicate(timeout=60)[0]
+            told = running.communicate(timeout=PATIENCE_S)[0]
             assert running.returncode != 0
             assert KEY not in told
         assert "interrupted" in told

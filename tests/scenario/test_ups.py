@@ -21,6 +21,7 @@ from fieldrec.core.snapshot import Snapshot
 from fieldrec.power import nut, watcher
 from fieldrec.power.nut import Nut, Options
 from tests.fakes.upsd import MAINS, MISSING, UPS, Upsd
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio]
 NO_ROOT = "" if os.geteuid() == 0 else "upsd is told to stay root, which only root can"
@@ -56,7 +57,7 @@ async def box_on(port: int, folder: Path) -> AsyncIterator[App]:
 async def until(app: App, what: Callable[[Snapshot], bool]) -> Snapshot:
     """The first snapshot of which `what` is true."""
     version = -1
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             now = await app.board.wait_changed(version, 1.0)
             if what(now):

@@ -34,9 +34,8 @@ from typing import Any
 import yaml
 
 from fieldrec.status.control_socket import short_path
-from tests.fakes.waiting import wait_until
+from tests.fakes.waiting import PATIENCE_S, wait_until
 
-GUARD_S = 45
 FIELDREC = (sys.executable, "-m", "fieldrec.cli.main")
 _LINE = re.compile(rb"\$?([ -)+-~]*)\*([0-9A-F]{2})\r\n")
 
@@ -102,7 +101,7 @@ class Console:
             lines = list(self.lines)
         return [checked(line) for line in lines]
 
-    def until(self, start: str, timeout_s: float = GUARD_S) -> str:
+    def until(self, start: str, timeout_s: float = PATIENCE_S) -> str:
         """The first line that begins so."""
         def found() -> str | None:
             return next((checked(line) for line in self.lines
@@ -186,7 +185,7 @@ class Box:
                 [*FIELDREC, "run", "--config", str(self.config)], stdin=subprocess.DEVNULL,
                 stdout=stderr, stderr=stderr, env=self._environment, start_new_session=True)
         try:
-            wait_until(self._answers, GUARD_S, "the daemon answers")
+            wait_until(self._answers, PATIENCE_S, "the daemon answers")
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
@@ -208,7 +207,7 @@ class Box:
         process = self.process
         assert process is not None
         try:
-            return process.wait(GUARD_S)
+            return process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -238,7 +237,7 @@ class Box:
         """One verb over the control socket; its result, AssertionError when it is refused."""
         with (short_path(self.recordings / ".fieldrec" / "control.sock") as short,
               socket.socket(socket.AF_UNIX) as channel):
-            channel.settimeout(GUARD_S)
+            channel.settimeout(PATIENCE_S)
             channel.connect(short)
             channel.sendall(json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n")
             with channel.makefile("rb") as lines:
@@ -246,21 +245,22 @@ class Box:
         assert reply["ok"], reply
         return reply["result"]
 
-    def until(self, condition: Callable[[Any], Any], what: str, timeout_s: float = GUARD_S) -> Any:
+    def until(self, condition: Callable[[Any], Any], what: str) -> Any:
         """The first snapshot for which `condition` holds."""
         def look() -> Any:
             now = self.ask("snapshot")
             return now if condition(now) else None
 
         try:
-            return wait_until(look, timeout_s, what)
+            return wait_until(look, PATIENCE_S, what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self._shown()}") from None
 
     def command(self, *words: str) -> str:
         """A real `fieldrec` command on this box; its output. AssertionError when it fails."""
         done = subprocess.run([*FIELDREC, *words, "--config", str(self.config)], check=False,
-                              capture_output=True, text=True, env=self._environment, timeout=60)
+                              capture_output=True, text=True, env=self._environment,
+                              timeout=2 * PATIENCE_S)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -21,10 +21,10 @@ from fieldrec.drives import mount
 from fieldrec.drives.mounts import mount_at, mounts_of, read_mounts
 from fieldrec.drives.udev import BlockDevice, BlockEvents, Change
 from fieldrec.drives.watcher import DriveWatcher
+from tests.fakes.waiting import PATIENCE_S
 from tests.system.udevd import Udevd, cannot_mount
 
 pytestmark = [pytest.mark.root, pytest.mark.asyncio]
-GUARD_S = 60
 PROTECTED = {"nosuid", "nodev", "noexec", "noatime", "nosymfollow"}
 
 
@@ -40,7 +40,7 @@ class Watched:
 
     async def until(self, device: str, state: DriveState) -> Drive:
         """The newest drive on this device, once it is in the state."""
-        async with asyncio.timeout(GUARD_S):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 self.changed.clear()
                 found = [d for d in self.watcher.drives() if d.device == device]
@@ -49,7 +49,7 @@ class Watched:
                 await self.changed.wait()
 
     async def until_said(self, words: str) -> None:
-        async with asyncio.timeout(GUARD_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not any(words in event for event in self.events):
                 self.changed.clear()
                 await self.changed.wait()
@@ -479,15 +479,15 @@ async def test_lost_events_are_made_good(udevd: Udevd) -> None:
             uevent.write_text("change")  # noqa: ASYNC240
         second = udevd.insert(udevd.image())
         udevd.take_out(first)
-        async with asyncio.timeout(GUARD_S):
+        async with asyncio.timeout(PATIENCE_S):
             while (Change.ADDED, second) not in seen or (Change.REMOVED, first) not in seen:
                 await came.wait()
                 came.clear()
         state = select.poll()
         state.register(events._monitor.fileno())
-        async with asyncio.timeout(GUARD_S):  # no endless loop; others' events may overflow it again
-            while [what for _, what in state.poll(0) if what & select.POLLERR]:
-                await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE_S):  # no endless loop
+            while [what for _, what in state.poll(0) if what & select.POLLERR]:  # noqa: ASYNC110
+                await asyncio.sleep(0)  # others' events have made it overflow again
     finally:
         events.stop()
 

@@ -18,6 +18,7 @@ from fieldrec.drives.system_bus import Conversation
 from fieldrec.drives.udev import BlockDevice, BlockEvents, Change
 from fieldrec.drives.udisks import ByUdisks, UdisksAway
 from tests.fakes.small_stores import make_store
+from tests.fakes.waiting import PATIENCE_S
 from tests.system.box import Box, Console
 from tests.system.test_drives_udev import PROTECTED, command, in_thread, watching
 from tests.system.udevd import Udevd, cannot_mount
@@ -312,7 +313,7 @@ def test_the_rule_for_polkit_lets_one_user_mount_and_no_more(
         return subprocess.run(
             ["udisksctl", *words, "-b", device, "--no-user-interaction"], user=user,
             env=os.environ | {ADDRESS: empty_bus.address}, cwd="/", capture_output=True,
-            text=True, check=False, timeout=30)
+            text=True, check=False, timeout=PATIENCE_S)
 
     assert "NotAuthorized" in ask("daemon", "mount").stderr
     mounted = ask("nobody", "mount")

@@ -20,8 +20,8 @@ from fieldrec.catalogue.verify import verify
 from fieldrec.logbook.reading import find
 from tests.fakes.copies import listed
 from tests.fakes.small_stores import make_store
-from tests.fakes.waiting import wait_until
-from tests.system.box import GUARD_S, Battery, Box, Console, cameras, unfinished
+from tests.fakes.waiting import PATIENCE_S, wait_until
+from tests.system.box import Battery, Box, Console, cameras, unfinished
 from tests.system.udevd import Udevd, cannot_mount
 
 pytestmark = pytest.mark.root
@@ -117,7 +117,7 @@ def test_record_export_offload(udevd: Udevd, tmp_path: Path, console: Console, f
         device = udevd.insert(image)
         console.until("SAFE TO REMOVE FIELD")
         assert "SAFE TO REMOVE" in box.command("status")
-        wait_until(lambda: any("drv=FIELD:SAFE" in line for line in console.texts()), GUARD_S,
+        wait_until(lambda: any("drv=FIELD:SAFE" in line for line in console.texts()), PATIENCE_S,
                    "the status line says so too")
         assert device not in Path("/proc/self/mountinfo").read_text()
         udevd.take_out(device)
@@ -174,7 +174,7 @@ def test_pulled_out_in_the_middle_of_a_copy(udevd: Udevd, tmp_path: Path, consol
                         and {job["state"] for job in unfinished(now)} == {"waiting"}, "jobs wait")
         assert now["recording"]
         assert {job["reason"] for job in unfinished(now)} == {"drive FIELD not present"}
-        wait_until(lambda: any("job=wait:drive" in line for line in console.texts()), GUARD_S,
+        wait_until(lambda: any("job=wait:drive" in line for line in console.texts()), PATIENCE_S,
                    "the console says why")
         device = udevd.insert(image)
         console.until("SAFE TO REMOVE FIELD")
@@ -266,7 +266,7 @@ def test_stopped_while_a_drive_is_ejected(udevd: Udevd, tmp_path: Path, console:
             console.type("eject")
             box.until(lambda now: state_of(now, "FIELD") == "ejecting", "the eject waits")
             box.terminate()
-            wait_until(lambda: any(",stop=1," in line for line in console.texts()), GUARD_S,
+            wait_until(lambda: any(",stop=1," in line for line in console.texts()), PATIENCE_S,
                        "the stop has begun")
             assert state_of(box.ask("snapshot"), "FIELD") == "ejecting"  # it is not taken by force
         finally:
@@ -286,7 +286,7 @@ def test_power_off_after_the_orderly_stop(tmp_path: Path, console: Console, batt
         box.until(lambda now: all(r["frame_count"] >= 5 for r in now["recorders"]), "frames come")
         battery.drains(5)
         assert box.process is not None
-        assert box.process.wait(GUARD_S) == 0
+        assert box.process.wait(PATIENCE_S) == 0
         assert any(",stop=1," in line for line in console.texts())
     assert_recorded_without_gap(off, names)
     assert not list(off.glob("*/.lock"))
@@ -302,7 +302,7 @@ def test_exports_wait_on_battery(tmp_path: Path, console: Console, battery: Batt
         assert {job["reason"] for job in now["jobs"]} == {
             "on battery (80 %); exports run on mains"}
         wait_until(lambda: any("job=wait:on battery (80 %)" in line for line in console.texts()),
-                   GUARD_S, "the console says why")
+                   PATIENCE_S, "the console says why")
         battery.mains()
         box.until(lambda now: not unfinished(now), "exports are done")
         assert len(list(box.recordings.glob("*.high.mp4.json"))) == 2
@@ -335,8 +335,8 @@ def test_a_peer_that_never_reads_harms_nothing(udevd: Udevd, tmp_path: Path, con
         with Box(tmp_path, deaf, console, match=udevd.match, cameras=TWO,
                  export=NO_EXPORT) as box:
             # Only now: opening a port empties it, and the kernel takes a while to pass bytes on.
-            wait_until(lambda: deaf.unread() > 0, GUARD_S, "the daemon has opened the port")
-            wait_until(deaf.stuffed, GUARD_S, "the line is full")
+            wait_until(lambda: deaf.unread() > 0, PATIENCE_S, "the daemon has opened the port")
+            wait_until(deaf.stuffed, PATIENCE_S, "the line is full")
             names = record(box, console, "story")
             device = udevd.insert(udevd.image())
             console.until("SAFE TO REMOVE FIELD")

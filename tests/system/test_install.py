@@ -15,7 +15,8 @@ import pytest
 
 from fieldrec.camera.configured import check_cameras
 from fieldrec.config import load_document
-from tests.system.box import GUARD_S, Box, cameras
+from tests.fakes.waiting import PATIENCE_S
+from tests.system.box import Box, cameras
 
 SOURCES = Path(__file__).parents[2]
 UNIT = "etc/systemd/system/fieldrec.service"
@@ -39,7 +40,7 @@ def stage(tmp_path: Path) -> Path:
 
 def install(venv: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([SOURCES / "scripts" / "install", *arguments], check=False,
-                          capture_output=True, text=True, timeout=60,
+                          capture_output=True, text=True, timeout=PATIENCE_S,
                           env=os.environ | {"FIELDREC_VENV": str(venv)})
 
 
@@ -118,7 +119,7 @@ def notified(tmp_path: Path) -> Iterator[socket.socket]:
     """The socket that systemd gives a service of Type=notify."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
         end.bind(str(tmp_path / "notify"))
-        end.settimeout(GUARD_S)
+        end.settimeout(PATIENCE_S)
         yield end
 
 
@@ -140,7 +141,7 @@ def test_what_the_daemon_tells_systemd(tmp_path: Path, notified: socket.socket) 
         notified.settimeout(1.5)
         with pytest.raises(TimeoutError):
             notified.recv(4096)
-        notified.settimeout(GUARD_S)
+        notified.settimeout(PATIENCE_S)
         box.process.send_signal(signal.SIGCONT)
         until(notified, "WATCHDOG=1")
         box.stop()
@@ -164,4 +165,4 @@ def drain(notified: socket.socket) -> list[str]:
     except BlockingIOError:
         return told
     finally:
-        notified.settimeout(GUARD_S)
+        notified.settimeout(PATIENCE_S)

@@ -15,13 +15,12 @@ from fieldrec.app.recovery import recover_folder
 from fieldrec.store.reader import StoreReader
 from tests.fakes.commands import Daemon, daemon, write_config
 from tests.fakes.loop_devices import LoopDisk, loop_disk, missing_for
-from tests.fakes.waiting import wait_until
+from tests.fakes.waiting import PATIENCE_S, wait_until
 from tests.system.box import Battery, Console
 from tests.system.udevd import Udevd
 
 pytestmark = [pytest.mark.root,
               pytest.mark.skipif(bool(missing_for("ext4")), reason=missing_for("ext4"))]
-GUARD_S = 45.0
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def recording(box: Daemon) -> None:
 
 
 def said(console: Console, text: str) -> None:
-    wait_until(lambda: any(text in line for line in console.texts()), GUARD_S, text)
+    wait_until(lambda: any(text in line for line in console.texts()), PATIENCE_S, text)
 
 
 def test_what_is_stuck_is_named_the_drive_is_ejected_and_the_machine_switched_off(
@@ -92,7 +91,7 @@ def test_a_second_signal_leaves_at_once_and_switches_nothing_off(
                 said(console, ",stop=1,")
                 box.signal(signal.SIGTERM)
                 box.signal(signal.SIGINT)
-                wait_until(lambda: _is_leaving(box.pid), GUARD_S, "it leaves")
+                wait_until(lambda: _is_leaving(box.pid), PATIENCE_S, "it leaves")
             assert box.ended() == 130
     assert not off.exists()
 
@@ -115,7 +114,7 @@ def test_a_disk_that_is_thawed_again(tmp_path: Path, disk: LoopDisk) -> None:
             path.write_text("waited")
             os._exit(0)
         wait_until(lambda: Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
-                   == "D", GUARD_S, "it waits in the kernel")
+                   == "D", PATIENCE_S, "it waits in the kernel")
         assert not path.exists()
     assert os.waitpid(child, 0)[1] == 0
     assert path.read_text() == "waited"

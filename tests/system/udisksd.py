@@ -23,14 +23,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.waiting import wait_until
+from tests.fakes.waiting import PATIENCE_S, wait_until
 
 DAEMONS = (Path("/usr/libexec/udisks2/udisksd"), Path("/usr/lib/udisks2/udisksd"))
 POLKITD = Path("/usr/lib/polkit-1/polkitd")
 POLKIT_RULES = Path("/etc/polkit-1/rules.d")
 ADDRESS = "DBUS_SYSTEM_BUS_ADDRESS"
 NAME = "org.freedesktop.UDisks2"
-GUARD_S = 30
 
 _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -107,7 +106,7 @@ class Udisksd:
         process.send_signal(signal.SIGCONT)
         process.send_signal(how)
         try:
-            process.wait(GUARD_S)
+            process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -118,10 +117,10 @@ class Udisksd:
                 ["dbus-send", f"--bus={self.address}", "--print-reply=literal",
                  "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus",
                  "org.freedesktop.DBus.NameHasOwner", f"string:{name}"],
-                capture_output=True, text=True, check=False, timeout=GUARD_S)
+                capture_output=True, text=True, check=False, timeout=PATIENCE_S)
             return "true" in asked.stdout
 
-        wait_until(owned, GUARD_S, f"{name} on the bus")
+        wait_until(owned, PATIENCE_S, f"{name} on the bus")
 
 
 def why_no_udisksd() -> str:

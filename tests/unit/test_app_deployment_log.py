@@ -27,6 +27,7 @@ from fieldrec.logbook.lines import Entry
 from fieldrec.logbook.reading import Tally, entries_in, files_in, find
 from tests.fakes.commands import fieldrec, refused
 from tests.fakes.folder_config import path_of
+from tests.fakes.waiting import PATIENCE_S
 from tests.unit.test_logbook_book import StoodClock
 
 CAMERA = {"backend": "synthetic", "options": {"width": 64, "height": 48, "hz": 50}}
@@ -63,7 +64,7 @@ def report(*arguments: object) -> str:
 
 async def until(app: App, condition: Callable[[], Any]) -> None:
     version = -2
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             version = (await app.board.wait_changed(version, 0.1)).version
 

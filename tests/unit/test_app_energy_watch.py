@@ -18,6 +18,7 @@ from fieldrec.config import Config
 from fieldrec.core.model import CameraState, Job, JobKind, JobState, PowerLevel, PowerState
 from fieldrec.core.snapshot import RecorderStatus
 from fieldrec.jobs.book_rows import BOOKS_NAME, look
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 J = JobState
@@ -163,7 +164,7 @@ async def test_heat_is_looked_at_only_while_it_matters(tmp_path: Path) -> None:
 
     async def next_word() -> None:
         heard.clear()
-        await asyncio.wait_for(heard.wait(), 30)
+        await asyncio.wait_for(heard.wait(), PATIENCE_S)
 
     watch = TemperatureWatch(hear, tmp_path, look_s=0.01)
     task = asyncio.create_task(watch.run())

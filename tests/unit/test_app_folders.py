@@ -24,6 +24,7 @@ from fieldrec.core.errors import CameraError, LockedError, StoreError
 from fieldrec.core.folder import PRIVATE_NAME
 from fieldrec.core.model import FrameSpec, JobState, RecordingState
 from fieldrec.store.writer import StoreWriter
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -41,7 +42,7 @@ def config_of(root: Path, *, folders: tuple[str, ...] = ("a", "b"), **more: Any)
 
 async def until(app: App, condition: Callable[[], Any]) -> None:
     version = -2
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             version = (await app.board.wait_changed(version, 0.1)).version
 
@@ -143,7 +144,7 @@ class Held:
 
     def __call__(self, _step: str, _path: Path) -> None:
         if threading.current_thread().name == "recovery":
-            self.may_go_on.wait(60)
+            self.may_go_on.wait(PATIENCE_S)
 
 
 @pytest.fixture

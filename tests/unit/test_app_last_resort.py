@@ -6,6 +6,7 @@ import threading
 
 from fieldrec.app.last_resort import LastResort
 from fieldrec.core.errors import FieldrecError
+from tests.fakes.waiting import PATIENCE_S
 
 
 class Ended:
@@ -30,7 +31,7 @@ def test_it_switches_off_and_leaves(capfd: object) -> None:
         resort = LastResort(0.01, ended.switch_off, ended.leave)
         resort.begin()
         resort.begin()
-        assert ended.left.wait(30)
+        assert ended.left.wait(PATIENCE_S)
         resort.done()
         assert ended.log == ["off", "left 8"]
 

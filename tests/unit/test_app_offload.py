@@ -27,9 +27,9 @@ from fieldrec.core.model import (
 from fieldrec.jobs import order
 from fieldrec.jobs.drive_room import Room
 from fieldrec.jobs.job_queue import JobQueue
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
-GUARD_S = 10
 
 
 def recording(name: str, state: RecordingState = RecordingState.COMPLETE,
@@ -74,7 +74,7 @@ class Rig:
 
     async def ended(self) -> None:
         """An ejection has ended, or asks to be tried again."""
-        async with asyncio.timeout(GUARD_S):
+        async with asyncio.timeout(PATIENCE_S):
             await self.again.wait()
         self.again.clear()
 
@@ -166,7 +166,7 @@ async def test_an_eject_in_hand_keeps_nobody_waiting_and_ends_with_us(queue: Job
 
     rig.offload._visits._eject = hang
     await rig.offload.serve([drive()], [])
-    async with asyncio.timeout(GUARD_S):
+    async with asyncio.timeout(PATIENCE_S):
         await hangs.wait()
     await rig.offload.serve([drive(), drive("B", 2)], [recording("a")])
     assert [job.destination for job in rig.unfinished()] == ["drive:B"]

@@ -18,9 +18,9 @@ from fieldrec.core.snapshot import ScheduleStatus
 from tests.fakes.cameras import ManualClock
 from tests.fakes.schedule_box import StandInControl, StandInSession
 from tests.fakes.schedules import at
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
-GUARD_S = 20
 TPV = b'{"class":"TPV","mode":3,"lat":47.76,"lon":16.8}\n'
 
 
@@ -64,7 +64,7 @@ class Part:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Looked at whenever something is said or has changed."""
-        async with asyncio.timeout(GUARD_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 self.news.clear()
                 await self.news.wait()

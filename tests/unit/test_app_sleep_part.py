@@ -24,10 +24,10 @@ from fieldrec.power.rtc import Attributes
 from fieldrec.status.control_socket import AWAKE, dispatch
 from tests.fakes.commands import write_config
 from tests.fakes.rtc import KernelRtc
+from tests.fakes.waiting import PATIENCE_S
 from tests.system.box import Battery
 
 pytestmark = pytest.mark.asyncio
-GUARD_S = 30
 
 
 class SleepyMachine:
@@ -60,9 +60,9 @@ async def box(tmp_path: Path, machine: SleepyMachine, **sections: Any) -> AsyncI
 
 
 async def until(app: App, condition: Callable[[Snapshot], Any]) -> None:
-    async with asyncio.timeout(GUARD_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition(app.board.latest):
-            await app.board.wait_changed(app.board.latest.version, GUARD_S)
+            await app.board.wait_changed(app.board.latest.version, PATIENCE_S)
 
 
 def far_window() -> dict[str, Any]:
@@ -106,7 +106,7 @@ async def test_switched_off_at_critical_the_rtc_has_the_next_recording(tmp_path:
         next_ns = app.board.latest.schedule.next_ns
         assert machine.rtc_files.writes == []  # it never sleeps
         battery.drains(5)
-        async with asyncio.timeout(GUARD_S):
+        async with asyncio.timeout(PATIENCE_S):
             await app.stop_requested.wait()
     assert next_ns is not None
     assert machine.rtc_files.wakes_at_s == next_ns // 10**9 - 120

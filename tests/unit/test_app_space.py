@@ -35,6 +35,7 @@ from fieldrec.jobs.verified_copies import VerifiedCopies, VerifiedCopy
 from fieldrec.record.folders import Folders
 from tests.fakes.disks import BLOCK, FakeDisk
 from tests.fakes.small_stores import make_store
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 GB = 10**9
@@ -281,7 +282,7 @@ class Disk:
 
 async def until(app: App, question: Callable[[], bool]) -> None:
     version = -1
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while not question():
             version = (await app.board.wait_changed(version, 0.2)).version
 

@@ -14,7 +14,7 @@ from fieldrec.camera import basler, blank
 from fieldrec.camera.basler import BaslerCamera, Options
 from fieldrec.camera.parameters import configure, parameters_of
 from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout, StateError, UsageError
-from tests.fakes.waiting import wait_until
+from tests.fakes.waiting import PATIENCE_S, wait_until
 
 emulated = pytest.mark.skipif(importlib.util.find_spec("pypylon") is None,
                               reason="pypylon is not installed: pip install 'fieldrec[basler]'")
@@ -149,7 +149,7 @@ def test_a_trigger_set_by_features_gives_a_frame_each_time() -> None:
     with pytest.raises(CameraTimeout):
         made.grab(into, 0.05)
     for number in range(3):
-        wait_until(lambda: value(made, "AcquisitionStatus"), 10.0, "ready for a trigger")
+        wait_until(lambda: value(made, "AcquisitionStatus"), PATIENCE_S, "ready for a trigger")
         made.configure({"TriggerSoftware": True})
         assert made.grab(into, 10.0).number == number
     made.close()

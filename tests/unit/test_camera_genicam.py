@@ -19,7 +19,7 @@ from fieldrec.core.errors import CameraError, CameraLost, CameraTimeout, StateEr
 from fieldrec.core.model import FrameHeader
 from tests.fakes import gige
 from tests.fakes.cameras import SECOND_NS, ManualClock
-from tests.fakes.waiting import wait_until
+from tests.fakes.waiting import PATIENCE_S, wait_until
 
 SMALL: dict[str, Any] = {"width": 64, "height": 48}
 
@@ -242,7 +242,7 @@ def test_frames_that_waited_have_the_time_of_their_arrival(fake: object) -> None
     stream = made._stream
     assert stream is not None
     done = stream.count("n_completed_buffers")
-    wait_until(lambda: stream.count("n_completed_buffers") >= done + 3, 10.0, "three frames")
+    wait_until(lambda: stream.count("n_completed_buffers") >= done + 3, PATIENCE_S, "three frames")
     late_ns = SystemClock().monotonic_ns()
     assert all(made.grab(into, 10.0).monotonic_ns < late_ns for _ in range(3))
     made.close()

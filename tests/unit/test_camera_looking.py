@@ -7,6 +7,7 @@ import threading
 from fieldrec.camera.discovery import backend_names
 from fieldrec.camera.found import FoundCamera
 from fieldrec.camera.looking import finders, look
+from tests.fakes.waiting import PATIENCE_S
 
 LEFT, RIGHT = FoundCamera("a", "left"), FoundCamera("b", "right")
 
@@ -15,7 +16,7 @@ def test_what_all_find_in_their_order() -> None:
     second = threading.Event()
 
     def slower() -> list[FoundCamera]:
-        second.wait(30)
+        second.wait(PATIENCE_S)
         return [LEFT]
 
     def faster() -> list[FoundCamera]:
@@ -30,7 +31,7 @@ def test_one_that_hangs_does_not_hold_up_the_others() -> None:
     let_go = threading.Event()
 
     def hangs() -> list[FoundCamera]:
-        let_go.wait(30)
+        let_go.wait(PATIENCE_S)
         return []
 
     found = look({"stuck": hangs, "b": lambda: [RIGHT]}, patience_s=0.05)

@@ -22,6 +22,7 @@ from fieldrec.core.snapshot import Snapshot
 from fieldrec.status.board import Board
 from fieldrec.status.control_socket import JOBS, SOCKET_NAME
 from tests.fakes.small_stores import make_store
+from tests.fakes.waiting import PATIENCE_S
 
 
 def config(folder: Path) -> Config:
@@ -160,13 +161,14 @@ async def test_more_jobs_than_a_picture_holds_are_all_waited_for() -> None:
     await link.asked.wait()
     assert not waiting.done()
     link.show(*(job(n) for n in range(71)))
-    assert [found.id for found in await asyncio.wait_for(waiting, 10)] == list(range(71))
+    assert [found.id for found in await asyncio.wait_for(waiting, PATIENCE_S)] == list(range(71))
 
 
 @pytest.mark.asyncio
 async def test_a_finished_job_that_the_queue_has_forgotten_is_not_waited_for() -> None:
     link = StandInLink(job(2))
-    assert [found.id for found in await asyncio.wait_for(wait_for_jobs(link, [1, 2]), 10)] == [2]
+    known = await asyncio.wait_for(wait_for_jobs(link, [1, 2]), PATIENCE_S)
+    assert [found.id for found in known] == [2]
 
 
 @pytest.mark.asyncio
@@ -209,7 +211,7 @@ async def test_the_first_signal_is_an_order_once() -> None:
 
     with signals(first):
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(came.wait(), 10)
+        await asyncio.wait_for(came.wait(), PATIENCE_S)
     assert seen == ["stop"]
 
 

@@ -23,11 +23,11 @@ from fieldrec.core.snapshot import Snapshot
 from tests.fakes.commands import write_config
 from tests.fakes.gates import Gate
 from tests.fakes.rigs import names_in
+from tests.fakes.waiting import PATIENCE_S
 from tests.system.box import Battery
 
 pytestmark = pytest.mark.asyncio
 OFF = "systemctl poweroff\n"
-GUARD_S = 30
 
 
 class Box:
@@ -40,9 +40,9 @@ class Box:
     async def until(self, condition: Callable[[Snapshot], Any], what: str) -> Snapshot:
         board = self.link.board
         try:
-            async with asyncio.timeout(GUARD_S):
+            async with asyncio.timeout(PATIENCE_S):
                 while not condition(board.latest):
-                    await board.wait_changed(board.latest.version, GUARD_S)
+                    await board.wait_changed(board.latest.version, PATIENCE_S)
         except TimeoutError:
             raise AssertionError(f"never: {what}; {board.latest}") from None
         return board.latest
@@ -52,7 +52,7 @@ class Box:
         await self.until(lambda now: any(r.frame_count >= 3 for r in now.recorders), "frames")
 
     async def ended(self) -> None:
-        async with asyncio.timeout(GUARD_S):
+        async with asyncio.timeout(PATIENCE_S):
             await self.task
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from fieldrec.cli.side_by_side import Piece, Progress, at_a_time, side_by_side
 from fieldrec.core.errors import StoreDamaged, StoreError, UsageError
+from tests.fakes.waiting import PATIENCE_S
 
 
 def piece(name: str, error: Exception | None = None) -> Piece:
@@ -40,7 +41,7 @@ def test_so_many_at_a_time_and_nicer_than_the_rest() -> None:
     niceness: list[int] = []
 
     def meet(_stop: threading.Event, _on_progress: Progress) -> str:
-        together.wait(30)  # breaks where fewer than three run at once
+        together.wait(PATIENCE_S)  # breaks where fewer than three run at once
         niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
         return ""
 

@@ -12,6 +12,7 @@ import pytest
 
 from fieldrec.core.errors import LockedError, StoreError
 from fieldrec.core.folder import DRIVES_KEY_NAME, LOCK_NAME, PRIVATE_NAME, FolderLock
+from tests.fakes.waiting import PATIENCE_S
 
 
 def test_the_second_is_refused_by_the_first_ones_number_until_it_lets_go(tmp_path: Path) -> None:
@@ -26,7 +27,7 @@ def test_the_second_is_refused_by_the_first_ones_number_until_it_lets_go(tmp_pat
 def test_a_lock_left_by_a_killed_process_harms_nobody(tmp_path: Path) -> None:
     taken = ("import os, sys, pathlib; from fieldrec.core.folder import FolderLock;"
              "FolderLock(pathlib.Path(sys.argv[1])); os.kill(os.getpid(), 9)")
-    subprocess.run([sys.executable, "-c", taken, str(tmp_path)], check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", taken, str(tmp_path)], check=False, timeout=PATIENCE_S)
     assert (tmp_path / PRIVATE_NAME / LOCK_NAME).read_text().strip().isdigit()
     lock = FolderLock(tmp_path)
     assert (tmp_path / PRIVATE_NAME / LOCK_NAME).read_text() == f"{os.getpid()}\n"

@@ -9,6 +9,7 @@ import pytest
 
 from fieldrec.core.errors import StateError
 from fieldrec.core.workers import Worker, supervise
+from tests.fakes.waiting import PATIENCE_S
 
 
 @pytest.mark.asyncio
@@ -151,7 +152,7 @@ async def test_a_cancel_that_meets_a_failing_group_is_the_end() -> None:
     task.cancel()
     await asyncio.sleep(0)
     may_end.set()
-    await asyncio.wait({task}, timeout=5)
+    await asyncio.wait({task}, timeout=PATIENCE_S)
     assert task.cancelled()
     assert runs == 1
 

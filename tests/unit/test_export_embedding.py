@@ -18,6 +18,7 @@ from fieldrec.store.movie.embedded import MP4_UUID, embedded
 from fieldrec.store.video.structure import structure_of
 from tests.fakes.export_content import moving, write_store
 from tests.fakes.movies import make_movie
+from tests.fakes.waiting import PATIENCE_S
 
 COUNT = 5
 MOVIES = [("High", ".mp4"), ("High", ".mkv"), ("Lossless", ".mkv"), ("Lossless", ".avi"),
@@ -62,7 +63,7 @@ def test_ffmpeg_says_nothing_of_it(store: Path, tmp_path: Path, name: str, exten
     movie = make_movie(store, tmp_path / f"bees{extension}", name).path
     done = subprocess.run(
         ["ffmpeg", "-v", "warning", "-i", movie, "-map", "0:v", "-c", "copy", "-f", "null", "-"],
-        capture_output=True, text=True, check=True, timeout=60)
+        capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert done.stderr == ""
 
 

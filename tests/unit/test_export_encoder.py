@@ -17,8 +17,8 @@ from fieldrec.export.encoder import Encoder, Progress
 from fieldrec.export.presets import preset
 from fieldrec.export.stopped import ExportStopped
 from tests.fakes.export_content import moving, write_store
+from tests.fakes.waiting import PATIENCE_S
 
-PATIENCE_S = 60
 WORK = ".work-bees.high.mp4"
 
 

@@ -31,6 +31,7 @@ from fieldrec.export.segment_file import Segment, SegmentWriter, Unreadable
 from fieldrec.export.stopped import ExportStopped
 from fieldrec.export.timing import Ticks, ticks
 from tests.fakes.export_content import BGR, MONO, moving, uneven_times
+from tests.fakes.waiting import PATIENCE_S
 
 COUNT, PER_SEGMENT, HZ = 64, 24, 60.0
 ROWS = {row.codec: row for row in reversed(PRESETS)}.values()
@@ -92,7 +93,7 @@ def decoded(path: Path) -> list[bytes]:
 def packets(path: Path) -> list[dict[str, Any]]:
     told = subprocess.run(
         ["ffprobe", "-v", "error", "-show_entries", "packet=pts_time,dts_time,flags", "-of", "json",
-         str(path)], capture_output=True, check=True, text=True, timeout=60)
+         str(path)], capture_output=True, check=True, text=True, timeout=PATIENCE_S)
     assert told.stderr == ""
     found: list[dict[str, Any]] = json.loads(told.stdout)["packets"]
     return found
@@ -125,7 +126,8 @@ def test_there_is_no_seam(tmp_path: Path, row: Preset, extension: str) -> None:
     assert row.lossless or len(keys) < len(starts) + 3, "a key frame where none should be"
     said = subprocess.run(
         ["ffmpeg", "-v", "warning", "-i", str(movie), "-fps_mode", "passthrough", "-enc_time_base",
-         "1:100000", "-f", "null", "-"], capture_output=True, text=True, timeout=60, check=False)
+         "1:100000", "-f", "null", "-"], capture_output=True, text=True,
+        timeout=PATIENCE_S, check=False)
     assert (said.returncode, said.stderr) == (0, "")
     alone = [picture for number, segment in enumerate(segments) for picture in decoded(joined(
         tmp_path / f"{number}{extension}", [segment], pts[segment.first:segment.end], form))]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from fieldrec.export.prefetch import depth_for, prefetched
+from tests.fakes.waiting import PATIENCE_S
 
 
 def test_items_come_in_order_from_the_named_thread() -> None:
@@ -58,7 +59,7 @@ def test_no_more_than_depth_is_made_ahead() -> None:
 
     with prefetched(items(), "ahead", depth=2) as got:
         next(got)
-        assert full.wait(10)
+        assert full.wait(PATIENCE_S)
         assert len(made) == 4
 
 

@@ -17,8 +17,7 @@ from fieldrec.core.errors import NotFoundError
 from fieldrec.export import process
 from fieldrec.export.presets import preset
 from tests.fakes.export_content import moving, write_store
-
-PATIENCE_S = 60
+from tests.fakes.waiting import PATIENCE_S
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from fieldrec.jobs.again import ATTEMPTS, FIRST_S, LONGEST_S, Again
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -25,7 +26,7 @@ async def test_a_pause_ends_by_itself_and_says_so() -> None:
     again.later(1, again.pause_s(1), "full; again in 0 s")
     assert again.reason(1) == "full; again in 0 s"
     assert again.reason(2) is None
-    await asyncio.wait_for(due.wait(), 30)
+    await asyncio.wait_for(due.wait(), PATIENCE_S)
     assert again.reason(1) is None
 
 

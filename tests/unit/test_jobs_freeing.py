@@ -30,6 +30,7 @@ from fieldrec.jobs.freeing import Evidence
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.runner import JobRunner
 from tests.fakes.small_stores import make_export, make_store
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -74,7 +75,7 @@ class Box:
         """The recording is copied, and that is noted."""
         self.noted.clear()
         await self.end(await self.queue.add(JobKind.COPY, name, self.uuid(name), destination="nas"))
-        await asyncio.wait_for(self.noted.wait(), 30)
+        await asyncio.wait_for(self.noted.wait(), PATIENCE_S)
 
     async def deleted(self, name: str = "bees") -> Job:
         """The end of a job that deletes it for its copy."""
@@ -87,7 +88,7 @@ class Box:
     async def end(self, job: Job) -> Job:
         while not (now := self.queue.job(job.id)).state.finished:
             self.ended.clear()
-            await asyncio.wait_for(self.ended.wait(), 30)
+            await asyncio.wait_for(self.ended.wait(), PATIENCE_S)
         return now
 
 
@@ -228,7 +229,7 @@ async def test_copies_whose_end_was_not_noted_are_noted_at_the_next_start(box: B
     box.books.copies.forget(box.uuid("bees"), "bees", "nas")
     box.noted.clear()
     box.watch.recall(box.queue.jobs())
-    await asyncio.wait_for(box.noted.wait(), 30)
+    await asyncio.wait_for(box.noted.wait(), PATIENCE_S)
     assert [copy.destination for copy in box.books.copies.named(box.uuid("bees"), "bees")] == [
         "nas"]
     box.watch.recall(box.queue.jobs())

@@ -23,6 +23,7 @@ from fieldrec.core.model import (
     SpaceTier,
 )
 from tests.fakes.job_box import StandInBox, a_box, names
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 J, K = JobState, JobKind
@@ -36,7 +37,7 @@ async def encoding(tmp_path: Path, **more: Any) -> AsyncIterator[tuple[StandInBo
         box.encode_gate.clear()
         job = await box.add(K.EXPORT, **more)
         async with box.running():
-            await asyncio.wait_for(box.encoding.wait(), 30)
+            await asyncio.wait_for(box.encoding.wait(), PATIENCE_S)
             yield box, job
 
 
@@ -193,7 +194,7 @@ async def test_an_export_that_is_held_goes_on_when_its_drive_is_free_again(tmp_p
         export = await box.add(K.EXPORT)
         box.encode_gate.clear()
         async with box.running():
-            await asyncio.wait_for(box.encoding.wait(), 30)
+            await asyncio.wait_for(box.encoding.wait(), PATIENCE_S)
             # as one that is made at the destination itself
             box.queue._jobs[export.id] = dataclasses.replace(
                 box.queue.job(export.id), destination="nas")

@@ -19,6 +19,7 @@ from fieldrec.core.model import (
 )
 from tests.fakes.job_box import a_box, names
 from tests.fakes.small_stores import contents, make_export, make_store
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 J = JobState
@@ -131,7 +132,7 @@ async def test_a_running_export_is_held_and_goes_on(tmp_path: Path) -> None:
         box.encode_gate.clear()
         job = await box.add(JobKind.EXPORT)
         async with box.running():
-            await asyncio.wait_for(box.encoding.wait(), 30)
+            await asyncio.wait_for(box.encoding.wait(), PATIENCE_S)
             box.become(recording=True, recording_since_ns=22_332_000_000_000)
             await box.until(job, J.WAITING, reason="recording since 06:12")
             box.become(recording=False, level=PowerLevel.BATTERY)
@@ -232,7 +233,7 @@ async def test_cancel_ends_a_held_export(tmp_path: Path) -> None:
         box.encode_gate.clear()
         job = await box.add(JobKind.EXPORT)
         async with box.running():
-            await asyncio.wait_for(box.encoding.wait(), 30)
+            await asyncio.wait_for(box.encoding.wait(), PATIENCE_S)
             box.become(level=PowerLevel.LOW)
             await box.until(job, J.WAITING, reason="battery LOW")
             await box.queue.cancel(job.id)
@@ -249,7 +250,7 @@ async def test_stopped_in_the_middle_every_job_is_queued_and_goes_on(tmp_path: P
         job = await box.add(kind)
         async with box.running():
             if kind is JobKind.EXPORT:
-                await asyncio.wait_for(box.encoding.wait(), 30)
+                await asyncio.wait_for(box.encoding.wait(), PATIENCE_S)
             else:
                 await box.until_true(lambda: bool(box.putting))
         assert box.queue.job(job.id).state is J.QUEUED
@@ -265,7 +266,7 @@ async def test_the_end_lets_a_job_that_is_stopping_already_clear_up(tmp_path: Pa
         box.leave_gate.clear()
         await box.add(JobKind.EXPORT)
         async with box.running():
-            await asyncio.wait_for(box.encoding.wait(), 30)
+            await asyncio.wait_for(box.encoding.wait(), PATIENCE_S)
             box.become(shutting_down=True)
             await box.until_true(lambda: "cancelled" in box.encoders[0].calls)
             asyncio.get_running_loop().call_later(0.05, box.leave_gate.set)

@@ -27,6 +27,7 @@ from fieldrec.store.reader import StoreReader
 from fieldrec.store.writer import StoreWriter
 from tests.fakes.copies import listed
 from tests.fakes.small_stores import contents, make_export, make_store
+from tests.fakes.waiting import PATIENCE_S
 
 NEVER = threading.Event()
 
@@ -114,8 +115,8 @@ def test_our_readers_read_it_where_it_lies(folders: Folders) -> None:
 def test_untarred_in_place_it_is_the_store_again(folders: Folders) -> None:
     folders.copy()
     for tar in sorted(folders.there.glob("*.tar")):
-        done = subprocess.run(["tar", "-xf", tar.name], cwd=folders.there, check=True, timeout=20,
-                              capture_output=True)
+        done = subprocess.run(["tar", "-xf", tar.name], cwd=folders.there, check=True,
+                              timeout=PATIENCE_S, capture_output=True)
         assert done.stderr == b""
         tar.unlink()
     assert contents(folders.there) == contents(folders.recordings / "bees")

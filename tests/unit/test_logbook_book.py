@@ -22,6 +22,7 @@ from fieldrec.logbook.lines import LONGEST_LINE, Entry, decode, encode
 from fieldrec.logbook.reading import Tally, entries_in, files_in, find
 from tests.crash.running import quick_folder
 from tests.fakes.loop_devices import loop_disk, memory, missing_for
+from tests.fakes.waiting import PATIENCE_S
 
 MB = 1 << 20
 
@@ -313,7 +314,7 @@ def test_a_folder_that_is_not_there_at_first_is_opened_later(tmp_path: Path,
 
 def test_a_disk_that_hangs_holds_nobody(tmp_path: Path) -> None:
     go_on = threading.Event()
-    durable.set_hook(lambda step, _path: void(step == "write" and go_on.wait(60)))
+    durable.set_hook(lambda step, _path: void(step == "write" and go_on.wait(PATIENCE_S)))
     book = made(tmp_path)
     book.open()
     for number in range(QUEUE_ENTRIES * 2):

@@ -14,7 +14,7 @@ from fieldrec.core.clock import SystemClock
 from fieldrec.core.model import PowerLevel
 from fieldrec.core.power_reading import PowerReading
 from fieldrec.power.command import Command, Options, reading_of
-from tests.fakes.waiting import wait_until
+from tests.fakes.waiting import PATIENCE_S, wait_until
 
 
 def run(*argv: str, timeout_s: float = 10.0) -> PowerReading:
@@ -93,14 +93,14 @@ def test_a_program_that_hangs_is_killed_with_all_it_started(tmp_path: Path) -> N
     reading = run("sh", "-c", f"sleep 600 & echo $! $$ > {pids}; exec >&-; sleep 600",
                   timeout_s=0.3)
     assert reading.problem == "no end after 0.3 s; killed"
-    wait_until(lambda: not any(map(_runs, pids.read_text().split())), 20, "the end of all")
+    wait_until(lambda: not any(map(_runs, pids.read_text().split())), PATIENCE_S, "the end of all")
 
 
 def test_what_it_leaves_running_is_neither_waited_for_nor_left(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     reading = run("sh", "-c", f"sleep 600 & echo $! > {pid}; echo percent=5")
     assert reading.charge_percent == 5.0
-    wait_until(lambda: not _runs(pid.read_text().strip()), 20, "its end")
+    wait_until(lambda: not _runs(pid.read_text().strip()), PATIENCE_S, "its end")
 
 
 def test_leaving_fieldrec_ends_a_program_that_hangs() -> None:
@@ -111,7 +111,7 @@ def test_leaving_fieldrec_ends_a_program_that_hangs() -> None:
         task = asyncio.create_task(source.read())
         await asyncio.sleep(0.05)
         task.cancel()
-        done, _ = await asyncio.wait({task}, timeout=20)
+        done, _ = await asyncio.wait({task}, timeout=PATIENCE_S)
         source.close()
         return done
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import supplies_testbed
+from tests.fakes.waiting import PATIENCE_S
 
 
 @pytest.mark.skipif(shutil.which("umockdev-wrapper") is None,
@@ -19,7 +20,7 @@ from tests.fakes import supplies_testbed
 def test_every_change_is_seen_by_its_event() -> None:
     ran = subprocess.run(
         ["umockdev-wrapper", sys.executable, "-m", supplies_testbed.__name__],
-        capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2],
+        capture_output=True, text=True, timeout=PATIENCE_S, cwd=Path(__file__).parents[2],
         env={**os.environ, "PYTHONASYNCIODEBUG": "0"})
     assert ran.returncode == 0, ran.stderr
     assert [json.loads(line) for line in ran.stdout.splitlines()] == [

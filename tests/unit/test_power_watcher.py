@@ -17,6 +17,7 @@ from fieldrec.core.model import PowerLevel, PowerState
 from fieldrec.core.power_reading import PowerReading
 from fieldrec.power import watcher
 from tests.fakes.jumping_loop import JumpingClock, run_jumping
+from tests.fakes.waiting import PATIENCE_S
 
 
 @contextlib.asynccontextmanager
@@ -32,7 +33,7 @@ async def watching(config: PowerConfig) -> AsyncIterator[asyncio.Queue[PowerStat
 
 
 async def until(states: asyncio.Queue[PowerState], level: PowerLevel) -> PowerState:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while (state := await states.get()).level is not level:
             pass
     return state

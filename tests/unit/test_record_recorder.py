@@ -18,6 +18,7 @@ from fieldrec.record.recorder import Recorder
 from fieldrec.store.reader import StoreReader
 from tests.fakes.cameras import NotedBarrier, Watching
 from tests.fakes.rigs import check_complete, closed_rig, names_in, recorder_rig
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -137,7 +138,7 @@ async def test_stop_during_start_stops_what_was_started(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         stopping = asyncio.create_task(rig.recorder.stop())
         await asyncio.sleep(0)
-        assert rig.camera.in_start.wait(30)
+        assert rig.camera.in_start.wait(PATIENCE_S)
         rig.camera.may_start.set()
         await starting
         await stopping
@@ -154,7 +155,7 @@ async def test_cancelled_start_leaves_nothing_running(tmp_path: Path, gate: str)
         starting = asyncio.create_task(rig.recorder.start(GivenPath(tmp_path / "a"), {}, barrier))
         await asyncio.sleep(0)
         reached = rig.camera.in_start if barrier is None else barrier.arrived
-        assert reached.wait(30)
+        assert reached.wait(PATIENCE_S)
         starting.cancel()
         rig.camera.may_start.set()
         with pytest.raises(asyncio.CancelledError):
@@ -187,7 +188,7 @@ async def test_cancelled_open_closes_the_camera() -> None:
         rig.camera.may_open.clear()
         opening = asyncio.create_task(rig.recorder.open())
         await asyncio.sleep(0)
-        assert rig.camera.in_open.wait(30)
+        assert rig.camera.in_open.wait(PATIENCE_S)
         opening.cancel()
         rig.camera.may_open.set()
         with pytest.raises(asyncio.CancelledError):

@@ -26,6 +26,7 @@ from tests.fakes.rigs import (
     names_in,
     recorder_rig,
 )
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -106,7 +107,7 @@ async def test_frames_that_come_while_the_store_is_made_are_kept(tmp_path: Path)
     def hook(step: str, path: Path) -> None:
         if step == "make_directory" and path.name == "a-1":
             asked.set()
-            may_make.wait(30)
+            may_make.wait(PATIENCE_S)
 
     async with recorder_rig(record=PREROLL) as rig:
         await feed(rig, 0, 1, 2, 3, 4)
@@ -137,7 +138,7 @@ async def test_held_frames_are_no_heat_and_the_ring_keeps_its_room(tmp_path: Pat
         assert (status.preroll_frames, status.ring_slots, status.lost) == (31, 41, 0)
         disk.may_write.clear()
         await rig.recorder.start(SeveralFolders(tmp_path), {})
-        assert disk.holding.wait(30)
+        assert disk.holding.wait(PATIENCE_S)
         for number in range(40, 50):
             rig.camera.give(number, after_s=0.1)
             rig.camera.wait_taken()

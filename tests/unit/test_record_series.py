@@ -37,6 +37,7 @@ from tests.fakes.rigs import (
     ours,
     recorder_rig,
 )
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -74,7 +75,7 @@ async def made(rig: RecorderRig) -> None:
     assert series is not None
     done = threading.Event()
     series._turning.do(done.set)
-    assert done.wait(30)
+    assert done.wait(PATIENCE_S)
 
 
 # -- split -----------------------------------------------------------------------------------------
@@ -129,7 +130,7 @@ async def test_a_disk_too_slow_for_the_next_store_makes_a_part_longer(tmp_path: 
     async with recorder_rig(record=splitting(frames=3), chunksize=100) as rig:
         await rig.recorder.start(SeveralFolders(tmp_path), {})
         await rig.give(0, 1, 2, 3, 4)
-        assert gate.asked.wait(30)
+        assert gate.asked.wait(PATIENCE_S)
         assert rig.status.recording == "a-1"
         gate.may_make.set()
         await made(rig)

@@ -36,6 +36,7 @@ from fieldrec.store.reader import StoreReader
 from tests.fakes.cameras import ManualClock, ScriptedCamera, Watching
 from tests.fakes.disks import FakeDisk
 from tests.fakes.rigs import Disk, RecorderRig, check_complete, extra_data, names_in
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -359,7 +360,7 @@ async def test_camera_that_comes_back_while_stopping_does_not_start(tmp_path: Pa
         left.in_start.clear()
         disk.may_write.clear()
         rig.camera("right").give(0)
-        assert disk.holding.wait(30)
+        assert disk.holding.wait(PATIENCE_S)
         stopping = asyncio.create_task(rig.session.stop())
         await asyncio.sleep(0)
         left.open_error = None
@@ -458,7 +459,7 @@ async def test_cancelled_start_stops_the_camera_that_already_runs(tmp_path: Path
         rig.camera("right").may_start.clear()
         starting = asyncio.create_task(rig.session.start())
         await rig.until_recording("left")
-        assert rig.camera("right").in_start.wait(30)
+        assert rig.camera("right").in_start.wait(PATIENCE_S)
         starting.cancel()
         rig.camera("right").may_start.set()
         with pytest.raises(asyncio.CancelledError):

@@ -29,6 +29,7 @@ from tests.fakes.rigs import (
     names_in,
     recorder_rig,
 )
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -69,7 +70,7 @@ async def test_overflow_counts_lost_goes_on_and_is_in_the_store(tmp_path: Path, 
         for number in range(7):
             rig.camera.give(number)
         rig.camera.wait_taken()
-        assert disk.holding.wait(30)
+        assert disk.holding.wait(PATIENCE_S)
         status = rig.status
         assert (status.lost, status.dropped, status.ring_slots, status.ring_peak) == (3, 0, 4, 4)
         assert status.heat is Heat.HIGH
@@ -196,7 +197,7 @@ async def test_driver_that_hangs_costs_the_camera_not_the_store(tmp_path: Path) 
         assert rig.in_state(CameraState.FAILED)
         assert "does not answer" in rig.status.problem
         rig.camera.may_answer.set()
-        assert rig.camera.stopped.wait(30)
+        assert rig.camera.stopped.wait(PATIENCE_S)
         await rig.recorder.open()
         assert rig.in_state(CameraState.READY)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from fieldrec.record.turning import Turning
+from tests.fakes.waiting import PATIENCE_S
 
 
 def names() -> list[str]:
@@ -45,7 +46,7 @@ def test_what_fails_stops_nothing() -> None:
 
 
 def hang(until: threading.Event) -> None:
-    until.wait(30)
+    until.wait(PATIENCE_S)
 
 
 def test_what_may_hang_holds_up_nobody() -> None:
@@ -54,4 +55,4 @@ def test_what_may_hang_holds_up_nobody() -> None:
     turning.end()
     assert not turning.join(0.01)
     may_end.set()
-    assert turning.join(30)
+    assert turning.join(PATIENCE_S)

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from fieldrec.sensors.gpsd import MOST_BYTES, MOST_LINE_BYTES, WATCH, Fix, NoFix, ask, fix_in
+from tests.fakes.waiting import PATIENCE_S
 
 GPSD = shutil.which("gpsd") or ("/usr/sbin/gpsd" if Path("/usr/sbin/gpsd").exists() else None)
 HOST = "127.0.0.1"
-PATIENCE_S = 20.0
 NO_FIX = b'{"class":"TPV","device":"/dev/ttyACM0","mode":1}\n'
 A_FIX = b'{"class":"TPV","mode":2,"lat":69.65,"lon":-18.96}\n'
 Served = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]

@@ -39,6 +39,7 @@ from fieldrec.status.control_socket import (
     short_path,
 )
 from fieldrec.status.control_socket import SIMULATED as SIMULATION
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -133,7 +134,8 @@ class Rig:
         """Replies to some lines on one connection."""
         async with self.client() as (reader, writer):
             writer.write(b"".join(line + b"\n" for line in lines))
-            return [json.loads(await asyncio.wait_for(reader.readline(), 10)) for _ in lines]
+            return [json.loads(await asyncio.wait_for(reader.readline(), PATIENCE_S))
+                    for _ in lines]
 
 
 @asynccontextmanager
@@ -255,7 +257,7 @@ async def test_a_line_without_end_is_dropped(tmp_path: Path) -> None:
         async with rig.client() as (reader, writer):
             writer.write(b"x" * (control_socket.LINE_LIMIT_BYTES + 70_000))
             with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-                await asyncio.wait_for(reader.readexactly(1), 10)
+                await asyncio.wait_for(reader.readexactly(1), PATIENCE_S)
         assert (await rig.ask(b'{"verb": "jobs"}'))[0]["ok"]
 
 
@@ -291,7 +293,7 @@ async def test_who_watches_gets_the_picture_at_once_and_each_newer_one(tmp_path:
         for version in (1, 2, 3):
             if version > 1:
                 rig.board.publish(picture(version))
-            line = await asyncio.wait_for(reader.readline(), 10)
+            line = await asyncio.wait_for(reader.readline(), PATIENCE_S)
             assert json.loads(line)["result"]["version"] == version
 
 
@@ -300,10 +302,10 @@ async def test_the_end_does_not_wait_for_clients(tmp_path: Path) -> None:
     rig = await serving.__aenter__()
     async with rig.client() as (reader, writer), rig.client() as (silent, half):
         writer.write(b'{"verb": "watch"}\n')
-        await asyncio.wait_for(reader.readline(), 10)
+        await asyncio.wait_for(reader.readline(), PATIENCE_S)
         half.write(b'{"verb": "jo')
-        await asyncio.wait_for(serving.__aexit__(None, None, None), 10)
-        assert await asyncio.wait_for(silent.read(), 10) == b""
+        await asyncio.wait_for(serving.__aexit__(None, None, None), PATIENCE_S)
+        assert await asyncio.wait_for(silent.read(), PATIENCE_S) == b""
 
 
 async def test_a_client_that_does_not_read_is_dropped(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fieldrec.store as store_api
+from tests.fakes.waiting import PATIENCE_S
 
 HEAVY = ("cv2", "av", "pandas", "h5py", "imgstore")
 
@@ -18,7 +19,7 @@ def loaded_after(code: str) -> set[str]:
     """Which modules a fresh Python has loaded after this code."""
     program = f"import sys\n{code}\nprint('\\n'.join(sys.modules))"
     return set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
-                              check=True, timeout=60).stdout.split())
+                              check=True, timeout=PATIENCE_S).stdout.split())
 
 
 def test_a_part_costs_that_part_only() -> None:
@@ -83,6 +84,6 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_test_of_this_machine_is_a_command_of_ours() -> None:
     """`test()` runs it; that it does what it says is the command's own tests' matter."""
     done = subprocess.run([sys.executable, "-m", "fieldrec.cli.main", "selftest", "--help"],
-                          capture_output=True, text=True, check=False, timeout=60)
+                          capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert callable(store_api.test)

@@ -28,6 +28,7 @@ from fieldrec.store.api.base_store import ImgStore
 from fieldrec.store.api.store_writing import close_forgotten
 from fieldrec.store.recover import recover
 from tests.fakes.small_stores import contents
+from tests.fakes.waiting import PATIENCE_S
 
 SHAPE = (6, 8)
 pytestmark = pytest.mark.filterwarnings("ignore:The 'warn' method is deprecated")
@@ -361,7 +362,7 @@ store.add_extra_data(a=1)
 @pytest.mark.parametrize("end", ["", "1 / 0", "sys.exit(3)", "import gc; gc.disable()"])
 def test_the_end_of_python_completes_the_store(tmp_path: Path, end: str) -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT.format(end=end), str(tmp_path / "s")],
-                          capture_output=True, text=True, check=False, timeout=60)
+                          capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert "complete" not in done.stderr
     assert_complete(tmp_path / "s", [0, 1, 2, 3, 4, 5])
     assert json.loads((tmp_path / "s" / "000001" / "index.extra.json").read_text())[0]["a"] == 1
@@ -369,7 +370,7 @@ def test_the_end_of_python_completes_the_store(tmp_path: Path, end: str) -> None
 
 def test_a_killed_process_leaves_a_store_that_can_be_recovered(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", SCRIPT.format(end="import os; os._exit(1)"),
-                    str(tmp_path / "s")], check=False, timeout=60)
+                    str(tmp_path / "s")], check=False, timeout=PATIENCE_S)
     assert (tmp_path / "s" / ".lock").exists()
     recover(tmp_path / "s")
     assert_complete(tmp_path / "s", [0, 1, 2, 3, 4, 5])
@@ -380,7 +381,7 @@ def test_a_forked_process_leaves_the_store_alone(tmp_path: Path) -> None:
            "assert os.waitpid(pid, 0)[1] == 0\nassert os.path.exists(sys.argv[1] + '/.lock')\n"
            "store.add_image(np.zeros((6, 8), np.uint8), 9, 1.0)\nassert store.frame_count == 7")
     done = subprocess.run([sys.executable, "-c", SCRIPT.format(end=end), str(tmp_path / "s")],
-                          capture_output=True, text=True, check=False, timeout=60)
+                          capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     with store_api.new_for_filename(tmp_path / "s") as store:
         assert store.frame_count == 7
@@ -401,7 +402,7 @@ def test_frames_become_durable_while_nobody_writes(tmp_path: Path) -> None:
     store = begin(tmp_path / "s", durability_s=0.02)
     fill(store, 1)
     durable.set_hook(lambda step, _path: synced.set() if step == "syncfs" else None)
-    assert synced.wait(30)
+    assert synced.wait(PATIENCE_S)
     store.close()
     durable.set_hook(None)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("sync-")]
@@ -428,7 +429,7 @@ def test_a_store_collected_in_the_midst_of_its_sync_is_completed(tmp_path: Path)
             close_forgotten(store._writing)
 
     durable.set_hook(collect)
-    assert closed.wait(30)
+    assert closed.wait(PATIENCE_S)
     for thread in threading.enumerate():
         if thread.name == "close-forgotten":
             thread.join()
@@ -490,7 +491,7 @@ def test_a_failed_sync_is_told_and_writing_goes_on(tmp_path: Path) -> None:
             raise
 
     durable.set_hook(once)
-    assert failed.wait(30)
+    assert failed.wait(PATIENCE_S)
     while store._writing._syncs.failure is None:
         pass
     fill(store, 3, first=3)

@@ -8,8 +8,7 @@ import pytest
 
 from fieldrec.core.errors import FieldrecError, StoreError, SyncFailed
 from fieldrec.store.api.sync_thread import SyncThread
-
-TIMEOUT_S = 30.0
+from tests.fakes.waiting import PATIENCE_S
 
 
 class Disk:
@@ -28,7 +27,7 @@ class Disk:
 
     def wait(self, count: int = 1) -> None:
         for _ in range(count):
-            assert self.synced.acquire(timeout=TIMEOUT_S)
+            assert self.synced.acquire(timeout=PATIENCE_S)
 
 
 def test_it_syncs_again_and_again() -> None:

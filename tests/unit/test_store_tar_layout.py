@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fieldrec.store.tar_layout import END, Part, TarLayout
+from tests.fakes.waiting import PATIENCE_S
 
 NAMES = ("metadata.yaml", "000000/000000.npy", "000000/index.npz", "ä", "deep/" * 30 + "x")
 
@@ -47,7 +48,7 @@ def test_the_standard_library_reads_it() -> None:
 def test_tar_reads_it_without_a_word(tmp_path: Path, end: bytes) -> None:
     (tmp_path / "x.tar").write_bytes(whole(TarLayout(ENTRIES)) + end)
     done = subprocess.run(["tar", "-xf", "x.tar"], cwd=tmp_path, capture_output=True, check=True,
-                          timeout=20)
+                          timeout=PATIENCE_S)
     assert done.stderr == b""
     for entry in ENTRIES:
         assert (tmp_path / entry.relative).read_bytes() == entry.data
