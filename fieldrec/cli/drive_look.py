@@ -53,9 +53,8 @@ def blocks_there(config: Any) -> list[BlockDevice]:
     """Drives that udev has now; needs a running loop. DriveError where there is no udev."""
     found: list[BlockDevice] = []
     events = BlockEvents(config.drives.match, lambda _change, block: found.append(block))
-    there = (path for path in recordings_folders(config) if path.exists())
     try:
-        events.start(mounts.system_disks((Path("/"), *there)))
+        events.start(mounts.machine_disks(recordings_folders(config)))
     except OSError as error:
         raise DriveError(f"drives cannot be listed: {error.strerror}") from error
     events.stop()

@@ -137,13 +137,10 @@ def why_not_erased(device: Device, folders: Sequence[Path], *, any_disk: bool) -
 
 def of_this_machine(device: Device, folders: Sequence[Path]) -> str:
     """Why a disk is no drive to carry away: "carries / of this machine"; "" when it may be one."""
-    there = [path for path in folders if path.exists()]
-    for path in (Path("/"), Path("/boot"), Path("/usr"), Path("/var"), Path("/home")):
+    for path in (*mounts.MACHINE, *folders):
         if path.exists() and device.sysfs.name in mounts.system_disks((path,)):
-            return f"carries {path} of this machine"
-    for path in there:
-        if device.sysfs.name in mounts.system_disks((path,)):
-            return f"has the recordings folder {path} on it"
+            return (f"carries {path} of this machine" if path in mounts.MACHINE
+                    else f"has the recordings folder {path} on it")
     for block in device.blocks:
         if reason := mount.recorded_on(block, folders):
             return reason.replace("it has", "has")

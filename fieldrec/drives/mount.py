@@ -89,10 +89,11 @@ def mounted_by_others(mount_point: Path) -> str:
 
 
 def recorded_on(block: BlockDevice, folders: Sequence[Path]) -> str:
-    """Why a device is no drive: one of the recordings `folders` lies on it, or will once it is
-    mounted as /etc/fstab says; "" when none does."""
+    """Why a device is no drive: one of the recordings `folders` lies on its disk, or will on it
+    once it is mounted as /etc/fstab says; "" when none does."""
     names = {block.device, f"UUID={block.fs_uuid}", f"LABEL={block.label}"}
-    folder = folder_on(block.device, block.number, folders) or folder_due(names, folders)
+    folder = (folder_on(block.device, block.number, folders, block.disk)
+              or folder_due(names, folders))
     return "" if folder is None else f"it has the recordings folder {folder} on it"
 
 

@@ -97,19 +97,21 @@ class Mounted:
 
     async def take_down(self, key: Key) -> None:
         """Unmount what will not be used, if it is ours; by force where it does not answer."""
-        ours = self._ours.pop(key, None)
+        ours = self._ours.get(key)
         if ours is not None:
             try:
                 await self._mounter.unmount(ours.block, ours.mount_point)
             except DriveBusy:
                 await self._mounter.detach(ours.block, ours.mount_point)
+        self._ours.pop(key, None)  # not before: one that is cancelled here is taken down at the end
         self._work.end(key)
 
     async def let_go(self, key: Key) -> None:
         """Detach what is no longer there, if it is ours."""
-        ours = self._ours.pop(key, None)
+        ours = self._ours.get(key)
         if ours is not None:
             await self._mounter.detach(ours.block, ours.mount_point)
+        self._ours.pop(key, None)
         self._work.end(key)
 
     async def release(self, key: Key, name: str) -> None:
@@ -158,10 +160,12 @@ class Mounted:
     async def power_off(self, together: Mapping[Key, BlockDevice], block: BlockDevice) -> None:
         """Switch a USB device off, best effort; `together`: all drives that are there.
 
-        Not while any of it is mounted, and not the reader of a card, which nobody puts in again.
+        Not while any of it is mounted, and not what is more than the drive, such as the reader of a
+        card, which nobody puts in again.
         """
         port = block.usb_path
-        if port is None or block.in_reader or mounts.slots_of(port) > 1 or mounts.mounts_on(port):
+        if (port is None or block.in_reader or mounts.is_more_than_a_disk(port)
+                or mounts.mounts_on(port)):
             return
         going = [key for key, other in together.items() if other.usb_path == port]
         self._switched_off.update((key, port) for key in going)

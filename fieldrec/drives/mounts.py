@@ -7,7 +7,7 @@ Pure but for reading /proc and /sys, which the kernel answers from memory; only
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 from fieldrec.core.mountinfo import MOUNTINFO, plain
@@ -16,11 +16,16 @@ from fieldrec.core.mountinfo import read_mounts as read_mounts
 from fieldrec.drives.labels import printable
 
 FIRST_MOUNTINFO = Path("/proc/1/mountinfo")
+SYSFS = Path("/sys")
+MASS_STORAGE = "08"
+"""Of bInterfaceClass."""
 FSTAB = Path("/etc/fstab")
 
 AUTOMOUNT_ROOTS = (Path("/media"), Path("/run/media"), Path("/mnt"))
 """Where desktops and people mount removable drives. A USB disk mounted anywhere else belongs to
 the machine (/home, /boot, /srv) and is left alone."""
+MACHINE = tuple(map(Path, ("/", "/boot", "/boot/firmware", "/boot/efi", "/usr", "/var", "/home")))
+"""Whatever is on the disks of these is the machine's, mounted or not."""
 
 
 def mounts_of(device: str, number: str) -> list[Mount]:
@@ -65,28 +70,44 @@ def mount_holding(path: Path, mounts: Sequence[Mount] | None = None) -> Mount | 
     return found
 
 
-def folder_on(device: str, number: str, folders: Sequence[Path]) -> Path | None:
-    """The first of `folders` that lies on a mount of this block device; None without one."""
+def folder_on(device: str, number: str, folders: Sequence[Path], disk: str = "") -> Path | None:
+    """The first of `folders` that lies on a mount of this block device, or of anything on the same
+    `disk` (by its kernel name); None without one."""
     mounts = read_mounts()
     for folder in folders:
         held = mount_holding(folder, mounts)
-        if held is not None and (held.number == number or held.source == device):
+        if held is None:
+            continue
+        names: set[str] = set()
+        _disks_under(_entry_of(held, SYSFS), names)
+        if held.number == number or held.source == device or disk in names:
             return folder
     return None
 
 
-def folder_due(names: Container[str], folders: Sequence[Path], text: str | None = None
-               ) -> Path | None:
+def folder_due(names: Container[str], folders: Sequence[Path], text: str | None = None,
+               dev: Path = Path("/dev")) -> Path | None:
     """The first of `folders` below a mount point at which /etc/fstab has a device of one of these
-    `names` ("/dev/sdb1", "UUID=…", "LABEL=…") mounted; `text` is fstab's, default: now."""
+    `names` ("/dev/sdb1", "UUID=…", "LABEL=…") mounted, or one that udev's links lead to from there
+    ("PARTUUID=…", "/dev/disk/by-id/…"); `text` is fstab's, default: now."""
     for words in map(str.split, _fstab() if text is None else text.splitlines()):
-        if len(words) < 2 or words[0].startswith("#") or words[0].replace('"', "") not in names:
+        if len(words) < 2 or words[0].startswith("#"):
+            continue
+        word = words[0].replace('"', "")
+        if word not in names and _node_of(word, dev) not in names:
             continue
         point = Path(plain(words[1]))
         for folder in folders:
             if point.is_absolute() and point != Path("/") and folder.is_relative_to(point):
                 return folder
     return None
+
+
+def _node_of(word: str, dev: Path) -> str:
+    """The device that a word of fstab leads to; devtmpfs answers from memory."""
+    tag, sign, value = word.partition("=")
+    link = dev / "disk" / f"by-{tag.lower()}" / value if sign else Path(word)
+    return str(link.resolve()) if link.is_relative_to(dev) else word
 
 
 def _fstab() -> list[str]:
@@ -96,7 +117,13 @@ def _fstab() -> list[str]:
         return []
 
 
-def system_disks(paths: tuple[Path, ...], sysfs: Path = Path("/sys")) -> frozenset[str]:
+def machine_disks(folders: Iterable[Path]) -> frozenset[str]:
+    """Kernel names of the disks that the machine lives on, and that these folders, where they are
+    there, lie on. Blocks."""
+    return system_disks(tuple(path for path in (*MACHINE, *folders) if path.exists()))
+
+
+def system_disks(paths: tuple[Path, ...], sysfs: Path = SYSFS) -> frozenset[str]:
     """Kernel names of all disks under the file systems that hold `paths` (also through LVM, LUKS).
 
     Blocks (stat of the paths). Paths on something without a disk (tmpfs, NFS) add nothing.
@@ -134,17 +161,22 @@ def _disks_under(entry: Path, names: set[str]) -> None:
         _disks_under(slave, names)
 
 
-def mounts_on(device: Path, sysfs: Path = Path("/sys")) -> list[Mount]:
+def mounts_on(device: Path, sysfs: Path = SYSFS) -> list[Mount]:
     """Mounts of anything that hangs on one device in sysfs: the partitions of a disk, what is on a
     USB device."""
     found, root = [], device.resolve()
     for mount in read_mounts():
-        entry = sysfs / "dev" / "block" / mount.number
-        if mount.source.startswith("/dev/") and mount.number.startswith("0:"):
-            entry = sysfs / "class" / "block" / Path(mount.source).name
+        entry = _entry_of(mount, sysfs)
         if entry.exists() and entry.resolve().is_relative_to(root):
             found.append(mount)
     return found
+
+
+def _entry_of(mount: Mount, sysfs: Path) -> Path:
+    """Its block device in sysfs; of FUSE and btrfs the one that is named as the source."""
+    if mount.source.startswith("/dev/") and mount.number.startswith("0:"):
+        return sysfs / "class" / "block" / Path(mount.source).name
+    return sysfs / "dev" / "block" / mount.number
 
 
 def mounts_on_disk(disk: str) -> list[Mount]:
@@ -152,9 +184,13 @@ def mounts_on_disk(disk: str) -> list[Mount]:
     return mounts_on(Path("/sys/class/block") / disk) if disk else []
 
 
-def slots_of(usb_path: Path) -> int:
-    """How many disks one USB device has: more than one in a reader for several kinds of cards."""
-    return len(list(usb_path.glob("*/host*/target*/*/block/sd*")))
+def is_more_than_a_disk(usb_path: Path) -> bool:
+    """Whether a USB device is not only one disk: a reader for several kinds of cards, a modem or a
+    camera that has a disk too. Whoever switches that off takes more away than the disk."""
+    if len(list(usb_path.glob("*/host*/target*/*/block/sd*"))) > 1:
+        return True
+    return any(text.read_text().strip() != MASS_STORAGE
+               for text in usb_path.glob("*:*/bInterfaceClass"))
 
 
 def holders(mount_point: Path) -> list[str]:

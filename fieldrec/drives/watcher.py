@@ -87,9 +87,7 @@ class DriveWatcher:
         self._loop_thread = threading.get_ident()
         scout = Worker("drives")
         try:
-            disks = await scout.run(
-                lambda _stop: mounts.system_disks(
-                    (Path("/"), *(path for path in self._in_use if path.exists()))))
+            disks = await scout.run(lambda _stop: mounts.machine_disks(self._in_use))
         finally:
             scout.close()
         failed = self._events.start(disks)

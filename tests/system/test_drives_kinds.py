@@ -169,3 +169,24 @@ async def test_a_drive_whose_partition_table_changes(udevd: Udevd, tmp_path: Pat
         await watched.until(disk, DriveState.REJECTED)
         await command("mkfs.ext4", "-q", "-L", "WHOLE", disk)
         assert (await watched.until(disk, DriveState.READY)).label == "WHOLE"
+
+
+async def test_nothing_on_the_disk_of_a_recordings_folder_is_a_drive(udevd: Udevd, tmp_path: Path
+                                                                    ) -> None:
+    """The disk was mounted after the start: what lies beside the folder on it is let go too."""
+    disk = udevd.insert(udevd.image(None))
+    first, second = udevd.partition(disk, "ext4", "ext4")
+    place = tmp_path / "data"
+    place.mkdir()
+    async with watching(udevd, tmp_path, place / "recordings") as watched:
+        for device in (first, second):
+            await watched.until(device, DriveState.READY)
+        await command("mount", first, str(place))
+        try:
+            watched.watcher.folder_came()
+            drive = await watched.until(second, DriveState.REJECTED)
+            assert f"recordings folder {place}/recordings" in drive.reason
+            await watched.until(first, DriveState.REJECTED)
+        finally:
+            await command("umount", str(place))
+    assert not mounts_on_disk(Path(disk).name)

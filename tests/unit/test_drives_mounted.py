@@ -80,14 +80,21 @@ async def test_another_in_its_place_tells_that_it_is_out(tmp_path: Path, port: s
     assert mounted.switched_off(key) is not is_out
 
 
-async def test_a_reader_stays_on_for_the_next_card(tmp_path: Path) -> None:
+async def test_what_is_more_than_the_drive_stays_on(tmp_path: Path) -> None:
     switch = Switch()
     mounted = Mounted(switch, DriveWork(), ())
     slots = part(usb_device(tmp_path / "several", "sda", "sdb", "sdc"))
     await mounted.power_off({("U1", "/dev/sda1"): slots}, slots)
     single = replace(part(usb_device(tmp_path / "one", "sda")), in_reader=True)
     await mounted.power_off({("U1", "/dev/sda1"): single}, single)
-    assert switch.off == []
+    modem = usb_device(tmp_path / "modem", "sda")
+    for number, kind in (("1.0", "08"), ("1.1", "02")):  # its own card, and its network
+        (modem / f"2-1:{number}").mkdir(exist_ok=True)
+        (modem / f"2-1:{number}" / "bInterfaceClass").write_text(f"{kind}\n")
+    for kind, off in (("02", []), ("08", ["/dev/sda1"])):
+        (modem / "2-1:1.1" / "bInterfaceClass").write_text(f"{kind}\n")
+        await mounted.power_off({("U1", "/dev/sda1"): part(modem)}, part(modem))
+        assert switch.off == off
 
 
 async def test_one_that_stays_on_may_be_pulled_out_as_news(tmp_path: Path) -> None:

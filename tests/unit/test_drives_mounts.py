@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from fieldrec.drives import mounts
 from fieldrec.drives.mounts import (
     folder_due,
     folder_on,
     holders,
+    machine_disks,
     mount_at,
     mount_holding,
     read_mounts,
@@ -49,6 +51,21 @@ def test_the_folder_on_a_device(tmp_path: Path) -> None:
     assert folder_on("/dev/none", held.number, [Path("/proc"), tmp_path]) == tmp_path
     assert folder_on(held.source, "0:0", [tmp_path]) == tmp_path
     assert folder_on("/dev/none", "0:0", [tmp_path]) is None
+    for disk in system_disks((tmp_path,)):
+        assert folder_on("/dev/none", "0:0", [tmp_path], disk) == tmp_path  # beside it
+    assert folder_on("/dev/none", "0:0", [tmp_path], "sdzz") is None
+
+
+@pytest.mark.parametrize("word", [
+    "PARTUUID=ab-01", "PARTLABEL=data", "{dev}/disk/by-partuuid/ab-01"])
+def test_fstab_by_links_of_udev(tmp_path: Path, word: str) -> None:
+    dev, folder = tmp_path / "dev", Path("/data/recordings")
+    for link in ("by-partuuid/ab-01", "by-partlabel/data"):
+        (dev / "disk" / link).parent.mkdir(parents=True)
+        (dev / "disk" / link).symlink_to("../../sdb1")
+    line = f"{word.format(dev=dev)} /data ext4\n"
+    assert folder_due({f"{dev}/sdb1"}, [folder], line, dev) == folder
+    assert folder_due({f"{dev}/sdb2"}, [folder], line, dev) is None
 
 
 @pytest.mark.parametrize(("line", "found"), [
@@ -81,9 +98,12 @@ def number_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("partition", [False, True])
-def test_the_disk_of_a_path(tmp_path: Path, partition: bool) -> None:
+def test_the_disk_of_a_path(tmp_path: Path, partition: bool, monkeypatch: pytest.MonkeyPatch
+                            ) -> None:
     block(tmp_path, number_of(tmp_path), "sda/sda1" if partition else "sda", partition=partition)
     assert system_disks((tmp_path,), tmp_path) == {"sda"}
+    monkeypatch.setattr(mounts, "MACHINE", (tmp_path, tmp_path / "not there"))
+    assert machine_disks([]) == system_disks((tmp_path,)) == machine_disks([tmp_path])
 
 
 def test_the_disks_under_a_mapping(tmp_path: Path) -> None:
