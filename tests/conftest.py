@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 
 from fieldrec.core import durable
+from fieldrec.core.mountinfo import read_mounts
 from tests.fakes.loop_devices import attached_from
 from tests.fakes.waiting import wait_until
 
@@ -37,8 +38,8 @@ def _descriptors() -> dict[str, str]:
 def _mounts(ours: str) -> set[str]:
     """Mount points in this run's temporary folder: other people's drives, and those of tests that
     run beside us, come and go."""
-    points = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
-    return {point for point in points if point.startswith(ours)}
+    return {str(mount.mount_point) for mount in read_mounts()
+            if mount.mount_point.is_relative_to(ours)}
 
 
 LET_GO_S = 20.0

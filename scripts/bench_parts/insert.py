@@ -21,6 +21,7 @@ import table
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from fieldrec.core.mountinfo import read_mounts
 from tests.system import udevd
 
 NEEDED_BYTES = 3_000_000_000
@@ -116,7 +117,7 @@ def announced() -> Iterator[Callable[[str], float]]:
 
 def on(mounts: Path) -> bool:
     """Whether a drive of this bench is mounted."""
-    return f" {mounts}/" in Path("/proc/self/mountinfo").read_text()
+    return any(mounts in mount.mount_point.parents for mount in read_mounts())
 
 
 def written(mounts: Path) -> bool:

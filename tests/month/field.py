@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fieldrec.core.mountinfo import read_mounts
 from tests.fakes.loop_devices import FS_IOC_GOINGDOWN, NO_LOG_FLUSH, LoopDisk, missing_for
 from tests.system import udevd
 
@@ -99,11 +100,9 @@ def field_in(root: Path, disk_mb: int, drives: Sequence[str]) -> Iterator[Field]
 
 def is_mounted(device: str) -> bool:
     """Whether anybody has it mounted."""
-    return any(line.partition(" - ")[2].split()[1] == device
-               for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return any(mount.source == device for mount in read_mounts())
 
 
 def _mounted_below(folder: Path) -> list[Path]:
-    points = [Path(line.split()[4])
-              for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return [point for point in points if point.is_relative_to(folder)]
+    return [mount.mount_point for mount in read_mounts()
+            if mount.mount_point.is_relative_to(folder)]

@@ -23,6 +23,7 @@ import xxhash
 from fieldrec.camera.burnt_number import read_number
 from fieldrec.catalogue.check import check
 from fieldrec.config import Config
+from fieldrec.core.mountinfo import read_mounts
 from fieldrec.store.reader import StoreReader
 from tests.fakes.copies import listed, store_of
 from tests.fakes.sidecar_content import told_by
@@ -78,9 +79,8 @@ def after_boot(field: Field, why: str) -> list[str]:
     wrong += [f"I7 left: {path.name}" for path in field.recordings.iterdir()
               if path.name.startswith((".part-", ".trash-"))]
     wrong += [f"I7 lock left: {path}" for path in field.recordings.glob("*/.lock")]
-    wrong += [f"I7 mounted: {line.split()[4]}"
-              for line in Path("/proc/self/mountinfo").read_text().splitlines()
-              if line.split()[4].startswith(f"{field.mounts}/")]
+    wrong += [f"I7 mounted: {mount.mount_point}" for mount in read_mounts()
+              if field.mounts in mount.mount_point.parents]
     return wrong
 
 

@@ -33,6 +33,7 @@ from typing import Any
 
 import yaml
 
+from fieldrec.core.mountinfo import read_mounts
 from fieldrec.status.control_socket import short_path
 from tests.fakes.waiting import PATIENCE_S, wait_until
 
@@ -225,8 +226,8 @@ class Box:
         left = [path.name for path in self.recordings.iterdir()
                 if path.name.startswith((".part-", ".trash-"))]
         left += [str(path) for path in self.recordings.glob("*/.lock")]
-        left += [line for line in Path("/proc/self/mountinfo").read_text().splitlines()
-                 if f" {self.mounts}/" in line]
+        left += [str(mount.mount_point) for mount in read_mounts()
+                 if self.mounts in mount.mount_point.parents]
         assert not left, f"left behind: {left}\n{self.log()}"
 
     def log(self) -> str:

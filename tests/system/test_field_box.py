@@ -17,6 +17,7 @@ import pytest
 import xxhash
 
 from fieldrec.catalogue.verify import verify
+from fieldrec.drives.mounts import mounts_of
 from fieldrec.logbook.reading import find
 from tests.fakes.copies import listed
 from tests.fakes.small_stores import make_store
@@ -119,7 +120,7 @@ def test_record_export_offload(udevd: Udevd, tmp_path: Path, console: Console, f
         assert "SAFE TO REMOVE" in box.command("status")
         wait_until(lambda: any("drv=FIELD:SAFE" in line for line in console.texts()), PATIENCE_S,
                    "the status line says so too")
-        assert device not in Path("/proc/self/mountinfo").read_text()
+        assert not mounts_of(device, "-")
         udevd.take_out(device)
         jobs = {(job["kind"], job["state"]) for job in box.ask("snapshot")["jobs"]}
         assert jobs == {("export", "done"), ("copy", "done")}

@@ -65,8 +65,9 @@ def test_what_is_stuck_is_named_the_drive_is_ejected_and_the_machine_switched_of
             with disk.frozen():
                 battery.drains(5)
                 said(console, "err=stuck: recordings (left_ right)")
-                box.wait(off.exists, "the machine is switched off")
-                assert f" {mounts}/" not in off.read_text()  # before that, the drive was ejected
+                box.wait(lambda: off.exists() and off.stat().st_size, "the machine is switched off")
+                # Before that, the drive was ejected.
+                assert f" {mounts}/".encode() not in off.read_bytes()
                 box.wait_said("stuck: recordings (left, right)")
             assert box.ended() == 8
         assert any(",stop=1," in line and "err=stuck: recordings" in line

@@ -29,6 +29,7 @@ from pathlib import Path
 
 import pytest
 
+from fieldrec.core.mountinfo import read_mounts
 from tests.fakes.loop_devices import attached_from, backing, detach
 from tests.fakes.waiting import PATIENCE_S, wait_until
 
@@ -195,11 +196,9 @@ class Udevd:
             if backing(device) != str(image):  # let go of already, and somebody else's by now
                 del self._inserted[device]
                 continue
-            mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-            for line in mounts:
-                source = line.partition(" - ")[2].split(" ")[1]
-                if source == device or source.startswith(f"{device}p"):
-                    subprocess.run(["umount", "-l", line.split()[4]], check=False)
+            for mount in read_mounts():
+                if mount.source == device or mount.source.startswith(f"{device}p"):
+                    subprocess.run(["umount", "-l", mount.mount_point], check=False)
             self._tear_out(device)
         self.settle()
         wait_until(lambda: not attached_from(self.folder), PATIENCE_S, "no drive is left")
