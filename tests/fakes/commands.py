@@ -216,3 +216,12 @@ def leftovers(*folders: Path) -> list[str]:
     return [str(path) for folder in folders for path in folder.rglob("*")
             if path.name == ".lock" or path.name.startswith((".part-", ".trash-", ".work-"))
             or path.name.endswith(".tmp")]
+
+
+def is_leaving(pid: int) -> bool:
+    """Whether the process has ended but for threads that the kernel holds: its first is gone."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in "ZX"

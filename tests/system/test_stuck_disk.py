@@ -13,7 +13,7 @@ import pytest
 
 from fieldrec.app.recovery import recover_folder
 from fieldrec.store.reader import StoreReader
-from tests.fakes.commands import Daemon, daemon, write_config
+from tests.fakes.commands import Daemon, daemon, is_leaving, write_config
 from tests.fakes.loop_devices import LoopDisk, loop_disk, missing_for
 from tests.fakes.waiting import PATIENCE_S, wait_until
 from tests.system.box import Battery, Console
@@ -92,18 +92,9 @@ def test_a_second_signal_leaves_at_once_and_switches_nothing_off(
                 said(console, ",stop=1,")
                 box.signal(signal.SIGTERM)
                 box.signal(signal.SIGINT)
-                wait_until(lambda: _is_leaving(box.pid), PATIENCE_S, "it leaves")
+                wait_until(lambda: is_leaving(box.pid), PATIENCE_S, "it leaves")
             assert box.ended() == 130
     assert not off.exists()
-
-
-def _is_leaving(pid: int) -> bool:
-    """Whether the process has ended but for threads that the kernel holds: its first is gone."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return True
-    return state in "ZX"
 
 
 def test_a_disk_that_is_thawed_again(tmp_path: Path, disk: LoopDisk) -> None:
