@@ -101,6 +101,17 @@ def refused(path: Path, wanted: str) -> JobRefused:
                       "again")
 
 
+def entries(parent: int) -> Iterator[tuple[str, str]]:
+    """Name and kind (as :func:`kind`) of all that is in an open directory, one by one, unsorted."""
+    with os.scandir(parent) as found:
+        for entry in found:
+            if entry.is_file(follow_symlinks=False):
+                yield entry.name, "file"
+            else:
+                is_directory = entry.is_dir(follow_symlinks=False)
+                yield entry.name, "directory" if is_directory else "other"
+
+
 def names(parent: int) -> list[str]:
     """Every name in an open directory, sorted."""
     return sorted(os.listdir(parent))

@@ -106,8 +106,14 @@ class FolderDestination:
 
     def items(self) -> Sequence[str]:
         with self._errors() as root:
-            return [name for name in _tree.names(root) if not name.startswith(".")
-                    and self._proof(root, name) is not None]
+            folders = [name for name, kind in _tree.entries(root) if kind == "directory"
+                       and not name.startswith(".") and self._proof(root, name) is not None]
+            return sorted([*folders, *_movies(root)])
+
+    def movies(self, start: str) -> Sequence[str]:
+        """Names of the committed files that begin so, sorted."""
+        with self._errors() as root:
+            return sorted(_movies(root, start))
 
     def committed(self, item: str, limit_bytes: int = PROOF_LIMIT) -> bytes | None:
         with self._errors() as root:
@@ -399,6 +405,15 @@ def errno_of(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         return error.errno
     return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+
+
+def _movies(root: int, start: str = "") -> list[str]:
+    """Files with a sidecar, in no order. The folder is gone through twice, so that of what somebody
+    else has put there, however much it is, no name is kept."""
+    told = {name.removesuffix(".json") for name, kind in _tree.entries(root)
+            if kind == "file" and name.startswith(start) and name.endswith(".json")}
+    return [name for name, kind in _tree.entries(root) if name in told and kind == "file"
+            and not name.startswith(".")] if told else []
 
 
 def _sweep_parts(parent: int, directory: Path) -> None:

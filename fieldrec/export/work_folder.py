@@ -102,19 +102,26 @@ def sweep(folder: Path, wanted_names: Collection[str]) -> list[Path]:
     """Remove the working folders in `folder` that nobody works in and that belong to none of
     `wanted_names` (names of exports without a slice's number), and what is left of those whose
     removal was cut off; those that were removed."""
+    trashed = durable.TRASH_PREFIX + WORK_PREFIX
     swept = []
-    for path in sorted(folder.glob(durable.TRASH_PREFIX + WORK_PREFIX + "*")):
-        if path.is_dir() and not path.is_symlink():
+    for path in _folders(folder, (trashed, WORK_PREFIX)):
+        if path.name.startswith(trashed):
             with contextlib.suppress(FileNotFoundError):  # whoever began is still at it
                 durable.rmtree(path)
-            swept.append(path)
-    for path in sorted(folder.glob(WORK_PREFIX + "*")):
-        if path.name.removeprefix(WORK_PREFIX) in wanted_names or path.is_symlink():
+        elif path.name.removeprefix(WORK_PREFIX) in wanted_names or is_held(path):
             continue
-        if path.is_dir() and not is_held(path):
+        else:
             durable.rmtree(path)
-            swept.append(path)
+        swept.append(path)
     return swept
+
+
+def _folders(folder: Path, starts: tuple[str, ...]) -> list[Path]:
+    """Folders, no links to any, whose names begin so, sorted. `folder` may be somebody else's drive
+    with very many entries: only these are kept."""
+    with os.scandir(folder) as entries:
+        return sorted(folder / entry.name for entry in entries
+                      if entry.name.startswith(starts) and entry.is_dir(follow_symlinks=False))
 
 
 def _locked(folder: Path) -> int:

@@ -7,7 +7,6 @@ and must be those that were verified; only then does the raw go.
 from __future__ import annotations
 
 import contextlib
-import glob
 import threading
 from collections.abc import Callable, Iterable
 
@@ -63,9 +62,10 @@ def exports_at(folder: FolderDestination, name: str, uuid: str, preset: str
     whole (all its slices); () when it is not there. JobRefused where another recording's has its
     name."""
     found = []
-    for path in sorted(folder.opened().glob(f"{glob.escape(name)}.*.json")):
+    place = folder.opened()
+    for movie in folder.movies(f"{name}."):
         with contextlib.suppress(StoreDamaged):  # not ours, or not whole: not there
-            told = read_sidecar(path)
+            told = read_sidecar(place / f"{movie}.json")
             if told.export.preset.lower() != preset.lower() or \
                     folder.sizes(told.file.name) != {"": told.export.size_bytes}:
                 continue

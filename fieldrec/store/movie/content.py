@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import stat
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -69,9 +70,12 @@ def _json(value: Any) -> bytes:
 def read_head(path: Path) -> dict[str, Any]:
     """All but the long parts of the sidecar at `path`, which are not even read; of version 1 the
     whole. OSError; ValueError for what is no sidecar, or is cut short."""
-    with path.open("rb") as file:
+    with open(path, "rb", opener=_at_once) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a file")
         line = file.readline(_MOST_HEAD_BYTES)
-        told = os.fstat(file.fileno()).st_size - file.tell()
+        told = status.st_size - file.tell()
         head = _first_line(line) if told else None
         if head is None:  # of version 1, or written anew by somebody
             return _object(line + file.read(MOST_BYTES))
@@ -79,6 +83,11 @@ def read_head(path: Path) -> dict[str, Any]:
         raise ValueError(f"it is cut short: {told} of {head['tail_bytes']} bytes follow its first "
                          "line")
     return head
+
+
+def _at_once(path: str, flags: int) -> int:
+    """A FIFO in a sidecar's place, on somebody's drive, must not hold us for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _first_line(line: bytes) -> dict[str, Any] | None:
