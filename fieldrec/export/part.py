@@ -95,7 +95,8 @@ def fresh_part(part: Path) -> int:
     LockedError when another process is making the same export.
     """
     with contextlib.suppress(FileNotFoundError):
-        stale = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # on somebody's drive it may be a FIFO
+        stale = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             _lock(stale, part)
             durable.unlink(part)

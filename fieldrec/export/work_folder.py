@@ -62,7 +62,7 @@ def clear(folder: Path) -> None:
 
 def size_bytes(folder: Path) -> int:
     """Of all that is in the folder."""
-    return sum(path.stat().st_size for path in folder.iterdir())
+    return sum(path.lstat().st_size for path in folder.iterdir())
 
 
 def found_segments(folder: Path, count: int) -> list[Segment]:
@@ -83,6 +83,10 @@ def found_segments(folder: Path, count: int) -> list[Segment]:
 
 
 def _plan(folder: Path) -> Any:
+    """None too where not all in the folder is a file: on a drive it may be somebody else's."""
+    with os.scandir(folder) as entries:
+        if not all(entry.is_file(follow_symlinks=False) for entry in entries):
+            return None
     try:
         return json.loads((folder / PLAN_NAME).read_bytes())
     except (OSError, ValueError):

@@ -14,22 +14,27 @@ import stat
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from fieldrec.app.drive_top import About, write_top
 from fieldrec.catalogue.scan import scan
-from fieldrec.core.errors import FieldrecError, JobRefused, StoreDamaged
+from fieldrec.core.errors import EncoderFailed, FieldrecError, JobRefused, StoreDamaged
 from fieldrec.destinations import PROOF_LIMIT
 from fieldrec.destinations.drive import DriveDestination
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.drives import marker
+from fieldrec.export.presets import preset
+from fieldrec.export.run import run_export
 from fieldrec.jobs import manifest, transfer
+from fieldrec.jobs.raw import exports_at
 from fieldrec.jobs.root_history import close_history
+from fieldrec.store.reader import StoreReader
 from tests.crash import whole
 from tests.crash.running import quick_folder
+from tests.fakes.export_content import moving, write_store
 from tests.fakes.small_stores import make_export, make_store
 
 NEVER = threading.Event()
@@ -183,6 +188,29 @@ def test_whatever_is_planted_wherever_we_write(planted: str, memory: Path) -> No
             assert any(isinstance(error, JobRefused) and "in the way" in str(error)
                        for error in refused), (relative, refused)
         shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("planted", ["pipe", "link to nothing", "absolute link to a file"])
+def test_what_is_planted_where_an_export_is_made_straight_to_the_drive(planted: str, trap: Trap
+                                                                       ) -> None:
+    """A pipe holds nobody; a link is replaced or refused, never written through."""
+    raw = write_store(trap.recordings / "moths", moving(4))
+    with StoreReader(raw) as store:
+        uuid = store.uuid
+    for relative in (".part-moths.low.mp4", ".work-moths.low.mp4/plan.json",
+                     ".work-moths.low.mp4/0000000000-0000000004.segment", "moths.low.mp4",
+                     "moths.low.mp4.json", ".moths.low.mp4.json.tmp"):
+        folder = trap.drive / relative.replace("/", "_")
+        path = folder / relative
+        path.parent.mkdir(parents=True)
+        PLANTED[planted](path, trap)
+        with suppress(EncoderFailed):
+            run_export(raw, preset("Low"), output_folder=folder, stop=NEVER,
+                       on_progress=lambda *_: None)
+        with closing(FolderDestination("FIELD", folder)) as place:
+            made = exports_at(place, "moths", uuid, "Low")
+        assert len(made) == (0 if "link" in planted and relative.startswith(".part") else 1)
+    trap.judge()
 
 
 @contextmanager
