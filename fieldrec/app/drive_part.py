@@ -16,7 +16,7 @@ from fieldrec.config import Config
 from fieldrec.core.answering import Answering
 from fieldrec.core.clock import Clock
 from fieldrec.core.errors import FieldrecError, NotFoundError
-from fieldrec.core.model import Drive, Job, Recording
+from fieldrec.core.model import Drive, DriveState, Job, Recording
 from fieldrec.drives.watcher import DriveWatcher
 from fieldrec.jobs.drive_room import Room
 from fieldrec.jobs.places import DestinationFactory, opened
@@ -88,7 +88,9 @@ class DrivePart:
         if self.watcher is None:
             return
         for drive in self.drives():
-            if which in (drive.device, drive.fs_uuid, drive.label) and not drive.suspect:
+            # One that was there before had the same device.
+            if drive.state is DriveState.READY and not drive.suspect and which in (
+                    drive.device, drive.fs_uuid, drive.label):
                 await self._log.travel(drive_destination(drive), self.destinations())
                 await self._write_top(drive, note)
         await self.watcher.eject(which, note=note)

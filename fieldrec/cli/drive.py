@@ -31,7 +31,7 @@ def drive_command() -> None:
     """Removable drives: which are there, what each gets, and making one ready."""
 
 
-@drive_command.command("list")
+@drive_command.command("list", short_help="Which drives are there, what each gets, and why.")
 @where_options
 @json_option
 def list_(where: Where, as_json: bool) -> None:
@@ -39,6 +39,7 @@ def list_(where: Where, as_json: bool) -> None:
     from fieldrec.cli.drive_look import drives_there, facts, gets_and_why, link_of
     from fieldrec.cli.link import run
     from fieldrec.cli.tables import print_json, print_table
+    from fieldrec.drives.udev import NOT_RUNNING, is_running
     from fieldrec.status import words
 
     config = where.load()
@@ -46,7 +47,7 @@ def list_(where: Where, as_json: bool) -> None:
     if as_json:
         print_json([facts(config.drives, drive) for drive in drives])
     elif not drives:
-        echo("no drives are there")
+        echo("no drives are there" if is_running() else NOT_RUNNING)
     else:
         rows = [(words.drive_label(drive), drive.device, words.size(drive.size_bytes),
                  drive.fs_type or "-", link_of(drive), drive.state.value,
@@ -54,7 +55,7 @@ def list_(where: Where, as_json: bool) -> None:
         print_table("", ("drive", "device", "size#", "type", "link", "state", "gets", "why"), rows)
 
 
-@drive_command.command("show")
+@drive_command.command("show", short_help="All that is known of one drive.")
 @click.argument("drive")
 @where_options
 @json_option
@@ -74,7 +75,7 @@ def show(where: Where, drive: str, as_json: bool) -> None:
         echo(f"{name + ':':<11}{value}")
 
 
-@drive_command.command("trust")
+@drive_command.command("trust", short_help="Use a drive again that was suspect.")
 @click.argument("drive")
 @where_options
 def trust(where: Where, drive: str) -> None:
@@ -91,7 +92,7 @@ def trust(where: Where, drive: str) -> None:
     echo(run(act))
 
 
-@drive_command.command("prepare")
+@drive_command.command("prepare", short_help="Mark a drive as this recorder's; --format erases.")
 @click.argument("device")
 @click.option("--format", "fs_type", type=click.Choice(["exfat", "ext4"]),
               help="Erase the whole disk and make this file system on it: exfat is read "

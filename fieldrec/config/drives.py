@@ -88,7 +88,8 @@ class DrivesConfig(Section):
 
     enabled: bool = True
     match: dict[str, str] = Field(default_factory=lambda: {"ID_BUS": "usb"})
-    """udev properties that a block device must have, all of them, to count as a drive."""
+    """udev properties that a block device must have, all of them, to count as a drive; the values
+    may be patterns (`*`, `?`)."""
     accept: Items = (ANY,)
     """Which drives may get data, when one of these holds: `any` drive; `marked`, by `fieldrec drive
     prepare` on this recorder; `label:PATTERN` (upper and lower case are the same); `uuid:ID` of its

@@ -15,19 +15,17 @@ import os
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from fieldrec.core.errors import DriveBusy, DriveError, UsageError
 from fieldrec.drives.check import which
 from fieldrec.drives.device import Device, block_of, probe
 from fieldrec.drives.programs import run_heard
-from fieldrec.drives.udev import BlockDevice
+from fieldrec.drives.udev import BlockDevice, is_running
 
 LOCK_PATIENCE_S = 15.0
 """udevd and desktops look at a disk for a few seconds after it came."""
 LOCK_PAUSE_S = 0.1
 STEP_TIMEOUT_S = 60.0
-UDEVD = Path("/run/udev/control")
 MAKE_TIMEOUT_S = 1800.0
 """A spinning disk of several TB at the speed of USB 2."""
 
@@ -134,7 +132,7 @@ async def announce(nodes: list[str]) -> None:
     for command in (("udevadm", "trigger", "--action=change", *nodes),
                     ("udevadm", "settle", "--timeout=20")):
         program = which(command[0])
-        if program is not None and UDEVD.exists():  # noqa: ASYNC240 - on a tmpfs
+        if program is not None and is_running():
             await run_heard(program, *command[1:], timeout_s=STEP_TIMEOUT_S)
 
 

@@ -17,6 +17,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,23 @@ DATA_PARTITIONS = frozenset({
     "0x6", "0x7", "0xb", "0xc", "0xe", "0x83",
 })
 """Partition types that are meant to have a file system for people's files."""
+
+
+CONTROL = Path("/run/udev/control")
+NOT_RUNNING = "udev is not running, so no drive is noticed: start systemd-udevd"
+
+
+def is_running() -> bool:
+    """Whether a udevd is there to tell of anything; its socket alone may be left from an earlier
+    one."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as control:
+        try:
+            control.connect(str(CONTROL))
+        except (BlockingIOError, PermissionError):  # it has many callers; it is root's
+            return True
+        except OSError:
+            return False
+    return True
 
 
 class Change(enum.Enum):
@@ -121,6 +139,8 @@ class BlockEvents:
         monitor.start()
         self._monitor = monitor
         self._failed = loop.create_future()
+        if not is_running():
+            log.warning("drives: %s", NOT_RUNNING)
         loop.add_reader(monitor.fileno(), self._read)
         self.enumerate()
         return self._failed
@@ -207,7 +227,8 @@ class BlockEvents:
         """The device's facts, or None if it is none of ours or has gone meanwhile."""
         properties = device.properties
         if device.device_node is None or any(
-                properties.get(key) != value for key, value in self._match.items()):
+                key not in properties or not fnmatchcase(properties[key], pattern)
+                for key, pattern in self._match.items()):
             return None
         if properties.get("ID_PART_ENTRY_TYPE", "").lower() in SYSTEM_PARTITIONS:
             return None

@@ -110,24 +110,27 @@ def _example(rows: Sequence[Row]) -> str:
     return raw[0] if raw else "NAME"
 
 
-_HOW = """TO CHECK THAT EVERYTHING IS AS IT WAS WRITTEN
+_HOW = """TO LOOK AT A RECORDING
+
+Movies (.mp4, .mkv, .webm) play in any player; the .json beside each tells the true time of every
+frame. The raw frames of a recording are an imgstore, a folder in the recording's folder, with the
+same name. After `pip install imgstore opencv-python-headless`, in Python, from this folder:
+
+    import imgstore                 # or: import fieldrec.store as imgstore
+    store = imgstore.new_for_filename("{folder}/{example}/{example}")
+    image, (frame_number, frame_time) = store.get_next_image()
+
+fieldrec.store reads the movies in the same way, and raw frames in .tar files; for imgstore unpack
+each of those in a copy, where it lies.
+
+TO CHECK THAT EVERYTHING IS AS IT WAS WRITTEN
 
     fieldrec verify {folder}
     ascmhl-debug verify {folder}/{example}
 
-The first reads every file and says what is damaged, missing or new; the second is a free tool for
-the same manifests (ASC MHL, in the folder ascmhl of each recording).
-
-TO LOOK AT A RECORDING
-
-Exports (.mp4, .mkv, .webm) play in any player; the .json beside each tells the true time of every
-frame. A raw recording is a folder, an imgstore; in Python:
-
-    import imgstore                 # or: import fieldrec.store as imgstore
-    store = imgstore.new_for_filename("{folder}/{example}")
-    image, (frame_number, frame_time) = store.get_next_image()
-
-Either package reads it; fieldrec.store reads exported movies in the same way.
+The first reads every file and says what is damaged, missing or new. The second is a free tool for
+the same manifests (ASC MHL, in the folders ascmhl): `pip install ascmhl`; it prints nothing when
+all is right.
 
 WHO MADE THIS
 

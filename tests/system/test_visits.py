@@ -4,6 +4,8 @@ goes to the next drive, moves go to drives that are known, a README lies at the 
 from __future__ import annotations
 
 import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +53,8 @@ def test_moves_to_known_drives_as_far_as_they_fit_and_the_rest_to_the_next(
     large = udevd.image(label="FIELD-2", size_mb=32)
     rules = {"on_insert": "copy", "rules": [{"drive": "label:field-*", "on_insert": "move"}]}
     with Box(tmp_path, match=udevd.match, export={"automatic": False}, drives=rules) as box:
-        device = udevd.insert(small)
+        slot = udevd.slot()
+        device = udevd.insert(small, slot=slot)
         now = box.until(lambda now: safe(now, "FIELD-1"), "the first drive is full")
         udevd.take_out(device)
         left = sorted(path.name for path in recordings.iterdir() if path.name.startswith("old"))
@@ -61,9 +64,10 @@ def test_moves_to_known_drives_as_far_as_they_fit_and_the_rest_to_the_next(
         said = " | ".join(told(now))
         assert f"of {len(NAMES)} recordings fit" in said and "use another drive" in said
         assert f"{len(left)} did not fit" in safe(now, "FIELD-1")["reason"]
-        device = udevd.insert(large)
+        device = udevd.insert(large, slot=slot)  # the kernel calls it as the one before
         now = box.until(lambda now: safe(now, "FIELD-2"), "the second drive has the rest")
         udevd.take_out(device)
+        assert not [text for text in told(now) if "not written" in text]
         assert not list(recordings.glob("old*"))
         assert safe(now, "FIELD-2")["reason"].startswith(f"{len(left)} recordings, ")
         assert any("moved and verified" in text for text in told(now))
@@ -72,6 +76,10 @@ def test_moves_to_known_drives_as_far_as_they_fit_and_the_rest_to_the_next(
         assert all(name in readme for name in NAMES[:-len(left)])
         assert not any(name in readme for name in left)
         assert (point / "fieldrec-report-testbox.html").stat().st_size > 1000
+        begin, end = readme.index("    import imgstore"), readme.index("\n\nfieldrec.store reads")
+        read = textwrap.dedent(readme[begin:end]) + "\nprint(frame_number, store.frame_count)"
+        assert subprocess.run([sys.executable, "-c", read], cwd=point, check=True, text=True,
+                              capture_output=True).stdout == "0 300\n"  # by the real imgstore
         there = [path.name for path in (point / "fieldrec").iterdir()]
         assert sorted(name for name in there if name.startswith("old")) == NAMES[:-len(left)]
 

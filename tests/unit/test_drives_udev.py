@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from fieldrec.drives import udev
 
 USB = "/devices/pci0000:00/0000:00:14.0/usb2/2-1"
 DISK = f"{USB}/2-1:1.0/host4/target4:0:0/4:0:0:0/block/sda"
@@ -17,7 +20,7 @@ import asyncio, json
 from fieldrec.drives.udev import BlockEvents
 async def main():
     found = []
-    events = BlockEvents({"ID_BUS": "usb"}, lambda change, block: found.append(
+    events = BlockEvents(MATCH, lambda change, block: found.append(
         [change.value, block.device, block.fs_uuid, block.label, block.fs_type, block.size_bytes,
          block.link_mbps, block.number, str(block.usb_path), block.usage, block.disk,
          block.partitioned, block.in_reader]))
@@ -60,14 +63,16 @@ FS = {"ID_FS_USAGE": "filesystem", "ID_FS_TYPE": "exfat", "ID_FS_UUID": "71C7-17
 TABLE = {"ID_PART_TABLE_TYPE": "gpt"}
 
 
-def blocks(tmp_path: Path, *devices: str, system: tuple[str, ...] = ()) -> list[list[object]]:
+def blocks(tmp_path: Path, *devices: str, system: tuple[str, ...] = (), bus: str = "usb"
+           ) -> list[list[object]]:
     if shutil.which("umockdev-run") is None:
         pytest.skip("umockdev is not installed")
     description = tmp_path / "usb.umockdev"
     description.write_text("".join(devices))
     done = subprocess.run(
         ["umockdev-run", "--device", str(description), "--", sys.executable, "-c",
-         SCRIPT.replace("SYSTEM", repr(system))], capture_output=True, text=True, check=False)
+         SCRIPT.replace("SYSTEM", repr(system)).replace("MATCH", repr({"ID_BUS": bus}))],
+        capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found: list[list[object]] = json.loads(done.stdout)
     return found
@@ -90,6 +95,13 @@ def test_system_partitions_are_not_reported(tmp_path: Path) -> None:
 
 def test_the_disk_of_the_system_is_not_reported(tmp_path: Path) -> None:
     assert blocks(tmp_path, disk(**TABLE), partition(1, **FS), system=("sda",)) == []
+
+
+def test_what_counts_as_a_drive_may_be_a_pattern(tmp_path: Path) -> None:
+    for pattern, found in (("us?", 1), ("*", 1), ("at*", 0)):
+        assert len(blocks(tmp_path, disk(**TABLE), partition(1, **FS), bus=pattern)) == found
+    nameless = partition(1, **FS).replace("E: ID_BUS=usb\n", "")
+    assert blocks(tmp_path, disk(**TABLE), nameless, bus="*") == []
 
 
 def test_disks_without_a_file_system(tmp_path: Path) -> None:
@@ -153,3 +165,17 @@ def test_drives_behind_a_hub(tmp_path: Path) -> None:
 
 def test_only_the_configured_bus(tmp_path: Path) -> None:
     assert blocks(tmp_path, disk(**FS).replace("ID_BUS=usb", "ID_BUS=ata")) == []
+
+
+def test_whether_udev_runs_is_told_by_who_listens(tmp_path: Path,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    control = tmp_path / "control"
+    monkeypatch.setattr(udev, "CONTROL", control)
+    assert not udev.is_running()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(str(control))
+        assert not udev.is_running()
+        listening.listen(0)
+        assert udev.is_running()
+    assert control.exists()  # left behind: nobody listens any more
+    assert not udev.is_running()

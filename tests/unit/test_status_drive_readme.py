@@ -39,7 +39,7 @@ def test_what_it_says() -> None:
                             "250", "2", "1", "raw,", "1", "export"]
     assert "1 item in the folder come from other recorders" in told
     for word in ("fieldrec verify fieldrec", "ascmhl-debug verify fieldrec/bees_1",
-                 'imgstore.new_for_filename("fieldrec/bees_1")', "fieldrec.store",
+                 'imgstore.new_for_filename("fieldrec/bees_1/bees_1")', "fieldrec.store",
                  "fieldrec-report-meadow.html", "fieldrec/DESIGN.md"):
         assert word in told, word
 
