@@ -2,8 +2,8 @@
 
 Blocking; the thread of whoever uploads. One connection, kept open between calls. Every wait is a
 short one, after which the stop flag and the time are looked at; what lies unsent in the kernel
-counts as moving while it gets less. TLS by the system's trust store. Redirections are not followed:
-the key would go wherever a server says.
+counts as moving while it gets less, an answer that comes in byte by byte does not. TLS by the
+system's trust store. Redirections are not followed: the key would go wherever a server says.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import fcntl
 import http.client
 import io
 import os
+import queue
 import select
 import socket
 import ssl
@@ -33,6 +34,10 @@ SLICE_BYTES = 64 * 1024
 """What is handed to the kernel at once: progress is told after each."""
 ANSWER_BYTES = 64 * 1024
 """Of an answer's body that are read."""
+
+_NOT_NOW = (9, 10)
+"""OpenSSL's numbers for a certificate that is not valid yet, or no longer."""
+_BROKE_OFF = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 OnSent = Callable[[int], None]
 
@@ -62,6 +67,7 @@ class Caller:
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._patience = _Patience(stop, limit_s, clock)
+        self._line: _Line | None = None
         self._connection: http.client.HTTPConnection | None = None
 
     def call(self, method: str, path: str, headers: Mapping[str, str],
@@ -72,9 +78,9 @@ class Caller:
         try:
             return self._call(method, path, headers, memoryview(body), on_sent)
         except ssl.SSLCertVerificationError as error:
-            raise DestinationError(
-                f"the certificate of {self._host} is not accepted ({error.verify_message}); is the "
-                "clock right?") from error
+            doubt = "this computer's clock" if error.verify_code in _NOT_NOW else "the url"
+            raise DestinationError(f"the certificate of {self._host} is not accepted "
+                                   f"({error.verify_message}); is {doubt} right?") from error
         except (http.client.RemoteDisconnected, http.client.IncompleteRead) as error:
             raise Unreachable(f"{self._host} broke off") from error
         except http.client.HTTPException as error:
@@ -85,9 +91,9 @@ class Caller:
 
     def close(self) -> None:
         """Hang up. Idempotent."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._line is not None:
+            self._line.hang_up()
+        self._line = self._connection = None
 
     def _call(self, method: str, path: str, headers: Mapping[str, str], body: memoryview,
               on_sent: OnSent) -> Answer:
@@ -118,24 +124,24 @@ class Caller:
                 data = body[begin:begin + SLICE_BYTES]
                 line.send(data)
                 on_sent(len(data))
-        except (BrokenPipeError, ConnectionResetError):
+        except _BROKE_OFF:
             if not cast(_Line, line.sock).has_something():
                 raise
 
     def _connected(self) -> http.client.HTTPConnection:
         """The connection, a new one where the old one has ended."""
-        if self._connection is not None and cast(_Line, self._connection.sock).has_something():
+        if self._line is not None and self._line.has_something():
             self.close()  # nothing was asked: it says that it hangs up
         if self._connection is None:
-            line = _Line(self._open(), self._patience)
+            self._line = _Line(self._open(), self._patience)
             self._connection = http.client.HTTPConnection(self._host, self._port)
-            self._connection.sock = cast(socket.socket, line)
+            self._connection.default_port = 80 if self._tls is None else 443
+            self._connection.sock = cast(socket.socket, self._line)
         return self._connection
 
     def _open(self) -> socket.socket:
         last: OSError | None = None
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-                self._host, self._port, type=socket.SOCK_STREAM):
+        for family, kind, protocol, _, address in self._addresses():
             plain = socket.socket(family, kind, protocol)
             try:
                 self._connect(plain, address)
@@ -149,6 +155,29 @@ class Caller:
                 plain.close()
                 raise
         raise last or OSError("has no address")
+
+    def _addresses(self) -> list[Any]:
+        """Of the host. What looks names up may hang for half a minute where a network is bad, and
+        nothing breaks it off: its thread is left to itself when there is no time for it."""
+        found: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
+
+        def look_up() -> None:
+            try:
+                found.put(socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM))
+            except (OSError, UnicodeError) as error:  # the second: no name can be like that
+                found.put(error if isinstance(error, OSError) else socket.gaierror())
+
+        threading.Thread(target=look_up, name=f"look up {self._host}", daemon=True).start()
+        self._patience.moved()
+        while True:
+            try:
+                answer = found.get(timeout=POLL_S)
+            except queue.Empty:
+                self._patience.look()
+                continue
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
 
     def _connect(self, plain: socket.socket, address: Any) -> None:
         plain.settimeout(POLL_S)
@@ -227,26 +256,29 @@ class _Line:
     def receive(self, into: Any) -> int:
         """Wait for something; 0 at the end."""
         unsent = self._unsent()
-        self._patience.moved()
         while True:
+            self._patience.look()
             try:
                 return self._line.recv_into(into)
             except TimeoutError:
                 before, unsent = unsent, self._unsent()
                 if unsent < before:
                     self._patience.moved()
-                self._patience.look()
 
     def has_something(self) -> bool:
         """Whether something, or the end, has come in."""
         return bool(select.select([self._line], [], [], 0)[0])
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """For one answer."""
+        """For one answer, all of which has to come within the time."""
+        self._patience.moved()
         return io.BufferedReader(_Incoming(self))
 
     def close(self) -> None:
-        """Hang up."""
+        """Nothing yet: http.client lets go of a line before it has read its last answer."""
+
+    def hang_up(self) -> None:
+        """Close it."""
         self._line.close()
 
     def _unsent(self) -> int:
@@ -278,7 +310,7 @@ def _in_words(error: OSError) -> str:
         return "does not answer"
     if isinstance(error, ConnectionRefusedError):
         return "refuses connections"
-    if isinstance(error, ConnectionError):
+    if isinstance(error, _BROKE_OFF):
         return "broke off"
     if isinstance(error, ssl.SSLError):
         return f"speaks no TLS that can be understood ({error.reason or 'broke off'})"

@@ -141,7 +141,10 @@ class Tus:
     def _on_this_server(self, location: str) -> str:
         """The path of an upload. Behind a proxy a server may be wrong about scheme and port, which
         therefore stay as they were; a key is not given to another host."""
-        where = urlsplit(urljoin(self._url, location))
+        try:
+            where = urlsplit(urljoin(self._url, location))
+        except ValueError as error:
+            raise DestinationError("it gave an address for the upload that is none") from error
         if where.hostname != urlsplit(self._url).hostname:
             raise DestinationError(f"it wants uploads to go to another host ({where.hostname}), "
                                    "which does not get the key; is the url right?")
