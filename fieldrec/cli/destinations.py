@@ -79,7 +79,7 @@ def trust_command(where: Where, name: str, fingerprint: str | None) -> None:
     if not isinstance(config, RsyncConfig):
         raise UsageError(f"{name} is of type {config.type}; only hosts of type rsync have a key")
     keys = shown_keys(name, config)
-    before = {key.line for key in trusted_keys(config)}
+    before = {key.line for key in trusted_keys(config, keys)}
     for key in keys:
         echo(f"{config.parsed.host} {key.kind} {key.fingerprint}"
              f"{' (trusted)' if key.line in before else ''}")

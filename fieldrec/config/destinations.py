@@ -66,6 +66,8 @@ class Target:
 
 
 _EXPECTED = "expected user@host:/path, or [user@address]:/path for IPv6"
+PATTERN_SIGNS = "*?[]\\"
+"""What rsync takes for a pattern where it stands in a path at the far side."""
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
 _ZONE = re.compile(r"[A-Za-z0-9._-]{1,32}")
@@ -99,8 +101,9 @@ def _check_path(path: str) -> None:
         raise ValueError(f"the folder must be absolute; {_EXPECTED}")
     if not path.isprintable() or ".." in path.split("/"):
         raise ValueError("the folder has '..' in it, or what cannot be printed")
-    if set(path) & set("*?[]\\"):
-        raise ValueError("the folder has one of * ? [ ] \\ in it, which rsync takes for patterns")
+    if set(path) & set(PATTERN_SIGNS):
+        raise ValueError(f"the folder has one of {' '.join(PATTERN_SIGNS)} in it, which rsync "
+                         "takes for patterns")
 
 
 def _check_address(host: str) -> None:

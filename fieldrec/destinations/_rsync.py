@@ -12,6 +12,7 @@ the near side also quotes what goes through a shell there.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import select
@@ -24,12 +25,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fieldrec.config.destinations import RsyncConfig
-from fieldrec.core.errors import DestinationError
+from fieldrec.core.errors import DestinationAway, DestinationError
 from fieldrec.destinations import OnBytes
 from fieldrec.destinations._ssh import environment, failure, remote_shell, ssh_words
 
 LOOK_MS = 250
 """While nothing is said, whether to stop is looked at so often."""
+SILENCE = 4
+"""Times `timeout_s` that a question which takes no time may stay without a word: ssh notices when
+the host is gone, not when its disk hangs."""
 PATIENCE_S = 2.0
 """For a process to end in order when it was asked to; then it is killed."""
 MOST_SAID = 64 * 1024
@@ -141,13 +145,17 @@ class Rsync:
     # -- a shell there -----------------------------------------------------------------------------
 
     def script(self, script: str, lines: Iterable[str], allowed: Sequence[int] = (),
-               on_idle: OnBytes = nothing) -> tuple[int, str]:
-        """(its exit code, what it printed) of a constant script, which reads what it works on from
-        its input; any other code than 0 and those in `allowed` is an error."""
+               on_idle: OnBytes | None = None) -> tuple[int, str]:
+        """(its exit code, what it printed) of a constant script without single quotes, which reads
+        what it works on from its input; any other code than 0 and those in `allowed` is an error.
+        Whatever the login shell there is called, sh runs it, and speaks English. What may take its
+        time tells `on_idle` meanwhile; anything else is a question that takes none."""
         said: list[bytes] = []
-        words = [*ssh_words(self._config), "--", self._target.address, script]
+        words = [*ssh_words(self._config), "--", self._target.address,
+                 f"exec env LC_ALL=C sh -c '{script}'"]
         feed = "".join(f"{line}\n" for line in lines).encode()
-        code = self._run(words, feed, said.append, on_idle, (0, *allowed))
+        code = self._run(words, feed, said.append, on_idle or nothing, (0, *allowed),
+                         math.inf if on_idle else self._silence_s)
         return code, b"\n".join(said).decode("utf-8", "replace")
 
     # -- inside ----------------------------------------------------------------------------------
@@ -200,22 +208,31 @@ class Rsync:
 
         listed = [] if feed is None else ["--from0", "--files-from=-"]
         self._rsync(["-n", *words, "--out-format=%i|%l|%C|%n", *listed, where, NOWHERE],
-                    feed=feed or b"", on_line=on_line, on_idle=on_idle, missing=feed is not None)
+                    feed=feed or b"", on_line=on_line, on_idle=on_idle, missing=feed is not None,
+                    silence_s=math.inf if "-c" in words else self._silence_s)
         yield from entries
 
     def _rsync(self, words: Sequence[str], *, feed: bytes = b"",
                on_line: Callable[[bytes], None] = lambda _line: None, on_idle: OnBytes = nothing,
-               missing: bool = False) -> None:
+               missing: bool = False, silence_s: float = math.inf) -> None:
         quoting = ["-s"] if self._config.shell else []
         self._run(["rsync", "--outbuf=L", *quoting, "-e", remote_shell(self._config), *words],
-                  feed, on_line, on_idle, (0, *(_PARTIAL if missing else ())))
+                  feed, on_line, on_idle, (0, *(_PARTIAL if missing else ())), silence_s)
+
+    @property
+    def _silence_s(self) -> float:
+        return SILENCE * self._config.timeout_s
 
     def _run(self, words: Sequence[str], feed: bytes, on_line: Callable[[bytes], None],
-             on_idle: OnBytes, allowed: Sequence[int]) -> int:
-        def look(count: int) -> None:
-            on_idle(count)
+             on_idle: OnBytes, allowed: Sequence[int], silence_s: float) -> int:
+        def look(idle_ms: int) -> None:
+            on_idle(0)
             if self.stop.is_set():
                 raise DestinationError(f"destination {self.name}: the call was broken off")
+            if idle_ms >= silence_s * 1000:
+                raise DestinationAway(f"destination {self.name}: {self._target.host} takes the "
+                                      f"connection, but does not answer for {silence_s:.0f} s; is "
+                                      "its disk all right?")
 
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
             given.write(feed)
@@ -239,18 +256,22 @@ class Rsync:
         return code
 
 
-def _lines(process: subprocess.Popen[bytes], on_idle: OnBytes) -> Iterator[bytes]:
-    """What a process prints, line by line, until it says no more; progress counts as lines."""
+def _lines(process: subprocess.Popen[bytes], on_idle: Callable[[int], None]) -> Iterator[bytes]:
+    """What a process prints, line by line, until it says no more; progress counts as lines.
+    `on_idle` hears for how many ms it has been silent."""
     if process.stdout is None:
         return
     descriptor = process.stdout.fileno()
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     rest = b""
+    idle_ms = 0
     while True:
         if not poll.poll(LOOK_MS):
-            on_idle(0)
+            idle_ms += LOOK_MS
+            on_idle(idle_ms)
             continue
+        idle_ms = 0
         data = os.read(descriptor, 65536)
         if not data:
             break

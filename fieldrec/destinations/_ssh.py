@@ -23,6 +23,8 @@ from fieldrec.core.errors import DestinationAway, DestinationError, DestinationF
 
 ALIVE_TRIES = 3
 """Questions without an answer after which a connection is given up."""
+SEEN_S = 10.0
+"""For a look at a key file here."""
 _KEY_LINE = re.compile(r"(\S+) ((?:ssh|ecdsa|sk)-[a-z0-9@.-]+) ([A-Za-z0-9+/=]+)\Z")
 _AWAY = (("Connection refused", "refuses the connection; is sshd running there?"),
          ("Connection timed out", "does not answer"), ("timed out", "does not answer"),
@@ -35,11 +37,22 @@ _AWAY = (("Connection refused", "refuses the connection; is sshd running there?"
          ("Broken pipe", "closed the connection"))
 
 
+_NOT_FOUND = re.compile(r"(?:^|: )(\w+): (?:command )?not found"
+                        r"|(?:command not found|Unknown command): (\w+)", re.MULTILINE)
+"""What shells say of a program that is not there."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostKey:
     """A key that a host shows, as a line of known_hosts."""
 
     line: str
+
+    @property
+    def place(self) -> str:
+        """The host's name in known_hosts, as ssh looks it up: in lower case, an address in its
+        shortest form, the port with it."""
+        return self.line.split()[0]
 
     @property
     def kind(self) -> str:
@@ -82,7 +95,6 @@ def remote_shell(config: RsyncConfig) -> str:
 def failure(name: str, config: RsyncConfig, code: int, said: str) -> FieldrecError:
     """The error to report for what ssh or rsync said when it ended with `code`."""
     host = config.parsed.host
-    key_file = config.key_file or "of fieldrec's user"
     if "REMOTE HOST IDENTIFICATION HAS CHANGED" in said:
         return DestinationAway(f"destination {name}: {host} shows another host key than the one "
                                "that is trusted; nothing was sent; if it was set up anew, run "
@@ -91,10 +103,7 @@ def failure(name: str, config: RsyncConfig, code: int, said: str) -> FieldrecErr
         return DestinationAway(f"destination {name}: the host key of {host} is not trusted yet; "
                                f"run fieldrec destinations trust {name}")
     if "Permission denied (" in said or "Too many authentication" in said:
-        return DestinationAway(f"destination {name}: {config.parsed.address} refuses the key "
-                               f"{key_file}; add its public half to authorized_keys there")
-    if "UNPROTECTED PRIVATE KEY" in said:
-        return DestinationAway(f"destination {name}: {key_file} can be read by others; chmod 600")
+        return DestinationAway(f"destination {name}: {_why_refused(config)}")
     if "No space left" in said or "Disk quota exceeded" in said:
         return DestinationFull(f"destination {name} is full; make room there and try again")
     for sign, words in _AWAY:
@@ -103,7 +112,44 @@ def failure(name: str, config: RsyncConfig, code: int, said: str) -> FieldrecErr
     return _of_rsync(name, config, code, said)
 
 
+def _why_refused(config: RsyncConfig) -> str:
+    """Nobody came in: the key cannot be used here, or is not known there. ssh says the same of
+    both."""
+    key = config.key_file
+    if key is not None:
+        try:
+            done = subprocess.run(["ssh-keygen", "-y", "-P", "", "-f", str(key)], check=False,
+                                  capture_output=True, stdin=subprocess.DEVNULL, timeout=SEEN_S,
+                                  env=environment())
+        except (OSError, subprocess.TimeoutExpired):
+            done = None
+        if done is not None and done.returncode:
+            return _key_trouble(key, done.stderr.decode("utf-8", "replace"))
+    return (f"{config.parsed.address} refuses the key {key or 'of the user that fieldrec runs as'};"
+            " add its public half to authorized_keys there")
+
+
+def _key_trouble(key: Path, said: str) -> str:
+    if "bad permissions" in said:
+        return f"the key {key} can be read by others, so ssh does not use it; chmod 600 {key}"
+    if "passphrase" in said:
+        return (f"the key {key} has a passphrase, which nobody is there to type; make one without, "
+                f"or take it off: ssh-keygen -p -f {key}")
+    if "No such file" in said:
+        return f"the key {key} is missing; make one: ssh-keygen -t ed25519 -N '' -f {key}"
+    if "Permission denied" in said:
+        return f"the key {key} cannot be read by the user that fieldrec runs as"
+    return f"{key} is no private key that ssh can use ({_last(said)})"
+
+
 def _of_rsync(name: str, config: RsyncConfig, code: int, said: str) -> FieldrecError:
+    if (program := _NOT_FOUND.search(said)) is not None:
+        return DestinationAway(f"destination {name}: {program[1] or program[2]} is not installed "
+                               f"on {config.parsed.host}; install it there")
+    if "is your shell clean" in said:
+        return DestinationAway(f"destination {name}: logging in to {config.parsed.host} prints "
+                               "something, which rsync cannot bear; look for it in .bashrc or "
+                               ".profile there")
     if "No such file or directory" in said and code in (1, 2, 3, 11, 12, 23):
         return DestinationAway(f"destination {name}: folder {config.parsed.path} is missing on "
                                f"{config.parsed.host}; create it there")
@@ -120,7 +166,12 @@ def _of_rsync(name: str, config: RsyncConfig, code: int, said: str) -> FieldrecE
     if code in (12, 30, 35, 255):
         return DestinationAway(f"destination {name}: the connection to {config.parsed.host} broke "
                                f"off ({_last(said) or f'code {code}'})")
-    return DestinationError(f"destination {name}: {_last(said) or f'rsync ended with {code}'}")
+    return DestinationError(f"destination {name}: {_last(said) or _nothing_said(config, code)}")
+
+
+def _nothing_said(config: RsyncConfig, code: int) -> str:
+    return (f"{config.parsed.host} ended the call without a word (code {code}); may that user run "
+            "programs there?")
 
 
 def shown_keys(name: str, config: RsyncConfig) -> list[HostKey]:
@@ -145,26 +196,20 @@ def shown_keys(name: str, config: RsyncConfig) -> list[HostKey]:
     return sorted(keys, key=lambda key: ("ed25519" not in key.kind, key.kind))
 
 
-def trusted_keys(config: RsyncConfig) -> list[HostKey]:
-    """Keys of this host that are trusted now."""
-    place = known_as(config)
-    return [HostKey(line) for line in _lines(config.known_hosts)
-            if _KEY_LINE.match(line) and line.split()[0] == place]
+def trusted_keys(config: RsyncConfig, shown: Sequence[HostKey]) -> list[HostKey]:
+    """Keys that are trusted now of the host that shows these."""
+    places = {key.place for key in shown}
+    known = [HostKey(line) for line in _lines(config.known_hosts) if _KEY_LINE.match(line)]
+    return [key for key in known if key.place in places]
 
 
 def trust(config: RsyncConfig, keys: Sequence[HostKey]) -> None:
     """From now on these are the host's keys, and no others. OSError where that cannot be
     written."""
-    place = known_as(config)
-    kept = [line for line in _lines(config.known_hosts) if line.split()[:1] != [place]]
+    places = [[key.place] for key in keys]
+    kept = [line for line in _lines(config.known_hosts) if line.split()[:1] not in places]
     text = "".join(f"{line}\n" for line in (*kept, *(key.line for key in keys)))
     durable.write_atomic(config.known_hosts, text.encode())
-
-
-def known_as(config: RsyncConfig) -> str:
-    """The host's name in known_hosts."""
-    host = config.parsed.host
-    return host if config.port == 22 else f"[{host}]:{config.port}"
 
 
 def _lines(path: Path) -> list[str]:

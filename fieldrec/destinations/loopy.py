@@ -119,11 +119,11 @@ class Loopy:
 
     def room_bytes(self) -> int | None:
         """What the account has left, None where that is not told; raises as :meth:`upload` when
-        the server cannot be used. For a look at whether it can."""
+        the server cannot be used, now or at all. For a look at whether it can."""
         try:
             return _room(self._tus.offer())
         except Refused as error:
-            raise self._final(error, "") or error from error
+            raise self._final(error, "") or self._not_now(error) from error
 
     def close(self) -> None:
         """Hang up. Idempotent."""
@@ -147,13 +147,16 @@ class Loopy:
             if (final := self._final(error, content.name, content.total_bytes)) is not None:
                 raise final from error
             if pause_s is None or error.after_s > LONGEST_AFTER_S:
-                raise Unreachable(f"{self.name} cannot take it now ({error.status}"
-                                  f"{self._said(error)})", progressed=progressed) from error
+                raise self._not_now(error, progressed) from error
             pause_s = 0.0 if error.status in _AT_ONCE else max(pause_s, error.after_s)
         if pause_s is None:
             raise Unreachable(f"{self.name}: {error}", progressed=progressed) from error
         if self._stop.wait(pause_s):
             raise Halted
+
+    def _not_now(self, error: Refused, progressed: bool = False) -> Unreachable:
+        return Unreachable(f"{self.name} cannot take it now ({error.status}{self._said(error)})",
+                           progressed=progressed)
 
     def _final(self, error: Refused, what: str, total_bytes: int = 0) -> JobRefused | None:
         """What an answer comes to that another try would not change; None when it would."""

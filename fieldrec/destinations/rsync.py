@@ -18,15 +18,23 @@ configuration says so (`count_cached`, I5).
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import xxhash
 
-from fieldrec.config.destinations import RsyncConfig
+from fieldrec.config.destinations import PATTERN_SIGNS, RsyncConfig
 from fieldrec.core import durable
-from fieldrec.core.errors import DestinationError, FieldrecError, JobRefused, VerifyMismatch
+from fieldrec.core.errors import (
+    DestinationAway,
+    DestinationError,
+    FieldrecError,
+    JobRefused,
+    StoreDamaged,
+    VerifyMismatch,
+)
 from fieldrec.destinations import (
     PROOF_LIMIT,
     Expected,
@@ -35,24 +43,29 @@ from fieldrec.destinations import (
     Source,
     _tree,
 )
-from fieldrec.destinations._rsync import Entry, Rsync
+from fieldrec.destinations._rsync import Entry, Rsync, nothing
 from fieldrec.mhl import CHAIN_NAME, FOLDER
 from fieldrec.mhl.reading import first_manifest
 
 UNKNOWN_BYTES = 1 << 62
 """Room where nobody can be asked: rsync says so when it is full."""
 BLOCK_BYTES = 4096
-EXISTS, OLD_DD, REFUSED = 17, 18, 19
+EXISTS, OLD_DD, REFUSED, NO_FOLDER = 17, 18, 19, 20
 """Exit codes of the scripts below."""
-_WRITABLE = f'IFS= read -r d && {{ [ -w "$d" ] || exit {REFUSED}; }}'
-_FREE = 'IFS= read -r d && cd -- "$d" && df -Pk .'
+_THERE = f'IFS= read -r d && cd -- "$d" 2>/dev/null || exit {NO_FOLDER}; '
+"""What each begins with."""
+_FREE_OF_DF = re.compile(r"\s\d+\s+\d+\s+(\d+)\s+\d+%\s")
+_WRITABLE = f"[ -w . ] || exit {REFUSED}; rsync --version >/dev/null"
+_FREE = "df -Pk ."
 _SYNC = "{ sync -f . 2>/dev/null || sync; }"
-_SETTLE = ('IFS= read -r d && IFS= read -r f && cd -- "$d" || exit; ' + _SYNC + ' || exit; '
+_SETTLE = ("IFS= read -r f && " + _SYNC + " || exit; "
            f'dd if=/dev/null iflag=nocache count=0 2>/dev/null || exit {OLD_DD}; '
-           'find "./$f" -type f -exec dd if={} iflag=nocache count=0 status=none \\;')
-_MOVE = ('IFS= read -r d && cd -- "$d" || exit; while IFS= read -r a && IFS= read -r b; do '
+           'find "./$f" -type f -exec sh -c "for f do dd \\"if=\\$f\\" iflag=nocache count=0 '
+           'status=none || exit; done" sh {} +')
+"""(find takes no notice of a dd that fails; of a sh that does it takes some.)"""
+_MOVE = ("while IFS= read -r a && IFS= read -r b; do "
          f'if [ -e "./$b" ] || [ -L "./$b" ]; then exit {EXISTS}; fi; mv -- "./$a" "./$b" || exit; '
-         'done; ' + _SYNC)
+         "done; " + _SYNC)
 
 
 class RsyncDestination:
@@ -89,16 +102,17 @@ class RsyncDestination:
         if not self._config.shell:
             self._top()
             return UNKNOWN_BYTES
-        fields = self._rsync.script(_FREE, (self._folder,))[1].splitlines()[-1].split()
-        if len(fields) < 6 or not fields[3].isdigit():
+        told = _FREE_OF_DF.search(self._script(_FREE)[1])
+        if told is None:
             return UNKNOWN_BYTES
-        return max(int(fields[3]) * 1024 - self._config.keep_free_bytes, 0)
+        return max(int(told[1]) * 1024 - self._config.keep_free_bytes, 0)
 
     def writable(self) -> bool | None:
-        """Whether the key may write there; None without a shell, where only writing tells."""
+        """Whether the key may write there; None without a shell, where only writing tells.
+        DestinationAway where no rsync is installed there."""
         if not self._config.shell:
             return None
-        return self._rsync.script(_WRITABLE, (self._folder,), (REFUSED,))[0] == 0
+        return self._script(_WRITABLE, allowed=(REFUSED,))[0] == 0
 
     def allocation_bytes(self) -> int:
         return BLOCK_BYTES
@@ -138,6 +152,10 @@ class RsyncDestination:
 
     def begin(self, item: str) -> Mapping[str, int]:
         _check_item(item)
+        if set(item) & set(PATTERN_SIGNS):
+            raise JobRefused(f"{item} has one of {' '.join(PATTERN_SIGNS)} in its name, which "
+                             "rsync takes for a pattern; rename it, then copy it to "
+                             f"{self.name}")
         part, waiting = _part(item), _part(f"{item}.json")
         if not self._config.shell:
             if part not in self._top():
@@ -162,7 +180,13 @@ class RsyncDestination:
                 _tree.split(file.relative)
         if wanted:
             known, self._known = self._known, None  # nobody knows what is there if it ends early
-            self._send(self._work(item), wanted, source, on_bytes)
+            try:
+                self._send(self._work(item), wanted, source, on_bytes)
+            except DestinationError as error:  # rsync says of both sides alike what is missing
+                if (gone := next((file.path for file in wanted if not file.path.exists()), None)):
+                    raise StoreDamaged(f"{gone}: is gone; it was there when the copy began"
+                                       ) from error
+                raise
             self._known = known
             kind = "directory" if wanted[0].relative else "file"
             self._note(self._work(item), kind)
@@ -356,17 +380,28 @@ class RsyncDestination:
         of its disk. Without a shell rsync has made each file durable, and no more can be done."""
         if not self._config.shell:
             return
-        code, _ = self._rsync.script(_SETTLE, (self._folder, work), (OLD_DD,), on_idle)
+        code, _ = self._script(_SETTLE, (work,), (OLD_DD,), on_idle)
         if code == OLD_DD:
             raise DestinationError(f"destination {self.name}: its dd cannot drop files from memory "
                                    "(GNU coreutils can), so nothing can be verified on its disk; "
                                    "set shell: false for this destination")
         self._settled = work
 
+    def _script(self, script: str, lines: Sequence[str] = (), allowed: Sequence[int] = (),
+                on_idle: OnBytes | None = None) -> tuple[int, str]:
+        """(exit code, what it printed) of a script that is run in the folder."""
+        code, said = self._rsync.script(_THERE + script, (self._folder, *lines),
+                                        (NO_FOLDER, *allowed), on_idle)
+        if code == NO_FOLDER:
+            raise DestinationAway(f"destination {self.name}: folder {self._folder} is missing on "
+                                  f"{self._config.parsed.host}, or may not be entered; create it "
+                                  "there")
+        return code, said
+
     def _move(self, *moves: tuple[str, str]) -> None:
         self._known = self._left = None
         lines = [name for move in moves for name in move]
-        code, _ = self._rsync.script(_MOVE, (self._folder, *lines), (EXISTS,))
+        code, _ = self._script(_MOVE, lines, (EXISTS,), nothing)
         if code == EXISTS:
             raise JobRefused(f"{moves[0][1]} exists already at {self.name}; it is not replaced")
 
