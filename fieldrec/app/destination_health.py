@@ -2,7 +2,7 @@
 
 Event loop; each is looked at in a thread of its own with a time limit, so that one that hangs, or
 whose network is away, holds up nobody. Nothing is written anywhere: a folder is asked for its
-rights, a host whether the key may write there. The same first look begins every job.
+rights, a host whether the key may write there, Loopy whether it takes the account's key.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from fieldrec.app.conditions import folder_of
 from fieldrec.app.visits import drive_destination
@@ -75,7 +73,7 @@ async def _within(answering: Answering, name: str, config: DestinationConfig,
     try:
         writable, free = await place.run(f"look {name}", look)
     except FieldrecError as error:
-        why = str(error).removeprefix(f"destination {name}: ")
+        why = str(error).removeprefix(f"destination {name}: ").removeprefix(f"{name}: ")
         if stop.is_set():
             why = f"does not answer for {limit_s:.0f} s"
         return Health(name, kind, where, not isinstance(error, DestinationAway)
@@ -106,19 +104,19 @@ def _look(name: str, config: DestinationConfig, stop: threading.Event
         destination.heed(stop)
         room = destination.free_bytes()
         return destination.writable(), None if room >= UNKNOWN_BYTES else room
-    _ask_loopy(name, config)
-    return None, None
+    return None, _room_at(name, config, stop)
 
 
-def _ask_loopy(name: str, config: LoopyConfig) -> None:
-    """Whether its server takes a connection; nothing is sent, and no key."""
-    parts = urlsplit(config.url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        socket.create_connection((parts.hostname or "", port), LIMIT_S).close()
-    except OSError as error:
-        raise DestinationAway(f"destination {name}: {parts.hostname} cannot be reached: "
-                              f"{error.strerror or error}") from error
+def _room_at(name: str, config: LoopyConfig, stop: threading.Event) -> int | None:
+    """What the account has left, where its server says so."""
+    from fieldrec.destinations.http_call import Halted
+    from fieldrec.destinations.loopy import Loopy
+
+    with contextlib.closing(Loopy(name, config, stop=stop)) as server:
+        try:
+            return server.room_bytes()
+        except Halted:
+            raise DestinationAway("does not answer") from None
 
 
 def _drive(drive: Drive, used_ns: int | None) -> Health:

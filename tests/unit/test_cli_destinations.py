@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from click.testing import CliRunner
 from fieldrec.app import destination_health
 from fieldrec.cli.destinations import destinations_command
 from fieldrec.core.errors import DestinationAway, NotFoundError, UsageError
-from tests.fakes import hanging_share
+from tests.fakes import hanging_share, tus
 from tests.fakes.hanging_share import HangingShare
+from tests.fakes.raw_web import RawWeb
 from tests.fakes.sshd import Sshd, missing
+from tests.fakes.tus import TusServer
 
 needs_sshd = pytest.mark.skipif(bool(missing()), reason=missing())
 needs_share = pytest.mark.skipif(bool(hanging_share.missing()), reason=hanging_share.missing())
@@ -98,6 +101,49 @@ def test_a_host_is_trusted_when_somebody_says_so(tmp_path: Path) -> None:
         assert error is None and "stored in" in output
         found = as_json(file)["lab"]
         assert found["reachable"] and found["writable"] and found["free_bytes"] > 0, found
+
+
+@pytest.mark.skipif(bool(tus.MISSING), reason=tus.MISSING)
+def test_loopy_is_asked_whether_it_takes_the_key(tmp_path: Path) -> None:
+    key = tmp_path / "loopy.key"
+    key.write_text("k3y0fTheAccount")
+    key.chmod(0o600)
+    with TusServer(tmp_path / "server", key="k3y0fTheAccount", space=12_000_000) as server:
+        file = box(tmp_path, f"  loopy: {{type: loopy, url: '{server.url}', api_key_file: "
+                             "loopy.key}\n")
+        found = as_json(file)["loopy"]
+        assert (found["reachable"], found["free_bytes"], found["why"]) == (True, 12_000_000, "")
+        assert {one["method"] for one in server.requests()} == {"OPTIONS"}, "nothing is begun"
+        key.write_text("another")
+        found = as_json(file)["loopy"]
+        assert found["reachable"] and found["why"].startswith("loopy refuses the key (403")
+        key.chmod(0o644)
+        assert "may be read by others" in as_json(file)["loopy"]["why"]
+    key.chmod(0o600)
+    found = as_json(file)["loopy"]
+    assert not found["reachable"] and found["why"] == "127.0.0.1 refuses connections"
+
+
+def test_loopy_that_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                                   ) -> None:
+    monkeypatch.setattr(destination_health.look_at_all, "__kwdefaults__", {"limit_s": 0.1})
+    with RawWeb([hold := Held()]) as server:
+        file = box(tmp_path, f"  loopy: {{type: loopy, url: 'http://127.0.0.1:{server.port}/', "
+                             "api_key: k3y}\n")
+        found = as_json(file)["loopy"]
+        hold.released.set()
+    assert not found["reachable"] and "does not answer" in found["why"]
+
+
+class Held:
+    """An answer that comes when nobody waits for it any more."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def __call__(self) -> bytes:
+        self.released.wait()
+        return b""
 
 
 def test_only_hosts_are_trusted(tmp_path: Path) -> None:

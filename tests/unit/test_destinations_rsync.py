@@ -168,7 +168,7 @@ def test_why_a_host_is_not_there(server: Sshd, tmp_path: Path) -> None:
     cases: list[tuple[RsyncConfig, str]] = [
         (stranger, "not trusted yet; run fieldrec destinations trust lab"),
         (server.config(key="stranger"), "refuses the key .*; add its public half"),
-        (server.config(path=tmp_path / "gone"), "folder .*gone is missing on 127.0.0.1, or may not"),
+        (server.config(path=tmp_path / "gone"), "folder .*gone is missing on 127.0.0.1, or may"),
         (server.config(port=1), "refuses the connection; is sshd running")]
     for config, said in cases:
         with pytest.raises(DestinationAway, match=said):
