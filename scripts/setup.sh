@@ -70,7 +70,8 @@ setup() {
     printf 'setting up %s (once; a few minutes)\n' "$venv" >&2
     [ -x "$venv/bin/python" ] && "$venv/bin/python" -c '' 2>/dev/null || make_venv "$python"
     if [ "$what" = test ]; then
-        install -c "$root/constraints.txt" -e "$root[dev]" || explain_install_failure
+        # Not compiled beforehand: most of it is never loaded.
+        install --no-compile -c "$root/constraints.txt" -e "$root[dev]" || explain_install_failure
     else
         install -c "$root/constraints.txt" -e "$root" || explain_install_failure
     fi
