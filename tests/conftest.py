@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import threading
@@ -18,28 +19,31 @@ import pytest
 import pytest_asyncio
 
 from fieldrec.core import durable
-from fieldrec.core.mountinfo import read_mounts
+from fieldrec.core.mountinfo import MOUNTINFO, read_mounts
 from tests.fakes.loop_devices import attached_from
 from tests.fakes.waiting import wait_until
 
 
+# Done before and after each of thousands of tests: by os, for pathlib takes twice as long.
 def _descriptors() -> dict[str, str]:
     found = {}
-    for entry in Path("/proc/self/fd").iterdir():
+    for number in os.listdir("/proc/self/fd"):
         try:
-            target = str(entry.readlink())
+            target = os.readlink(f"/proc/self/fd/{number}")
         except OSError:
             continue
         if not target.startswith(("anon_inode:", "pipe:", "/proc/", "/dev/null", "/dev/pts/ptmx")):
-            found[entry.name] = target
+            found[number] = target
     return found
 
 
-def _mounts(ours: str) -> set[str]:
+@functools.lru_cache(maxsize=1)
+def _mounts(ours: str, table: bytes) -> frozenset[str]:
     """Mount points in this run's temporary folder: other people's drives, and those of tests that
-    run beside us, come and go."""
-    return {str(mount.mount_point) for mount in read_mounts()
-            if mount.mount_point.is_relative_to(ours)}
+    run beside us, come and go. Between most tests the table stays as it is."""
+    return frozenset(str(mount.mount_point)
+                     for mount in read_mounts(table.decode("utf-8", "surrogateescape"))
+                     if mount.mount_point.is_relative_to(ours))
 
 
 LET_GO_S = 20.0
@@ -101,8 +105,8 @@ class _Held:
 
 
 def _held(ours: str) -> _Held:
-    return _Held(frozenset(threading.enumerate()), _descriptors(), frozenset(_mounts(ours)),
-                 frozenset(attached_from(Path(ours))))
+    return _Held(frozenset(threading.enumerate()), _descriptors(),
+                 _mounts(ours, MOUNTINFO.read_bytes()), frozenset(attached_from(Path(ours))))
 
 
 def _left(before: _Held, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
@@ -126,10 +130,12 @@ def _let_go(before: _Held, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return _left(before, tmp_path_factory)
 
 
-@pytest.fixture(autouse=True)
-def asyncio_debug(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def asyncio_debug() -> Iterator[None]:
     """Slow callbacks and un-awaited coroutines are reported in every test."""
-    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONASYNCIODEBUG", "1")
+        yield
 
 
 @pytest_asyncio.fixture

@@ -65,7 +65,9 @@ def backing(device: str) -> str:
 
 def attached_from(folder: Path) -> set[str]:
     """Loop devices on files in a folder, as "loop0: /the/file"."""
-    found = {path.name: backing(path.name) for path in Path("/sys/block").glob("loop*")}
+    with os.scandir("/sys/block") as disks:
+        found = {disk.name: backing(disk.name) for disk in disks
+                 if disk.name.startswith("loop") and os.access(f"{disk.path}/loop", os.F_OK)}
     return {f"{name}: {image}" for name, image in found.items() if image.startswith(f"{folder}/")}
 
 
