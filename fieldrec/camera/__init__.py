@@ -8,21 +8,22 @@ no policy: it does not retry, log progress or know of stores.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from fieldrec.core.model import FrameHeader, FrameSpec
 
-Pixels = NDArray[Any]
+if TYPE_CHECKING:  # a command that only asks a daemon does without
+    from numpy.typing import NDArray
+
+Pixels: TypeAlias = "NDArray[Any]"
 
 
 class CameraOptions(BaseModel):
     """Base of every backend's ``Options``: unknown keys forbidden, values frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Camera(Protocol):
@@ -65,4 +66,6 @@ class Camera(Protocol):
 
 def blank(spec: FrameSpec) -> Pixels:
     """A C-contiguous array that :meth:`Camera.grab` accepts, for previews and tests."""
+    import numpy as np
+
     return np.zeros(spec.shape, dtype=spec.dtype)

@@ -54,4 +54,4 @@ def located(path: tuple[str | int, ...], message: str) -> PydanticCustomError:
 class Section(BaseModel):
     """A mapping in the file: unknown keys forbidden, values frozen after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 
 class RecordingState(enum.Enum):
     """Life of a recording; the table is in ``core/states.py``, its evidence in DESIGN.md."""
@@ -140,6 +138,8 @@ class FrameSpec:
     @property
     def frame_bytes(self) -> int:
         """Bytes of pixels in one frame."""
+        import numpy as np  # a command that only asks a daemon does without
+
         count = 1
         for extent in self.shape:
             count *= extent

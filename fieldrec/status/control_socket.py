@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import json
 import logging
@@ -19,7 +20,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -49,22 +50,43 @@ REPLY_TIMEOUT_S = 10.0
 HANGUP_CHECK_S = 10.0
 """A watcher that has gone is noticed at the next change, or after this long."""
 
-RECORDINGS = TypeAdapter(tuple[Recording, ...])
-RECORDING = TypeAdapter(Recording)
-JOBS = TypeAdapter(tuple[Job, ...])
-JOB = TypeAdapter(Job)
-OFFER = TypeAdapter(Offer)
-AWAKE = TypeAdapter(AwakeStatus)
-PARAMETERS = TypeAdapter(dict[str, tuple[Parameter, ...]])
-ROWS = TypeAdapter(tuple[Row, ...])
-ROW = TypeAdapter(Row)
-SIMULATED = TypeAdapter(Simulated)
+T = TypeVar("T")
+
+
+class _Written(Generic[T]):
+    """A kind of value that goes through the socket, as a TypeAdapter that is made at its first use:
+    a command needs one or two kinds, and to make all takes a tenth of a second at each start."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self._kind = kind
+
+    @functools.cached_property
+    def _adapter(self) -> TypeAdapter[T]:
+        return TypeAdapter(self._kind)
+
+    def validate_python(self, value: object) -> T:
+        return self._adapter.validate_python(value)
+
+    def dump_python(self, value: T, *, mode: Literal["json"]) -> Any:
+        return self._adapter.dump_python(value, mode=mode)
+
+
+RECORDINGS = _Written(tuple[Recording, ...])
+RECORDING = _Written(Recording)
+JOBS = _Written(tuple[Job, ...])
+JOB = _Written(Job)
+OFFER = _Written(Offer)
+AWAKE = _Written(AwakeStatus)
+PARAMETERS = _Written(dict[str, tuple[Parameter, ...]])
+ROWS = _Written(tuple[Row, ...])
+ROW = _Written(Row)
+SIMULATED = _Written(Simulated)
 
 
 class _Arguments(BaseModel):
     """What a verb takes: nothing, unless a class below says so."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class _Recording(_Arguments):
@@ -165,7 +187,7 @@ class _Verb:
     """How a verb of the control is called, and how its result is written."""
 
     arguments: type[_Arguments] = _Arguments
-    result: TypeAdapter[Any] | None = None
+    result: _Written[Any] | None = None
 
 
 VERBS: Mapping[str, _Verb] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -52,7 +53,8 @@ def test_who_holds_it_awake(monkeypatch: pytest.MonkeyPatch) -> None:
                   "wanted next: 2026-11-18 11:07:40Z; wake-up in the RTC: 2026-11-18 11:06:40Z",
                   "cannot be woken: no RTC"):
         assert words in text
-    assert AWAKE.validate_json(printed(monkeypatch, link, awake.awake_command, "--json")) == status
+    told = json.loads(printed(monkeypatch, link, awake.awake_command, "--json"))
+    assert AWAKE.validate_python(told) == status
 
 
 def test_nobody_does(monkeypatch: pytest.MonkeyPatch) -> None:
