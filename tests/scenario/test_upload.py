@@ -36,7 +36,8 @@ def box(folder: Path, url: str, **more: Any) -> Path:
     key.write_text(KEY)
     key.chmod(0o600)
     config = write_config(folder, destinations={"loopy": {
-        "type": "loopy", "url": url, "api_key_file": "loopy.key", "part_bytes": 65536, **more}})
+        "type": "loopy", "url": url, "api_key_file": "loopy.key",
+        "part_bytes": PART_BYTES, **more}})
     (folder / "recordings").mkdir(exist_ok=True)
     return config
 
@@ -54,23 +55,27 @@ def untarred(data: bytes) -> dict[str, bytes]:
         return {one.name: (archive.extractfile(one) or io.BytesIO()).read() for one in archive}
 
 
-def enough(server: TusServer, patches: int) -> bool:
-    """Whether so many parts have come in."""
-    return len(server.requests("PATCH")) >= patches
+PART_BYTES = 65536
+
+
+def holding(server: TusServer, at: int) -> bool:
+    """Whether the part at this offset waits to be taken."""
+    return any(int(one["headers"]["upload-offset"]) >= at for one in server.requests("PATCH"))
 
 
 def test_killed_in_the_middle_and_run_again(tmp_path: Path) -> None:
     """First by force, then by a signal, then to its end; none of it is sent twice."""
-    with TusServer(tmp_path / "server", key=KEY, delayMs=60) as server:
+    with TusServer(tmp_path / "server") as server:
         home = tmp_path / "box"
         home.mkdir()
         config = box(home, server.url, upload="raw")
-        make_store(home / "recordings", "bees", frames=900)
+        make_store(home / "recordings", "bees", frames=600)
         command = [*COMMAND, "upload", "bees", "--to", "loopy", "--config", str(config)]
-        for patches, end in ((4, "kill"), (9, "terminate")):
+        for parts, end in ((3, "kill"), (7, "terminate")):
+            server.tell(key=KEY, holdAt=parts * PART_BYTES)
             running = subprocess.Popen(command, env=environment(), text=True,
                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            wait_until(partial(enough, server, patches), PATIENCE_S, "parts arrive")
+            wait_until(partial(holding, server, parts * PART_BYTES), PATIENCE_S, "parts arrive")
             getattr(running, end)()
             told = running.communicate(timeout=PATIENCE_S)[0]
             assert running.returncode != 0
@@ -90,14 +95,14 @@ def test_killed_in_the_middle_and_run_again(tmp_path: Path) -> None:
 
 
 def test_by_the_daemon_over_a_restart(tmp_path: Path) -> None:
-    with TusServer(tmp_path / "server", key=KEY, delayMs=60) as server:
+    with TusServer(tmp_path / "server", key=KEY, holdAt=3 * PART_BYTES) as server:
         home = tmp_path / "box"
         home.mkdir()
         config = box(home, server.url, upload="both", automatic=True)
         uuid = make_store(home / "recordings", "bees", frames=600)
         make_export(home / "recordings", "bees", uuid)
         with daemon(config) as first:
-            first.wait(lambda: len(server.requests("PATCH")) > 3, "parts arrive")
+            first.wait(lambda: holding(server, 3 * PART_BYTES), "parts arrive")
             job, = [one for one in first.ask("jobs") if one["kind"] == "upload"]
             snapshot = str(first.ask("snapshot"))
             first.kill()
