@@ -22,7 +22,7 @@ from fieldrec.camera import Pixels
 from fieldrec.camera.synthetic import Options, SyntheticCamera, read_number
 from fieldrec.catalogue.check import check
 from fieldrec.store import layout
-from tests.crash.ledger import APPENDED, FAILED, LATE, SYNC_BEGAN, SYNCED, Rows
+from tests.crash.ledger import APPENDED, FAILED, LATE, SYNC_BEGAN, SYNCED, Rows, latest_ns
 from tests.fakes.coded_streams import Packet, jpeg_packets
 
 _KEY = re.compile(r"\d{8}_\d{6}_([a-z]+)(-\d+)?$")
@@ -36,6 +36,8 @@ class Promise:
     """Everything before this had its power."""
     durability_s: float
     """0: nothing at all may be missing (a killed process, whose machine goes on)."""
+    late_ns: int = 0
+    """So late a thread was that should have been woken before the cut (:meth:`Ledger.late_ns`)."""
 
 
 @dataclass(slots=True)
@@ -83,9 +85,8 @@ def check_life(recordings: Path, rows: Rows, cameras: dict[str, dict[str, Any]],
                ) -> Verdict:
     """Everything that one life left: each of its recordings."""
     verdict = Verdict()
-    since_ns = promise.cut_ns - (promise.durability_s + 0.5) * 1e9  # what was late before is over
-    late_ns = rows["number"][(rows["kind"] == LATE) & (rows["done_ns"] > since_ns)]
-    verdict.late_ms = float(max(late_ns, default=0)) / 1e6
+    noted_ns = latest_ns(rows, promise.cut_ns, promise.durability_s)
+    verdict.late_ms = max(promise.late_ns, noted_ns) / 1e6
     if np.any((rows["kind"] == FAILED) & (rows["done_ns"] < promise.cut_ns)):
         verdict.wrong.append("the program gave up before the cut")
     for name in np.unique(rows["recording"][rows["kind"] < LATE]):

@@ -23,7 +23,7 @@ from fieldrec.config import Config
 from fieldrec.core.snapshot import RecorderStatus
 from tests.crash.after_cut import drawn, key_of, read_store
 from tests.crash.cut_plan import SAMPLES
-from tests.crash.ledger import APPENDED, Ledger, Rows
+from tests.crash.ledger import APPENDED, Ledger, Rows, latest_ns
 from tests.fakes.waiting import PATIENCE_S
 
 DURABILITY_S = 0.4
@@ -127,6 +127,12 @@ def kept(rows: Rows, *folders: Path) -> dict[str, Kept]:
 def _missing(appended: Rows, numbers: list[int]) -> Rows:
     found: Rows = appended[~np.isin(appended["number"], numbers)]
     return found
+
+
+def promised_until_ns(rows: Rows, broken_ns: int) -> float:
+    """What was appended before this is on the disk that broke then. Twice as much as a thread was
+    woken late is excused: a sync waits for its own and for the kernel's."""
+    return broken_ns - DURABILITY_S * 1e9 - 2 * latest_ns(rows, broken_ns, DURABILITY_S)
 
 
 def assert_without_gap(numbers: list[int], least: int) -> None:

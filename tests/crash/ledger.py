@@ -36,17 +36,28 @@ Rows = NDArray[Any]
 """Of dtype ROW, in the order in which things happened."""
 
 
+def latest_ns(rows: Rows, broken_ns: int, durability_s: float) -> int:
+    """How late a thread that only sleeps was woken at the worst, where that may have held up the
+    last sync before `broken_ns`."""
+    since_ns = broken_ns - (durability_s + 0.5) * 1e9  # what was late before is over
+    late = rows["number"][(rows["kind"] == LATE) & (rows["done_ns"] > since_ns)]
+    return int(max(late, default=0))
+
+
 class Ledger:
     """Room for ROWS rows; filled by one child at a time, read by its parent."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, ROWS * ROW.itemsize)  # anonymous and shared over a fork
         self._rows = np.frombuffer(self._memory, ROW)
+        self._woken_ns = np.frombuffer(mmap.mmap(-1, 8), "i8")
+        """When the sleeping thread was woken last; 0 when there is none."""
         self._next = itertools.count().__next__
 
     def clear(self) -> None:
         """For another child."""
         self._rows[:] = 0
+        self._woken_ns[:] = 0
         self._next = itertools.count().__next__
 
     def note(self, kind: int, path: Path, number: int = 0, time_ns: int = 0) -> None:
@@ -60,6 +71,12 @@ class Ledger:
         """All that was noted whole."""
         noted: Rows = self._rows[self._rows["kind"] != 0]
         return noted.copy()
+
+    def late_ns(self, cut_ns: int) -> int:
+        """How late the sleeping thread is that had not been woken when the power was cut: on a
+        machine that stood still until then, nobody has noted it."""
+        woken_ns = int(self._woken_ns[0])
+        return max(0, cut_ns - woken_ns - int(TICK_S * 1e9)) if woken_ns else 0
 
     @contextlib.contextmanager
     def following(self) -> Iterator[None]:
@@ -103,6 +120,7 @@ class Ledger:
     def _sleep(self, over: threading.Event) -> None:
         while True:
             began_s = time.monotonic()
+            self._woken_ns[0] = now_ns()
             if over.wait(TICK_S):
                 return
             late_s = time.monotonic() - began_s - TICK_S

@@ -91,7 +91,8 @@ class Series:
         cut_ns, note = self._live(planned)
         if self.disk is not None:
             self.disk.come_back()
-        promise = Promise(cut_ns, 0.0 if self.disk is None else planned.durability_s)
+        promise = Promise(cut_ns, 0.0 if self.disk is None else planned.durability_s,
+                          self.ledger.late_ns(cut_ns))
         self.unchecked.append(Left(self.ledger.rows(), planned, promise))
         verdict = Verdict()
         if last or not planned.recover_beside:
