@@ -101,7 +101,8 @@ def _run(folder: Path, sabotage: str = "") -> dict[str, Any]:
     make_store(folder / "recordings", "older", frames=40, seed=1)
     make_store(folder / "recordings", "oldest", frames=40, seed=2)
     done = subprocess.run([sys.executable, "-c", CHILD, str(folder), sabotage],
-                          cwd=ROOT, capture_output=True, text=True, timeout=5 * PATIENCE_S, check=False)
+                          cwd=ROOT, capture_output=True, text=True, check=False,
+                          timeout=5 * PATIENCE_S)
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return seen
