@@ -15,15 +15,18 @@ from fieldrec.app.visits import drive_destination
 from fieldrec.config import Config
 from fieldrec.core.answering import Answering
 from fieldrec.core.clock import Clock
-from fieldrec.core.errors import FieldrecError, NotFoundError
+from fieldrec.core.errors import DestinationAway, FieldrecError, NotFoundError
 from fieldrec.core.model import Drive, DriveState, Job, Recording
 from fieldrec.drives.watcher import DriveWatcher
 from fieldrec.jobs.drive_room import Room
 from fieldrec.jobs.places import DestinationFactory, opened
 from fieldrec.jobs.survey import survey
-from fieldrec.jobs.threads import in_thread
+from fieldrec.jobs.threads import in_thread, within
 
 Say = Callable[[str, str], None]
+BRING_S = 60.0
+"""For the record, README and report at the end of a visit: with them goes whatever the kernel still
+holds for the drive."""
 
 
 class DrivePart:
@@ -31,8 +34,10 @@ class DrivePart:
 
     def __init__(self, config: Config, clock: Clock, log: DeploymentLog,
                  jobs: Callable[[], Sequence[Job]], *, faults: Callable[[], DriveFaults | None],
-                 say: Say, answers: Callable[[], None] = lambda: None) -> None:
-        """`answers` is called when a destination that hung has come back."""
+                 say: Say, answers: Callable[[], None] = lambda: None,
+                 bring_s: float = BRING_S) -> None:
+        """`answers` is called when a destination that hung has come back; `bring_s`: how long an
+        eject waits for what it writes first."""
         self._config = config
         self._answering = Answering(answers)
         self._jobs = jobs
@@ -42,6 +47,9 @@ class DrivePart:
         self._say = say
         self._seen: dict[str, Recording] = {}
         """Every recording that was here since the start: what is moved away is told of too."""
+        self._brought: set[int] = set()
+        """Insertions of drives that something is brought to just now, before their eject."""
+        self._bring_s = bring_s
         self.watcher: DriveWatcher | None = None
         self.told: Callable[[Drive], str] = lambda _drive: ""
 
@@ -91,9 +99,26 @@ class DrivePart:
             # One that was there before had the same device.
             if drive.state is DriveState.READY and not drive.suspect and which in (
                     drive.device, drive.fs_uuid, drive.label):
+                await self._bring(drive, note)
+        await self.watcher.eject(which, note=note)
+
+    async def _bring(self, drive: Drive, note: str) -> None:
+        """What a drive is given last. Not waited for any longer when it hangs, nor begun again
+        while it does: whoever ejects it must hear so."""
+        async def bring() -> None:
+            self._brought.add(drive.insertion)
+            try:
                 await self._log.travel(drive_destination(drive), self.destinations())
                 await self._write_top(drive, note)
-        await self.watcher.eject(which, note=note)
+            finally:
+                self._brought.discard(drive.insertion)
+
+        if drive.insertion not in self._brought:
+            try:
+                await within(self._bring_s, bring(),
+                             f"drive {drive.label or drive.fs_uuid} does not answer")
+            except DestinationAway as error:
+                self._say(f"{error}; record and README are not on it yet", "warning")
 
     async def _write_top(self, drive: Drive, note: str) -> None:
         """README and report; not again for a drive that had all before, which a `note` would say.

@@ -8,17 +8,24 @@ import contextlib
 from collections.abc import Collection, Mapping
 
 from fieldrec.destinations import Destination
+from fieldrec.jobs.admission import describe_destination
 from fieldrec.jobs.drive_room import Room
 from fieldrec.jobs.places import DestinationFactory, opened
-from fieldrec.jobs.threads import at
+from fieldrec.jobs.threads import at, within
+
+LIMIT_S = 60.0
+"""Somebody waits for the answer. A folder with 10^6 entries takes 4 s."""
 
 
-async def survey(places: Mapping[str, DestinationFactory], name: str, begun: Collection[str] = ()
-                 ) -> Room:
+async def survey(places: Mapping[str, DestinationFactory], name: str, begun: Collection[str] = (),
+                 *, limit_s: float = LIMIT_S) -> Room:
     """The room at a destination. `begun`: items that an earlier try may have left unfinished.
-    DestinationError, DriveGone when it is not there or does not answer."""
-    with opened(places, name) as destination:
-        return await at(destination, lambda _stop: look(destination, begun), verb="look")
+    DestinationError, DriveGone when it is not there or does not answer within `limit_s`."""
+    async def looked() -> Room:
+        with opened(places, name) as destination:
+            return await at(destination, lambda _stop: look(destination, begun), verb="look")
+
+    return await within(limit_s, looked(), f"{describe_destination(name)} does not answer")
 
 
 def look(destination: Destination, begun: Collection[str] = ()) -> Room:

@@ -6,11 +6,13 @@ the proof that an export waits for; ended with it, because most of the time ther
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
 from fieldrec.core.answering import Place
+from fieldrec.core.errors import DestinationAway
 from fieldrec.core.thread_time import job_threads
 from fieldrec.core.workers import Worker
 from fieldrec.destinations import Destination, Heeding
@@ -46,6 +48,22 @@ async def in_thread(name: str, work: Callable[[threading.Event], T]) -> T:
         return await worker.run(_counted(work))
     finally:
         worker.close()  # the work has ended: there is nothing to wait for
+
+
+async def within(limit_s: float, work: Coroutine[object, object, T], complaint: str) -> T:
+    """What `work` gives; DestinationAway (`complaint`, and to try again) when it takes longer: it
+    is left to itself then, with what it holds. A cancel reaches it, and waits for it."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=limit_s)
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task})
+        raise
+    if not task.done():
+        task.add_done_callback(lambda left: left.cancelled() or left.exception())
+        raise DestinationAway(f"{complaint} (waited {limit_s:g} s); try again later")
+    return task.result()
 
 
 def _counted(work: Callable[[threading.Event], T]) -> Callable[[threading.Event], T]:
