@@ -1,8 +1,8 @@
 // A tus server for tests, in a folder and on a port of the loopback interface. Arguments: the port
 // (0: any) and the folder. What it does beside the protocol is in FOLDER/told.json, read anew at
 // each request: key, user, maxSize, space, checksum, answers ([status, …] for the next PATCHes),
-// refuseAt (a PATCH at this offset or later gets `refuseWith`), holdAt (a PATCH at this offset or
-// later waits until it is told otherwise), location. Each request is a line of
+// refuseAt (a PATCH at this offset or later gets `refuseWith`), delayMs, holdAt (a PATCH at this
+// offset or later waits until it is told otherwise), location. Each request is a line of
 // FOLDER/requests.jsonl.
 const crypto = require('node:crypto')
 const fs = require('node:fs')
@@ -76,6 +76,7 @@ async function handle(req, res) {
   if (now.user && req.headers['x-api-user'] !== now.user) return answer(res, 403, 'Who are you?')
   if (!/^\/files(\/|$)/.test(req.url)) return answer(res, 404, 'Not found')
   if (now.space !== undefined) res.setHeader('X-Loopy-User-Space-Remaining', String(now.space))
+  if (now.delayMs) await new Promise((done) => { setTimeout(done, now.delayMs) })
   if (req.method === 'PATCH') {
     while (Number(req.headers['upload-offset']) >= (told().holdAt ?? Infinity)) {
       await new Promise((done) => { setTimeout(done, 20) })

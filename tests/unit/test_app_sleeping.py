@@ -18,6 +18,7 @@ from fieldrec.core.snapshot import Snapshot
 from fieldrec.power.people import Person
 from tests.fakes.cameras import SECOND_NS, ManualClock
 from tests.fakes.machines import ManualMachine
+from tests.fakes.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 IDLE = Snapshot(1, 0, "box", False, None)
@@ -67,11 +68,12 @@ class Rig:
 
     async def until(self, condition: Callable[[], object], what: str = "") -> None:
         """Give the task turns (its workers are threads) until it is so."""
-        for _ in range(2000):
-            if condition():
-                return
-            await asyncio.sleep(0.001)
-        raise AssertionError(f"never: {what}; {self.told} {self.sleeping.stay}")
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not condition():  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
+        except TimeoutError:
+            raise AssertionError(f"never: {what}; {self.told} {self.sleeping.stay}") from None
 
     async def said(self, start: str) -> None:
         await self.until(lambda: any(text.startswith(start) for text in self.told), start)

@@ -61,12 +61,9 @@ async def running(config: Path) -> AsyncIterator[Box]:
     """Up and answering; cancelled (as a signal does) at the end if it still runs."""
     loaded = load_config(config)
     task = asyncio.create_task(run._serve(loaded))
-    link: RemoteLink | None = None
-    for _ in range(1000):
-        link = await find_owner(loaded.storage.directory)
-        if link is not None or task.done():
-            break
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(PATIENCE_S):
+        while (link := await find_owner(loaded.storage.directory)) is None and not task.done():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     assert link is not None
     watching = asyncio.create_task(link.watch())
     try:
@@ -195,13 +192,11 @@ async def test_fed_again_while_it_closes_it_stays_on_and_goes_on(
         await box.until(lambda now: now.stopping, "it closes")
         battery.mains()
         gate.may_go_on.set()
-        for _ in range(1000):
-            owner = await find_owner(tmp_path / "recordings")
-            if "the machine stays on" in caplog.text and owner is not None \
-                    and (await owner.call("snapshot"))["recording"]:
-                break
-            await asyncio.sleep(0.02)
-        assert "the machine stays on" in caplog.text
+        async with asyncio.timeout(PATIENCE_S):
+            while not ("the machine stays on" in caplog.text  # noqa: ASYNC110
+                       and (owner := await find_owner(tmp_path / "recordings")) is not None
+                       and (await owner.call("snapshot"))["recording"]):
+                await asyncio.sleep(0.02)
         assert not box.task.done()
     assert told(machine_commands) == ""
     assert len([n for n in names_in(tmp_path / "recordings") if n.startswith("night_")]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from fieldrec.sensors.gpsd import MOST_BYTES, MOST_LINE_BYTES, WATCH, Fix, NoFix, ask, fix_in
+from tests.fakes.jumping_loop import JumpingClock, run_jumping
 from tests.fakes.waiting import PATIENCE_S
 
 GPSD = shutil.which("gpsd") or ("/usr/sbin/gpsd" if Path("/usr/sbin/gpsd").exists() else None)
@@ -51,7 +53,7 @@ async def told(*lines: bytes, then_closes: bool = True) -> Fix | NoFix:
             await reader.read()
 
     async with serving(talk) as port:
-        return await ask(HOST, port, PATIENCE_S if then_closes else 0.05)
+        return await ask(HOST, port, PATIENCE_S)
 
 
 # --- a real one -----------------------------------------------------------------------------------
@@ -64,7 +66,7 @@ def sentence(body: str) -> bytes:
 
 async def receiver(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """What a receiver at 69°39' N 18°57.6' E says, until nobody listens."""
-    for second in range(600):
+    for second in itertools.count():
         time = f"1200{second % 60:02d}.00"
         for body in (f"GPGGA,{time},6939.0000,N,01857.6000,E,1,08,0.9,10.0,M,20.0,M,,",
                      "GPGSA,A,3,01,02,03,04,05,06,07,08,,,,,1.5,0.9,1.2",
@@ -84,10 +86,9 @@ def test_a_real_gpsd_tells_where_its_receiver_is() -> None:
                 str(GPSD), "-N", "-n", "-b", "-S", str(port), f"tcp://{HOST}:{feed}",
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
-                for _ in range(1000):  # until it listens
-                    if isinstance(found := await ask(HOST, port, PATIENCE_S), Fix):
-                        break
-                    await asyncio.sleep(0.02)
+                async with asyncio.timeout(PATIENCE_S):
+                    while not isinstance(found := await ask(HOST, port, PATIENCE_S), Fix):  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)  # until it listens
             finally:
                 process.kill()
                 await process.wait()
@@ -118,9 +119,10 @@ def test_a_server_without_a_fix_is_told_of_with_its_reason(lines: tuple[bytes, .
 
 
 def test_waiting_ends() -> None:
-    assert asyncio.run(told(NO_FIX, then_closes=False)) \
-        == NoFix("the receiver had no fix within 0.05 s")
-    assert asyncio.run(told(then_closes=False)) == NoFix("no answer within 0.05 s")
+    assert run_jumping(JumpingClock(), told(NO_FIX, then_closes=False)) \
+        == NoFix("the receiver had no fix within 60 s")
+    assert run_jumping(JumpingClock(), told(then_closes=False)) \
+        == NoFix("no answer within 60 s")
 
 
 def test_endless_rot_is_not_read_for_ever() -> None:
