@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.fakes import ascmhl_schema
+
 NOWHERE = "http://127.0.0.1:9"
 OK, MISSING, DAMAGED, NEW, MODIFIED = 0, 10, 11, 21, 31
 """Its exit codes."""
@@ -27,7 +29,8 @@ def ascmhl_debug(*words: str | Path) -> tuple[int, str]:
 
 
 def verify(root: Path) -> tuple[int, str]:
-    """`ascmhl-debug verify`."""
+    """`ascmhl-debug verify`; before that, all that lies there must be valid by the schemas."""
+    ascmhl_schema.assert_valid(root)
     return ascmhl_debug("verify", "-v", root)
 
 

@@ -29,6 +29,7 @@ from fieldrec.mhl.writing import (
     manifest_slices,
     writable,
 )
+from tests.fakes import ascmhl_schema
 
 HEAD = Head("2026-11-21T06:00:00+00:00", "box", "fieldrec", "1", "transfer",
             'of <bees> & "wasps"', ("ascmhl", "a & b"),
@@ -62,7 +63,9 @@ def test_what_is_written_comes_back_or_is_refused(files: list[FileHash], comment
         with pytest.raises(StoreDamaged, match="no ASC MHL manifest can hold"):
             manifest_bytes(HashList(head, files))
         return
-    found = parse_manifest(manifest_bytes(HashList(head, files)), "here")
+    data = manifest_bytes(HashList(head, files))
+    assert ascmhl_schema.faults(data) == []
+    found = parse_manifest(data, "here")
     assert list(found.files) == files
     assert found.head == head
 
@@ -88,6 +91,23 @@ def test_all_of_a_manifest_and_a_chain() -> None:
     assert parse_chain(chain_bytes(GENERATIONS), "here") == tuple(GENERATIONS)
     assert manifest_name(12, "a/b", 0) == "0012_a_b_1970-01-01_000000Z.mhl"
     assert instant(10**30) == instant(0), "a file of a medium may have any time"
+
+
+CHAIN_SCHEMA = "ASCMHLDirectory__combined"
+
+
+def test_a_manifest_and_a_chain_are_valid_by_their_schemas() -> None:
+    assert ascmhl_schema.faults(manifest_bytes(WHOLE)) == []
+    assert ascmhl_schema.faults(manifest_bytes(HashList(HEAD))) == []
+    assert ascmhl_schema.faults(chain_bytes(GENERATIONS), CHAIN_SCHEMA) == []
+    spoiled = [(b"v2.0", b"v1.0"), (b' version="2.0"', b""), (b"original", b"believed"),
+               (b"processinfo", b"process"), (b"<structure>", b"<size>"), (b"06:00:00", b"6:00"),
+               (b'size="5"', b'size="five"'), (b"hostname", b"host")]
+    for old, new in spoiled:
+        assert ascmhl_schema.faults(manifest_bytes(WHOLE).replace(old, new).replace(
+            old.replace(b"<", b"</"), new.replace(b"<", b"</"))) != []
+    for old, new in ((b"v2.0", b"v1.0"), (b"c4>", b"c5>"), (b"sequencenr", b"number")):
+        assert ascmhl_schema.faults(chain_bytes(GENERATIONS).replace(old, new), CHAIN_SCHEMA) != []
 
 
 def entity(number: int) -> str:
