@@ -102,7 +102,7 @@ def _with_history(root: Path, path: Path, on_bytes: OnBytes, write: Clock | None
         written = {manifest.rpartition(f"/{FOLDER}/")[0]: manifest
                    for manifest in add_generations(verdict, write)}
     yield from (_outcome(one, written.get(one.path, "")) for one in _all(verdict)
-                if not only or one.right or not one.is_right)
+                if not only or one.right_files or not one.is_right)
 
 
 def _all(verdict: Verdict) -> Iterator[Verdict]:
@@ -118,7 +118,7 @@ def _outcome(verdict: Verdict, written: str) -> Outcome:
     if verdict.unproven:
         notes.append(f"{len(verdict.unproven)} files have no digest of a known kind: only their "
                      "size was compared")
-    return Outcome(verdict.path, HISTORY, len(verdict.right), verdict.read_bytes,
+    return Outcome(verdict.path, HISTORY, verdict.right_files, verdict.read_bytes,
                    0 if history is None else len(history.generations), tuple(verdict.damaged),
                    tuple(verdict.missing), tuple(verdict.extra), verdict.broken, tuple(notes),
                    written)

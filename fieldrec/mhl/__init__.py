@@ -14,8 +14,9 @@ TRANSFER = "transfer"
 """Process of a generation that was written when source and destination were known to be the same
 (section 6.4.6 of the specification): after everything was read back."""
 IN_PLACE = "in-place"
-MANIFEST_LIMIT = 256 * 1024 * 1024
-"""Bytes of the largest manifest that is ever read; callers who know better say less."""
+MANIFEST_LIMIT = 512 * 1024 * 1024
+"""Bytes of the largest manifest that is ever held in memory: some two million files; callers who
+know better say less, or more."""
 CHAIN_LIMIT = 1024 * 1024
 """The same of a chain: some four thousand generations."""
 DEFAULT_IGNORED = (".DS_Store", "ascmhl", "ascmhl/")

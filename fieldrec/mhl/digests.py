@@ -80,7 +80,15 @@ def normal(form: str, text: str) -> str | None:
 
 def c4(data: bytes) -> str:
     """C4 of some bytes: of a manifest, for the chain."""
-    return text_of("c4", hashlib.sha512(data).digest())
+    return c4_of((data,))
+
+
+def c4_of(slices: Iterable[bytes]) -> str:
+    """The same of bytes that come one after the other."""
+    whole = hashlib.sha512()
+    for data in slices:
+        whole.update(data)
+    return text_of("c4", whole.digest())
 
 
 def of_many(form: str, texts: Iterable[str]) -> str:

@@ -1,21 +1,23 @@
 """What a history knows: every file by path, with the digest that it must have. Blocking.
 
-All generations of the chain are read, each once, compared with its C4. The reference of a file is
-its first digest that was not found wrong (section 2.7.1 of the guidelines); what a later generation
-says of it is that it was compared. A file that was renamed keeps its reference.
+All generations of the chain are read, each once, when its C4 was found right; memory is linear in
+the files, some 200 bytes for each. The reference of a file is its first digest that was not found
+wrong (section 2.7.1 of the guidelines); what a later generation says of it is that it was compared.
+What was renamed keeps its reference.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 from fieldrec.core.errors import StoreDamaged
-from fieldrec.mhl import CHAIN_NAME, DEFAULT_IGNORED, EXTENSION, FOLDER, walking
+from fieldrec.mhl import CHAIN_NAME, DEFAULT_IGNORED, EXTENSION, FOLDER, digests, walking
 from fieldrec.mhl.digests import FASTEST
 from fieldrec.mhl.ignoring import Ignored
 from fieldrec.mhl.model import FAILED, FileHash, Generation, HashList, Reference
-from fieldrec.mhl.parsing import parse_manifest
-from fieldrec.mhl.reading import generations_of, manifest_of
+from fieldrec.mhl.parsing import scan_manifest
+from fieldrec.mhl.reading import check_c4, generations_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class History:
     """All that the generations say together."""
 
     generations: tuple[Generation, ...] = ()
-    files: dict[str, Wanted] = field(default_factory=dict)
+    files: dict[str, dict[str, Wanted]] = field(default_factory=dict)
+    """By folder ("" is the top), then by name."""
     directories: set[str] = field(default_factory=set)
     references: dict[str, list[Reference]] = field(default_factory=dict)
     """Of histories deeper in the tree, by their folder."""
@@ -61,12 +64,20 @@ def _load(folder: int, where: str) -> History:
     def read(name: str, limit_bytes: int) -> bytes | None:
         return walking.read_small(name, folder, limit_bytes)
 
-    made = History(generations_of(read, where))
+    taking = _Taking(History(generations_of(read, where)))
+    made = taking.made
     if not made.generations:
         raise StoreDamaged(f"{where}{CHAIN_NAME}: not there, or lists nothing")
     for generation in made.generations:
-        _take(made, parse_manifest(manifest_of(read, generation, where),
-                                   f"{where}{generation.name}"))
+        try:
+            with os.fdopen(walking.open_file(generation.name, folder), "rb") as file:
+                check_c4(digests.c4_of(walking.slices(file)), generation, where)
+                file.seek(0)
+                taking.rest(scan_manifest(walking.slices(file), f"{where}{generation.name}",
+                                          taking.file))
+        except OSError as error:
+            raise StoreDamaged(f"{where}{generation.name}: cannot be read, though the chain lists "
+                               f"it: {error.strerror}") from error
     listed = {one.name for one in made.generations}
     made.notes += [f"{FOLDER}/{entry.name} is in no chain: it was not relied on"
                    for entry in walking.entries(folder)
@@ -75,25 +86,58 @@ def _load(folder: int, where: str) -> History:
     return made
 
 
-def _take(made: History, generation: HashList) -> None:
-    if generation.head.ignored:
-        made.patterns = generation.head.ignored
-    for file in generation.files:
+class _Taking:
+    """Takes generations in, one after the other."""
+
+    def __init__(self, made: History) -> None:
+        self.made = made
+        self._names: dict[str, str] = {}
+        """Names come again in every folder: they are held once."""
+        self._renamed: list[FileHash] = []
+        self._other: dict[str, Wanted] = {}
+        """What this generation says of paths that earlier ones know otherwise: new files, where
+        the earlier ones turn out to have been renamed."""
+
+    def file(self, file: FileHash) -> None:
+        """One file of a generation."""
         if file.previous_path:
-            _rename(made, file)
-        if file.path not in made.files or not made.files[file.path].form:
-            made.files[file.path] = _wanted(file)
-    made.directories.update(one.path for one in generation.directories)
-    for reference in generation.references:
-        inside, _, _ = reference.path.rpartition(f"/{FOLDER}/")
-        if inside:
-            made.references.setdefault(inside, []).append(reference)
+            self._renamed.append(file)
+            return
+        known, wanted = self._at(file.path), _wanted(file)
+        if known is None or not known.form:
+            self._put(file.path, wanted)
+        elif wanted.form == known.form and wanted.text != known.text:
+            self._other[file.path] = wanted
 
+    def rest(self, generation: HashList) -> None:
+        """What there is in it beside files, which have been taken."""
+        made = self.made
+        before = {file.path: self._pop(file.previous_path) for file in self._renamed}
+        for file in self._renamed:
+            self._put(file.path, before[file.path] or _wanted(file))
+            if file.previous_path in self._other and self._at(file.previous_path) is None:
+                self._put(file.previous_path, self._other[file.previous_path])
+        self._renamed, self._other = [], {}
+        made.directories.difference_update(one.previous_path for one in generation.directories)
+        made.directories.update(one.path for one in generation.directories)
+        made.patterns = generation.head.ignored or made.patterns
+        for reference in generation.references:
+            inside, _, _ = reference.path.rpartition(f"/{FOLDER}/")
+            if inside:
+                made.references.setdefault(inside, []).append(reference)
 
-def _rename(made: History, file: FileHash) -> None:
-    before = made.files.pop(file.previous_path, None)
-    if before is not None:
-        made.files.setdefault(file.path, before)
+    def _at(self, path: str) -> Wanted | None:
+        folder, _, name = path.rpartition("/")
+        return self.made.files.get(folder, {}).get(name)
+
+    def _pop(self, path: str) -> Wanted | None:
+        folder, _, name = path.rpartition("/")
+        return self.made.files.get(folder, {}).pop(name, None)
+
+    def _put(self, path: str, wanted: Wanted) -> None:
+        folder, _, name = path.rpartition("/")
+        name = self._names.setdefault(name, name)
+        self.made.files.setdefault(folder, {})[name] = wanted
 
 
 def _wanted(file: FileHash) -> Wanted:

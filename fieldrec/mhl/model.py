@@ -45,6 +45,8 @@ class DirectoryHash:
     """"" where no digest of it was taken."""
     content: str = ""
     structure: str = ""
+    previous_path: str = ""
+    """As of a file; read, not written."""
 
 
 @dataclass(frozen=True, slots=True)

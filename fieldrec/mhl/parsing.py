@@ -1,18 +1,20 @@
 """Manifests and chains as they come from a medium, that is: from anybody. Any thread.
 
 Document types and entities are refused (nothing is expanded, nothing fetched), so are deep nesting,
-long texts, paths that leave the data set, the same path twice, and digests that are none. Time and
-memory are linear in the bytes. What we do not know (metadata of other tools) is passed over.
+long texts, paths that leave the data set, and digests that are none. Time is linear in the bytes,
+which whoever reads them has limited; scanning holds one file at a time. What we do not know
+(metadata of other tools) is passed over.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Container, Iterable, Iterator
 from xml.parsers import expat
 
 from fieldrec.core.errors import StoreDamaged
-from fieldrec.mhl import CHAIN_LIMIT, EXTENSION, MANIFEST_LIMIT
+from fieldrec.mhl import EXTENSION
 from fieldrec.mhl.digests import FORMATS, normal
 from fieldrec.mhl.model import (
     FAILED,
@@ -44,19 +46,37 @@ _BETWEEN = "\n"
 
 
 def parse_manifest(data: bytes, where: str) -> HashList:
-    """Read and check a manifest; StoreDamaged says what is wrong with `where`."""
-    reader = _ManifestReader()
+    """Read and check a manifest; StoreDamaged says what is wrong with `where`, or that a path is
+    there twice."""
+    files: dict[str, FileHash] = {}
+
+    def take(file: FileHash) -> None:
+        _once(file.path, files)
+        files[file.path] = file
+
+    told = scan_manifest(_slices(data), where, take)
     with _told(where):
-        _feed(reader, data, MANIFEST_LIMIT)
+        for one in told.directories:
+            _once(one.path, files)
+    return HashList(told.head, list(files.values()), told.directories, told.references)
+
+
+def scan_manifest(slices: Iterable[bytes], where: str, take: Callable[[FileHash], None]
+                  ) -> HashList:
+    """The same without holding the files: `take` gets each as it comes, the list has none. A file
+    may come twice. StoreDamaged may be found last: what was taken is worth nothing then."""
+    reader = _ManifestReader(take)
+    with _told(where):
+        _feed(reader, slices)
         return reader.made()
 
 
 def parse_head(data: bytes, where: str) -> Head:
     """What stands at the beginning of a manifest, without reading the rest; StoreDamaged."""
-    reader = _ManifestReader(head_only=True)
+    reader = _ManifestReader(lambda _file: None, head_only=True)
     with _told(where):
         with contextlib.suppress(_Enough):
-            _feed(reader, data, MANIFEST_LIMIT)
+            _feed(reader, _slices(data))
         return reader.made().head
 
 
@@ -64,7 +84,7 @@ def parse_chain(data: bytes, where: str) -> tuple[Generation, ...]:
     """Read and check a chain: the generations in their order, numbered without gap from 1."""
     reader = _ChainReader()
     with _told(where):
-        _feed(reader, data, CHAIN_LIMIT)
+        _feed(reader, _slices(data))
         return reader.made()
 
 
@@ -131,16 +151,15 @@ class _Reader:
 class _ManifestReader(_Reader):
     namespace = _LIST
 
-    def __init__(self, *, head_only: bool = False) -> None:
+    def __init__(self, take: Callable[[FileHash], None], *, head_only: bool = False) -> None:
         super().__init__()
+        self._take = take
         self._head_only = head_only
         self._head: dict[str, str] = {}
         self._ignored: list[str] = []
         self._root: DirectoryHash | None = None
-        self._files: list[FileHash] = []
-        self._directories: list[DirectoryHash] = []
+        self._directories: dict[str, DirectoryHash] = {}
         self._references: list[Reference] = []
-        self._seen: set[str] = set()
         self._clear()
 
     def made(self) -> HashList:
@@ -150,7 +169,7 @@ class _ManifestReader(_Reader):
         head = Head(told.get("creationdate", ""), told.get("hostname", ""), told.get("tool", ""),
                     told.get("version", ""), told["process"], told.get("comment", ""),
                     tuple(self._ignored), self._root)
-        return HashList(head, self._files, self._directories, self._references)
+        return HashList(head, (), list(self._directories.values()), self._references)
 
     def _clear(self) -> None:
         self._path, self._previous, self._c4 = "", "", ""
@@ -198,18 +217,21 @@ class _ManifestReader(_Reader):
                     raise _Invalid(f"{self._path[:200]!r} has two digests of one kind")
                 self._digests.append(Digest(form, _digest(form, text), action))
             case []:
-                self._once()
-                self._files.append(FileHash(self._path, tuple(self._digests), self._size,
-                                            None, self._previous))
+                _require_path(self._path)
+                self._take(FileHash(self._path, tuple(self._digests), self._size, None,
+                                    self._previous))
                 self._clear()
 
     def _in_directory(self, rest: list[str], text: str) -> None:
         match rest:
             case ["path"]:
                 self._path = _path(text)
+            case ["previousPath"]:
+                self._previous = _path(text)
             case []:
-                self._once()
-                self._directories.append(self._directory(self._path))
+                _require_path(self._path)
+                _once(self._path, self._directories)
+                self._directories[self._path] = self._directory(self._path)
                 self._clear()
             case _:
                 self._in_two(rest, text)
@@ -232,8 +254,9 @@ class _ManifestReader(_Reader):
     def _directory(self, path: str) -> DirectoryHash:
         form, content = self._content
         structure = self._structures.get(form, "")
-        return DirectoryHash(path, form, content, structure) if form and structure \
-            else DirectoryHash(path)
+        if not (form and structure):
+            form = content = structure = ""
+        return DirectoryHash(path, form, content, structure, self._previous)
 
     def _in_reference(self, rest: list[str], text: str) -> None:
         match rest:
@@ -247,13 +270,6 @@ class _ManifestReader(_Reader):
                 self._references.append(Reference(self._path, self._c4))
                 self._clear()
 
-    def _once(self) -> None:
-        if not self._path:
-            raise _Invalid("a digest without a path")
-        if self._path in self._seen:
-            raise _Invalid(f"path {self._path[:200]!r} is there twice")
-        self._seen.add(self._path)
-
 
 class _ChainReader(_Reader):
     namespace = _CHAIN
@@ -261,13 +277,13 @@ class _ChainReader(_Reader):
     def __init__(self) -> None:
         super().__init__()
         self._root = ""
-        self._found: list[Generation] = []
+        self._found: dict[str, Generation] = {}
         self._name, self._c4 = "", ""
 
     def made(self) -> tuple[Generation, ...]:
         if self._root != "ascmhldirectory":
             raise _Invalid("it is no chain")
-        return tuple(self._found)
+        return tuple(self._found.values())
 
     def begun(self) -> None:
         self._root = self.names[0]
@@ -286,13 +302,16 @@ class _ChainReader(_Reader):
                     raise _Invalid(f"generation {len(self._found) + 1} is missing")
                 if not self._name or not self._c4:
                     raise _Invalid("a generation without name or digest")
-                if any(one.name == self._name for one in self._found):
-                    raise _Invalid(f"manifest {self._name[:200]!r} is there twice")
-                self._found.append(Generation(number, self._name, self._c4))
+                _once(self._name, self._found)
+                self._found[self._name] = Generation(number, self._name, self._c4)
                 self._name, self._c4 = "", ""
 
 
-def _feed(reader: _Reader, data: bytes, limit_bytes: int) -> None:
+def _slices(data: bytes) -> Iterator[bytes]:
+    return (data[at:at + _SLICE_BYTES] for at in range(0, len(data), _SLICE_BYTES))
+
+
+def _feed(reader: _Reader, slices: Iterable[bytes]) -> None:
     parser = expat.ParserCreate(namespace_separator=_BETWEEN)
     parser.buffer_text = True
     parser.StartElementHandler = reader.start
@@ -301,11 +320,11 @@ def _feed(reader: _Reader, data: bytes, limit_bytes: int) -> None:
     parser.StartDoctypeDeclHandler = _refuse
     parser.EntityDeclHandler = _refuse
     parser.ExternalEntityRefHandler = _refuse
-    if len(data) > limit_bytes:
-        raise _Invalid(f"it has more than {limit_bytes} bytes")
-    for at in range(0, len(data), _SLICE_BYTES):
-        parser.Parse(data[at:at + _SLICE_BYTES], False)
-        if at + _SLICE_BYTES - parser.CurrentByteIndex > _UNFINISHED_BYTES:
+    fed = 0
+    for data in slices:
+        parser.Parse(data, False)
+        fed += len(data)
+        if fed - parser.CurrentByteIndex > _UNFINISHED_BYTES:
             raise _Invalid("a tag that does not end")
     parser.Parse(b"", True)
 
@@ -328,6 +347,16 @@ def _path(text: str) -> str:
     return text
 
 
+def _require_path(path: str) -> None:
+    if not path:
+        raise _Invalid("a digest without a path")
+
+
+def _once(path: str, known: Container[str]) -> None:
+    if path in known:
+        raise _Invalid(f"{path[:200]!r} is there twice")
+
+
 def _digest(form: str, text: str) -> str:
     found = normal(form, text.strip())
     if found is None:
@@ -335,7 +364,9 @@ def _digest(form: str, text: str) -> str:
     return found
 
 
+@functools.lru_cache(1000)
 def _size(text: str | None) -> int | None:
+    """The same number is the same object: frames are alike, and there are millions."""
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 20):

@@ -39,7 +39,13 @@ def manifest_of(read: Read, generation: Generation, where: str,
     """The manifest of a generation. StoreDamaged unless it is there, as the chain lists it."""
     data = read(generation.name, limit_bytes)
     if data is None:
-        raise StoreDamaged(f"{where}{generation.name}: not there, though the chain lists it")
-    if digests.c4(data) != generation.c4:
-        raise StoreDamaged(f"{where}{generation.name}: not what the chain lists (its C4 differs)")
+        raise StoreDamaged(f"{where}{generation.name}: not there, though the chain lists it, or "
+                           f"larger than {limit_bytes // 1_000_000} MB")
+    check_c4(digests.c4(data), generation, where)
     return data
+
+
+def check_c4(c4: str, generation: Generation, where: str) -> None:
+    """StoreDamaged unless this, the C4 of a manifest, is what the chain lists."""
+    if c4 != generation.c4:
+        raise StoreDamaged(f"{where}{generation.name}: not what the chain lists (its C4 differs)")

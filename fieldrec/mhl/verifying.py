@@ -8,7 +8,7 @@ has a history of its own is compared with that one; the one above says only that
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 
 from fieldrec.core.errors import StoreDamaged
@@ -16,9 +16,8 @@ from fieldrec.mhl import FOLDER, digests, walking
 from fieldrec.mhl.history import History, Wanted, load
 from fieldrec.mhl.ignoring import Ignored
 
-SLICE_BYTES = 1 << 20
 OnBytes = Callable[[int], None]
-"""Told the bytes that were read; what it raises ends the work."""
+"""Told the bytes that were read (0 for each folder); what it raises ends the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,9 @@ class Verdict:
     history: History | None = None
     """None where it cannot be relied on: `broken` says why."""
     broken: str = ""
+    right_files: int = 0
     right: dict[str, Found] = field(default_factory=dict)
+    """What was read of these, where that was asked for: memory for each of millions."""
     damaged: list[Fault] = field(default_factory=list)
     bad: dict[str, Found] = field(default_factory=dict)
     """What was read of the damaged ones, where a digest was taken."""
@@ -72,15 +73,17 @@ class Verifier:
     """Compares trees; holds one buffer."""
 
     def __init__(self, on_bytes: OnBytes = lambda _count: None, *, hash_all: bool = False) -> None:
-        """`hash_all`: take a digest of extra files too, and of those whose size tells enough: for
-        whoever writes down what was found."""
+        """`hash_all`: take a digest of extra files too, and of those whose size tells enough, and
+        keep all: for whoever writes down what was found."""
         self._on_bytes = on_bytes
         self._hash_all = hash_all
-        self._buffer = memoryview(bytearray(SLICE_BYTES))
+        self._deepest = 0
+        self._buffer = memoryview(bytearray(walking.SLICE_BYTES))
 
     def verify(self, path: str, only: str = "") -> Verdict:
         """Compare the folder `path` with the history in it and those deeper. `only`: this file or
         folder of it alone. OSError where the folder cannot be opened."""
+        self._deepest = path.count("/") + walking.DEEPEST
         with walking.directory(path) as root:
             return self._verify(root, path, only)
 
@@ -91,36 +94,35 @@ class Verifier:
         except StoreDamaged as error:
             verdict.broken = str(error)
             return verdict
-        seen: set[str] = set()
-        ignored = verdict.history.ignored
-        self._folder(root, "", verdict, ignored, seen, only)
-        wanted = verdict.history.files.keys() | verdict.history.directories
-        verdict.missing += sorted(one for one in wanted - seen if _within(one, only)
-                                  and not _in_nested(one, verdict)
-                                  and not _left_out(one, ignored))
+        look = _Look(verdict, verdict.history, verdict.history.ignored, only)
+        self._folder(root, "", look)
+        verdict.missing = sorted(look.missing())
         if not only:
-            self._references(verdict)
+            look.compare_references()
         return verdict
 
-    def _folder(self, at: int, prefix: str, verdict: Verdict, ignored: Ignored, seen: set[str],
-                only: str) -> None:
+    def _folder(self, at: int, folder: str, look: _Look) -> None:
+        self._on_bytes(0)
+        wanted = look.history.files.get(folder, {})
         for entry in walking.entries(at):
-            path = prefix + entry.name
-            if not (_within(path, only) or only.startswith(f"{path}/")):
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if not (_within(path, look.only) or look.only.startswith(f"{path}/")):
                 continue
+            file = wanted.pop(entry.name, None)
+            if file is not None:
+                self._file(at, entry, path, file, look.verdict)
             if entry.kind == "directory":
-                seen.add(path)
-                if not ignored(path, True):
-                    self._directory(at, entry.name, path, verdict, ignored, seen, only)
-            elif verdict.history is not None and path in verdict.history.files:
-                seen.add(path)
-                self._file(at, entry, path, verdict.history.files[path], verdict)
-            elif not ignored(path, False):
-                self._extra(at, entry, path, verdict)
+                look.folders.add(path)
+                if not look.ignored(path, True):
+                    self._directory(at, entry.name, path, look)
+            elif file is None and not look.ignored(path, False):
+                self._extra(at, entry, path, look.verdict)
+        if not wanted:
+            look.history.files.pop(folder, None)
 
-    def _directory(self, at: int, name: str, path: str, verdict: Verdict, ignored: Ignored,
-                   seen: set[str], only: str) -> None:
-        if path.count("/") >= walking.DEEPEST:
+    def _directory(self, at: int, name: str, path: str, look: _Look) -> None:
+        verdict, only = look.verdict, look.only
+        if f"{verdict.path}/{path}".count("/") > self._deepest:
             verdict.extra.append(Fault(path, "folders too deep in one another; not looked at"))
             return
         try:
@@ -130,14 +132,15 @@ class Verifier:
                         below, f"{verdict.path}/{path}", only.removeprefix(f"{path}/")
                         if only.startswith(f"{path}/") else ""))
                 else:
-                    self._folder(below, f"{path}/", verdict, ignored, seen, only)
+                    self._folder(below, path, look)
         except OSError as error:
             verdict.damaged.append(Fault(path, f"cannot be read: {error.strerror}"))
 
     def _file(self, at: int, entry: walking.Entry, path: str, wanted: Wanted, verdict: Verdict
               ) -> None:
         if entry.kind != "file":
-            verdict.damaged.append(Fault(path, "is no file but a link, device or pipe"))
+            what = "a folder" if entry.kind == "directory" else "a link, device or pipe"
+            verdict.damaged.append(Fault(path, f"is no file but {what}"))
             return
         try:
             found = self._read(at, entry.name, wanted, verdict)
@@ -150,7 +153,9 @@ class Verifier:
             if found.text:
                 verdict.bad[path] = found
             return
-        verdict.right[path] = found
+        verdict.right_files += 1
+        if self._hash_all:
+            verdict.right[path] = found
         if not wanted.form:
             verdict.unproven.append(path)
 
@@ -185,22 +190,58 @@ class Verifier:
         finally:
             os.close(descriptor)
 
-    def _references(self, verdict: Verdict) -> None:
+
+@dataclass(slots=True)
+class _Look:
+    """One history while its folder is looked through."""
+
+    verdict: Verdict
+    history: History
+    """What is found is taken out of its files: what is left was not there."""
+    ignored: Ignored
+    only: str
+    folders: set[str] = field(default_factory=set)
+    """That were seen."""
+
+    def missing(self) -> Iterator[str]:
+        """Files and folders that were not seen, and that nothing says need not be."""
+        nested = self._nested()
+        for folder, names in self.history.files.items():
+            if names and not self._elsewhere(folder, nested):
+                paths = (f"{folder}/{name}" if folder else name for name in names)
+                yield from (path for path in paths
+                            if _within(path, self.only) and not self.ignored(path, False))
+        for folder in self.history.directories - self.folders:
+            if _within(folder, self.only) and not self._elsewhere(folder, nested):
+                yield folder
+
+    def compare_references(self) -> None:
         """Histories that this one refers to have to be there, with the generations that it knew."""
-        if verdict.history is None:
-            return
-        there = {one.path.removeprefix(f"{verdict.path}/"): one for one in verdict.nested}
-        for folder, references in sorted(verdict.history.references.items()):
-            nested = there.get(folder)
-            if nested is None:
-                if folder not in verdict.missing and not _nested_deeper(folder, there):
-                    verdict.missing.append(folder)
-            elif nested.history is not None and not nested.broken:
+        verdict, nested = self.verdict, self._nested()
+        missing = set(verdict.missing)
+        for folder, references in sorted(self.history.references.items()):
+            there = nested.get(folder)
+            if there is None:
+                if folder not in missing and not self._elsewhere(folder, nested):
+                    verdict.missing.append(
+                        f"{folder}/{FOLDER}" if folder in self.folders else folder)
+            elif there.history is not None and not there.broken:
                 listed = {(f"{folder}/{FOLDER}/{one.name}", one.c4)
-                          for one in nested.history.generations}
+                          for one in there.history.generations}
                 if any((one.path, one.c4) not in listed for one in references):
-                    nested.broken = (f"{nested.path}: its history is not the one that "
-                                     f"{verdict.path} refers to")
+                    there.broken = (f"{there.path}: its history is not the one that "
+                                    f"{verdict.path} refers to")
+
+    def _nested(self) -> dict[str, Verdict]:
+        own = len(self.verdict.path) + 1
+        return {one.path[own:]: one for one in self.verdict.nested}
+
+    def _elsewhere(self, folder: str, nested: Container[str]) -> bool:
+        """Whether a folder belongs to a history of its own, or is not wanted by the latest
+        generation."""
+        parts = folder.split("/") if folder else []
+        above = ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
+        return any(one in nested or self.ignored(one, True) for one in above)
 
 
 def _difference(wanted: Wanted, found: Found) -> str:
@@ -215,20 +256,3 @@ def _difference(wanted: Wanted, found: Found) -> str:
 
 def _within(path: str, only: str) -> bool:
     return not only or path == only or path.startswith(f"{only}/")
-
-
-def _in_nested(path: str, verdict: Verdict) -> bool:
-    """Whether a path that was not seen lies in a history of its own, which says what is of it."""
-    own = len(verdict.path) + 1
-    return any(path.startswith(f"{one.path[own:]}/") for one in verdict.nested)
-
-
-def _left_out(path: str, ignored: Ignored) -> bool:
-    """Whether the latest generation does not want a file, or a folder that it is in."""
-    parts = path.split("/")
-    return ignored(path, False) or any(ignored("/".join(parts[:count]), True)
-                                       for count in range(1, len(parts) + 1))
-
-
-def _nested_deeper(folder: str, there: dict[str, Verdict]) -> bool:
-    return any(folder.startswith(f"{one}/") for one in there)

@@ -8,10 +8,13 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from fieldrec.mhl import FOLDER
 
 DEEPEST = 64
+"""Folders in one another."""
+SLICE_BYTES = 1 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -70,6 +73,12 @@ def read_small(name: str, parent: int, limit_bytes: int) -> bytes | None:
     except OSError:
         return None
     return data if len(data) <= limit_bytes else None
+
+
+def slices(file: BinaryIO) -> Iterator[bytes]:
+    """The bytes of an open file from where it stands."""
+    while data := file.read(SLICE_BYTES):
+        yield data
 
 
 def has_history(parent: int) -> bool:
