@@ -21,7 +21,7 @@ from fieldrec.core.errors import StoreDamaged
 from fieldrec.mhl import CHAIN_NAME, DEFAULT_IGNORED, FOLDER, TRANSFER, digests
 from fieldrec.mhl.directories import directory_hashes
 from fieldrec.mhl.model import Digest, FileHash, Generation, HashList, Head
-from fieldrec.mhl.parsing import parse_manifest
+from fieldrec.mhl.parsing import scan_manifest, sliced
 from fieldrec.mhl.writing import chain_bytes, instant, manifest_bytes, manifest_name
 from fieldrec.store.indexing.compact_index import COMPACT_NAME
 
@@ -70,8 +70,8 @@ def history(item: str, name: str, uuid: str, files: Sequence[Entry], created_ns:
     data = manifest_bytes(HashList(
         Head(created, socket.gethostname() or "unknown", TOOL, __version__, TRANSFER, comment,
              IGNORED, folders[-1]),
-        [FileHash(entry.path, (Digest(FORM, entry.xxh64),), entry.size_bytes, entry.mtime_ns)
-         for entry in files], folders[:-1]))
+        (FileHash(entry.path, (Digest(FORM, entry.xxh64),), entry.size_bytes, entry.mtime_ns)
+         for entry in files), folders[:-1]))
     generation = Generation(1, manifest_name(1, item, created_ns), digests.c4(data))
     return {f"{FOLDER}/{generation.name}": data,
             f"{FOLDER}/{CHAIN_NAME}": chain_bytes([generation])}
@@ -85,7 +85,13 @@ def size_limit(file_count: int) -> int:
 def parse(data: bytes, where: str) -> Manifest:
     """Read and check the manifest of a store's first generation, if it is by us; StoreDamaged says
     what is wrong with `where`."""
-    found = parse_manifest(data, where)
+    files: dict[str, Entry] = {}
+
+    def take(file: FileHash) -> None:
+        _require(file.path not in files, f"{file.path[:80]!r} is there twice")
+        files[file.path] = _listed(file)
+
+    found = scan_manifest(sliced(data), where, take)
     try:
         head = found.head
         _require(head.tool == TOOL and head.comment.startswith(_COMMENT), "not by fieldrec")
@@ -93,7 +99,7 @@ def parse(data: bytes, where: str) -> Manifest:
         told = json.loads(head.comment.removeprefix(_COMMENT))
         _require(isinstance(told, dict) and told.get("kind") == STORE, "not of a store")
         return Manifest(STORE, _text(told, "name"), _text(told, "uuid"),
-                        tuple(_listed(file) for file in found.files), head.created)
+                        tuple(files.values()), head.created)
     except (ValueError, RecursionError) as error:
         raise StoreDamaged(f"{where}: not a manifest of a copy: {error}") from error
 

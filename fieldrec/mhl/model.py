@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 ORIGINAL = "original"
@@ -79,7 +79,7 @@ class HashList:
     """A manifest: what one generation knows."""
 
     head: Head
-    files: Sequence[FileHash] = ()
+    files: Iterable[FileHash] = ()
     directories: Sequence[DirectoryHash] = ()
     references: Sequence[Reference] = ()
 

@@ -54,7 +54,7 @@ def parse_manifest(data: bytes, where: str) -> HashList:
         _once(file.path, files)
         files[file.path] = file
 
-    told = scan_manifest(_slices(data), where, take)
+    told = scan_manifest(sliced(data), where, take)
     with _told(where):
         for one in told.directories:
             _once(one.path, files)
@@ -76,7 +76,7 @@ def parse_head(data: bytes, where: str) -> Head:
     reader = _ManifestReader(lambda _file: None, head_only=True)
     with _told(where):
         with contextlib.suppress(_Enough):
-            _feed(reader, _slices(data))
+            _feed(reader, sliced(data))
         return reader.made().head
 
 
@@ -84,7 +84,7 @@ def parse_chain(data: bytes, where: str) -> tuple[Generation, ...]:
     """Read and check a chain: the generations in their order, numbered without gap from 1."""
     reader = _ChainReader()
     with _told(where):
-        _feed(reader, _slices(data))
+        _feed(reader, sliced(data))
         return reader.made()
 
 
@@ -92,6 +92,11 @@ def is_inside(path: str) -> bool:
     """Whether a path stays below the folder it is relative to, and is written in one way only."""
     return ("\0" not in path and len(path) <= 4096
             and all(part not in ("", ".", "..") for part in path.split("/")))
+
+
+def sliced(data: bytes) -> Iterator[bytes]:
+    """Bytes that are at hand, as :func:`scan_manifest` wants them."""
+    return (data[at:at + _SLICE_BYTES] for at in range(0, len(data), _SLICE_BYTES))
 
 
 class _Invalid(Exception):
@@ -305,10 +310,6 @@ class _ChainReader(_Reader):
                 _once(self._name, self._found)
                 self._found[self._name] = Generation(number, self._name, self._c4)
                 self._name, self._c4 = "", ""
-
-
-def _slices(data: bytes) -> Iterator[bytes]:
-    return (data[at:at + _SLICE_BYTES] for at in range(0, len(data), _SLICE_BYTES))
 
 
 def _feed(reader: _Reader, slices: Iterable[bytes]) -> None:

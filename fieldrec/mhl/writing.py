@@ -1,13 +1,15 @@
 """Manifests and chains as bytes. Pure; any thread.
 
-A manifest is made slice by slice, so that a recording of a hundred thousand files needs no tree in
-memory. What XML cannot hold (control characters, names that are no text) is refused; a line break
-or a tab is written as a reference, which readers give back as it was.
+A manifest is made slice by slice from files that come one by one, so that a recording of a million
+files needs no more memory than its bytes. What XML cannot hold (control characters, names that are
+no text) is refused; a line break or a tab is written as a reference, which readers give back as it
+was.
 """
 
 from __future__ import annotations
 
 import datetime
+import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain as joined
@@ -55,8 +57,10 @@ def manifest_slices(hash_list: HashList) -> Iterator[bytes]:
 
 
 def manifest_bytes(hash_list: HashList) -> bytes:
-    """The same at once."""
-    return b"".join(manifest_slices(hash_list))
+    """The same at once. (Joining would hold every slice as an object of its own.)"""
+    whole = io.BytesIO()
+    whole.writelines(manifest_slices(hash_list))
+    return whole.getvalue()
 
 
 def chain_bytes(generations: Sequence[Generation]) -> bytes:
