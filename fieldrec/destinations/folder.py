@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -276,10 +277,11 @@ class FolderDestination:
             durable.rename_at(parent, part, path)
 
     def _read_back(self, parent: int, path: Path) -> bytes:
-        view = aligned_buffer(1 << 20)
+        view, whole = aligned_buffer(1 << 20), io.BytesIO()
         with contextlib.closing(
                 PastCache(lambda flags: _tree.open_file(parent, path, flags))) as file:
-            return b"".join(bytes(data) for data in file.slices(lambda: view))
+            whole.writelines(file.slices(lambda: view))
+        return whole.getvalue()
 
     def close(self) -> None:
         if self._descriptor is not None:
