@@ -8,7 +8,7 @@ of a movie in its sidecar. Nothing is changed, but for a generation where that i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +84,7 @@ def _at(path: Path, on_bytes: OnBytes, write: Clock | None) -> Iterator[Outcome]
     elif path.is_dir():
         yield from _plain(path, 0, on_bytes, write)
     elif sidecar_path(path).exists():
-        yield _own(path, check_movie(path, deep=True), path.stat().st_size)
+        yield _movie(path)
 
 
 def _with_history(root: Path, path: Path, on_bytes: OnBytes, write: Clock | None
@@ -145,21 +145,38 @@ def _plain(path: Path, depth: int, on_bytes: OnBytes, write: Clock | None) -> It
             elif depth < DEEPEST:
                 yield from _plain(below, depth + 1, on_bytes, write)
         elif is_sidecar(entry.name):
-            movie = below.with_suffix("")
-            size = movie.stat().st_size if movie.exists() else 0
-            yield _own(movie, check_movie(movie, deep=True), size)
+            yield _movie(below.with_suffix(""))
         elif entry.name.endswith(EXTENSIONS) and not sidecar_path(below).exists():
             yield Outcome(str(below), OWN, notes=("nothing tells what it should be",))
+
+
+def _movie(path: Path) -> Outcome:
+    strange = _strange((path, sidecar_path(path)), path.parent)
+    if strange:
+        return Outcome(str(path), OWN, damaged=strange)
+    size = path.stat().st_size if path.exists() else 0
+    return _own(path, check_movie(path, deep=True), size)
 
 
 def _store(path: Path) -> Outcome:
     if locked_state(path) is RecordingState.RECORDING:
         return Outcome(str(path), OWN, notes=("is being recorded; not looked at",))
+    strange = _strange((Path(folder, name) for folder, _, names in os.walk(path)
+                        for name in names), path.parent)
+    if strange:
+        return Outcome(str(path), OWN, damaged=strange)
     try:
         untold = not_judged(path)
         return _own(path, check_store(path, deep=True), notes=(untold,) if untold else ())
     except FieldrecError as error:
         return Outcome(str(path), OWN, broken=str(error))
+
+
+def _strange(paths: Iterable[Path], below: Path) -> tuple[Fault, ...]:
+    """Pipes and devices among these: opening one may never end, nor reading it."""
+    return tuple(Fault(os.path.relpath(path, below), "is no file but a device or pipe; nothing "
+                                                     "here was compared")
+                 for path in paths if path.exists() and not path.is_file())
 
 
 def _own(path: Path, problems: list[Problem], read_bytes: int = 0, notes: tuple[str, ...] = ()

@@ -43,7 +43,8 @@ def verify_command(paths: tuple[Path, ...], write: bool, as_json: bool) -> None:
 
     began_s = time.monotonic()
     outcomes: list[Outcome] = []
-    with stopped_by_signals("nothing was changed") as stop, _Bytes(stop.is_set) as progress:
+    left = "generations written until then stay" if write else "nothing was changed"
+    with stopped_by_signals(left) as stop, _Bytes(stop.is_set) as progress:
         for path in paths:
             for outcome in verify(path, progress.more, write=SystemClock() if write else None):
                 outcomes.append(outcome)

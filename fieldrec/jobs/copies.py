@@ -5,7 +5,6 @@ Blocking; called by commands. A place that is not there now is passed over.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.core.model import Copy
 from fieldrec.jobs import manifest
-from fieldrec.mhl import FOLDER
+from fieldrec.mhl import FOLDER, walking
 from fieldrec.mhl.reading import first_manifest
 
 
@@ -22,7 +21,7 @@ def find_copies(places: Mapping[str, Path], name: str, uuid: str) -> tuple[Copy,
     found = []
     for destination, folder in places.items():
         there = folder / name
-        data = first_manifest(functools.partial(_read, there / FOLDER))
+        data = _proof(there)
         if data is None:
             continue
         try:
@@ -36,14 +35,14 @@ def find_copies(places: Mapping[str, Path], name: str, uuid: str) -> tuple[Copy,
     return tuple(found)
 
 
-def _read(folder: Path, name: str, limit_bytes: int) -> bytes | None:
+def _proof(item: Path) -> bytes | None:
     """None too for what cannot be read: a place that is not there now."""
     try:
-        with (folder / name).open("rb") as file:
-            data = file.read(limit_bytes + 1)
+        with walking.directory(item / FOLDER) as folder:
+            return first_manifest(lambda name, limit_bytes: walking.read_small(name, folder,
+                                                                               limit_bytes))
     except OSError:
         return None
-    return data if len(data) <= limit_bytes else None
 
 
 def _created_ns(created: str) -> int:

@@ -70,9 +70,10 @@ def _hash_list(verdict: Verdict, now_ns: int, references: list[Reference],
                     *_entries(verdict.new, ORIGINAL)], key=lambda file: file.path)
     forms = {one.form for file in files for one in file.digests} | {one.form for one in nested}
     folders: list[DirectoryHash] = []
-    if len(forms) == 1 and len(nested) == len(verdict.nested):
+    all_of_it = len(files) == len(verdict.right) + len(verdict.bad) + len(verdict.new)
+    if all_of_it and len(forms) == 1 and len(nested) == len(verdict.nested):
         folders = directory_hashes(next(iter(forms)), (
-            (file.path, file.digests[0].text) for file in files), nested)
+            (file.path, file.digests[0].text) for file in files), nested, verdict.folders)
     patterns = () if verdict.history is None else verdict.history.patterns
     head = Head(instant(now_ns), socket.gethostname() or "unknown", TOOL, __version__, IN_PLACE,
                 COMMENT, patterns, folders[-1] if folders else None)
@@ -108,12 +109,18 @@ def _put(folder: int, path: Path, data: bytes) -> None:
     part = path.with_name(durable.PART_PREFIX + path.name)
     with contextlib.suppress(FileNotFoundError):
         durable.unlink_at(folder, part)
-    descriptor = durable.create_at(folder, part)
     try:
-        durable.write(descriptor, [data], part, len(data))
-        durable.fsync(descriptor, part)
-    finally:
-        os.close(descriptor)
-    if walking.read_small(part.name, folder, len(data)) != data:
-        raise StoreDamaged(f"{path} reads back otherwise than it was written; check that medium")
-    durable.rename_at(folder, part, path)
+        descriptor = durable.create_at(folder, part)
+        try:
+            durable.write(descriptor, [data], part, len(data))
+            durable.fsync(descriptor, part)
+        finally:
+            os.close(descriptor)
+        if walking.read_small(part.name, folder, len(data)) != data:
+            raise StoreDamaged(f"{path} reads back otherwise than it was written; check that "
+                               "medium")
+        durable.rename_at(folder, part, path)
+    except (OSError, StoreError):
+        with contextlib.suppress(OSError):  # the medium may be gone; the first error says more
+            durable.unlink_at(folder, part)
+        raise

@@ -15,11 +15,15 @@ from fieldrec.mhl.model import DirectoryHash
 
 
 def directory_hashes(form: str, files: Iterable[tuple[str, str]],
-                     below: Iterable[DirectoryHash] = ()) -> list[DirectoryHash]:
+                     below: Iterable[DirectoryHash] = (), folders_too: Iterable[str] = ()
+                     ) -> list[DirectoryHash]:
     """Of every directory, the deepest first, the root last (its path is "."), from the paths and
-    digests of all files. `below`: directories that are known as a whole, histories of their own."""
+    digests of all files. `below`: directories that are known as a whole, histories of their own;
+    `folders_too`: directories by path, for those with no file in them count as well."""
     folders: dict[str, _Folder] = defaultdict(_Folder)
     folders["."]  # of a data set without any file, too
+    for path in folders_too:
+        _make(folders, path)
     for path, text in files:
         parent, _, name = path.rpartition("/")
         _make(folders, parent)

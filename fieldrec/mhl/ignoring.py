@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 _LONGEST = 1000
 _MOST_PARTS = 32
+_MOST_STARS = 64
 _ANY_FOLDERS = "**"
 
 
@@ -52,7 +53,7 @@ class _Rule:
         """None for what is no pattern, and for one that nobody can mean."""
         pattern = pattern.strip()
         if (not pattern.strip("!/") or pattern.startswith("#") or len(pattern) > _LONGEST
-                or pattern.count("/") > _MOST_PARTS):
+                or pattern.count("/") > _MOST_PARTS or pattern.count("*") > _MOST_STARS):
             return None
         try:
             return cls(pattern)

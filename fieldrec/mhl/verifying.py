@@ -61,6 +61,8 @@ class Verdict:
     unproven: list[str] = field(default_factory=list)
     """Files of which no digest can be compared: only that they are there, in their size."""
     read_bytes: int = 0
+    folders: list[str] = field(default_factory=list)
+    """That were looked through."""
     nested: list[Verdict] = field(default_factory=list)
 
     @property
@@ -132,6 +134,7 @@ class Verifier:
                         below, f"{verdict.path}/{path}", only.removeprefix(f"{path}/")
                         if only.startswith(f"{path}/") else ""))
                 else:
+                    verdict.folders.append(path)
                     self._folder(below, path, look)
         except OSError as error:
             verdict.damaged.append(Fault(path, f"cannot be read: {error.strerror}"))

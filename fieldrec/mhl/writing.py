@@ -30,18 +30,22 @@ _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;",
             "\t": "&#9;", "\n": "&#10;", "\r": "&#13;"}
 _SPECIAL = re.compile(r'[&<>"\t\n\r]')
 _IMPOSSIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_NAME = re.compile(r"[/\0]")
+_NOT_IN_NAMES = re.compile("[/\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_LONGEST_FOLDER_BYTES = 180
+"""Of the folder's name in that of a manifest, which with what it is called while it is written has
+255 at most."""
 
 
 def manifest_name(number: int, folder: str, now_ns: int) -> str:
     """Name of generation `number` of the data set in a folder of that name."""
     when = _utc(now_ns).strftime("%Y-%m-%d_%H%M%SZ")
-    return f"{number:04d}_{_NAME.sub('_', folder)}_{when}{EXTENSION}"
+    name = _NOT_IN_NAMES.sub("_", folder).encode()[:_LONGEST_FOLDER_BYTES].decode(errors="ignore")
+    return f"{number:04d}_{name}_{when}{EXTENSION}"
 
 
 def instant(epoch_ns: int) -> str:
     """A moment as manifests write it, to the second."""
-    return _utc(epoch_ns).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+    return _utc(epoch_ns).isoformat(timespec="seconds")
 
 
 def manifest_slices(hash_list: HashList) -> Iterator[bytes]:
