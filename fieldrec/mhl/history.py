@@ -94,20 +94,16 @@ class _Taking:
         self._names: dict[str, str] = {}
         """Names come again in every folder: they are held once."""
         self._renamed: list[FileHash] = []
-        self._other: dict[str, Wanted] = {}
-        """What this generation says of paths that earlier ones know otherwise: new files, where
-        the earlier ones turn out to have been renamed."""
 
     def file(self, file: FileHash) -> None:
         """One file of a generation."""
         if file.previous_path:
             self._renamed.append(file)
             return
-        known, wanted = self._at(file.path), _wanted(file)
+        folder, _, name = file.path.rpartition("/")
+        known = self.made.files.get(folder, {}).get(name)
         if known is None or not known.form:
-            self._put(file.path, wanted)
-        elif wanted.form == known.form and wanted.text != known.text:
-            self._other[file.path] = wanted
+            self._put(file.path, _wanted(file))
 
     def rest(self, generation: HashList) -> None:
         """What there is in it beside files, which have been taken."""
@@ -115,9 +111,7 @@ class _Taking:
         before = {file.path: self._pop(file.previous_path) for file in self._renamed}
         for file in self._renamed:
             self._put(file.path, before[file.path] or _wanted(file))
-            if file.previous_path in self._other and self._at(file.previous_path) is None:
-                self._put(file.previous_path, self._other[file.previous_path])
-        self._renamed, self._other = [], {}
+        self._renamed = []
         made.directories.difference_update(one.previous_path for one in generation.directories)
         made.directories.update(one.path for one in generation.directories)
         made.patterns = generation.head.ignored or made.patterns
@@ -125,10 +119,6 @@ class _Taking:
             inside, _, _ = reference.path.rpartition(f"/{FOLDER}/")
             if inside:
                 made.references.setdefault(inside, []).append(reference)
-
-    def _at(self, path: str) -> Wanted | None:
-        folder, _, name = path.rpartition("/")
-        return self.made.files.get(folder, {}).get(name)
 
     def _pop(self, path: str) -> Wanted | None:
         folder, _, name = path.rpartition("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from fieldrec.core.model import Copy
@@ -30,8 +31,10 @@ def test_committed_copies_of_this_recording(tmp_path: Path) -> None:
     put(tmp_path / "cut", "bees", dict([next(iter(made("u1").items()))]))
     put(tmp_path / "strange", "bees", history(b"<no/>"))
     (tmp_path / "bare" / "bees").mkdir(parents=True)
+    (tmp_path / "pipe" / "bees" / "ascmhl").mkdir(parents=True)
+    os.mkfifo(tmp_path / "pipe" / "bees" / "ascmhl" / "ascmhl_chain.xml")
     places = {name: tmp_path / name
-              for name in ("one", "other", "cut", "strange", "bare", "gone")}
+              for name in ("one", "other", "cut", "strange", "bare", "pipe", "gone")}
     assert find_copies(places, "bees", "u1") == (
         Copy("one", str(tmp_path / "one" / "bees" / "bees"), 123, CREATED_NS),)
 

@@ -10,6 +10,7 @@ import pytest
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.jobs import manifest
 from fieldrec.jobs.manifest import Entry
+from fieldrec.mhl import MANIFEST_LIMIT
 from fieldrec.mhl.parsing import parse_chain, parse_manifest
 
 FILES = (Entry("bees/000000/000000.npy", 1408, "0123456789abcdef"),
@@ -43,6 +44,14 @@ def test_a_manifest_is_within_its_size_limit() -> None:
              for number in range(1000)]
     data = next(iter(manifest.history("n" * 100, "n" * 100, "u" * 32, files, 0).values()))
     assert len(data) < manifest.size_limit(1000)
+
+
+def test_a_day_of_recording_is_within_what_is_ever_read() -> None:
+    name = "garden_20261121_060000_22345678"
+    files = [Entry(f"{name}/000001/{number:06d}.npy", 10**7, "f" * 16, 10**18)
+             for number in range(1000)]
+    data = next(iter(manifest.history(name, name, "u" * 32, files, 0).values()))
+    assert len(data) * 2000 < MANIFEST_LIMIT  # two million frames: 18.5 hours at 30 Hz
 
 
 @pytest.mark.parametrize(("old", "new"), [

@@ -90,7 +90,10 @@ def test_all_of_a_manifest_and_a_chain() -> None:
     assert parse_head(data[:-200] + b"rubbish", "here") == HEAD, "the rest is not read"
     assert parse_chain(chain_bytes(GENERATIONS), "here") == tuple(GENERATIONS)
     assert manifest_name(12, "a/b", 0) == "0012_a_b_1970-01-01_000000Z.mhl"
+    assert manifest_name(1, "a\x07\udcff" + "é" * 120, 0) == \
+        f"0001_a__{'é' * 88}_1970-01-01_000000Z.mhl", "within 255 bytes, and XML can hold it"
     assert instant(10**30) == instant(0), "a file of a medium may have any time"
+    assert instant(-60 * 10**18) == "0068-09-03T13:20:00+00:00"
 
 
 CHAIN_SCHEMA = "ASCMHLDirectory__combined"

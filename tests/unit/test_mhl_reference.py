@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from fieldrec.catalogue.scan import scan
+from fieldrec.catalogue.verify import verify
+from fieldrec.core.clock import SystemClock
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs import transfer
-from tests.fakes import ascmhl_tool
+from fieldrec.jobs.root_history import close_history
+from tests.fakes import ascmhl_schema, ascmhl_tool
 from tests.fakes.small_stores import make_export, make_store
 
 pytest.importorskip("ascmhl", reason="the ascmhl package is the oracle")
@@ -50,6 +53,38 @@ def test_a_copy_is_right_for_the_reference_and_stays_known_when_that_adds_a_gene
     assert code == ascmhl_tool.OK, said
     assert len(list((nas / "bees" / "ascmhl").glob("*.mhl"))) == 2
     assert offload(nas.parent / "recordings", nas) == ()
+
+
+NAMES = ("line\nbreak\ttab", "carriage\rreturn", "q\"uo'te &<>]]>&amp;", "caf\u00e9", "cafe\u0301",
+         "\u65e5\u672c", " spaces ", "%s", "-dash", "empty")
+
+
+def test_all_that_is_written_is_valid_and_right_whatever_the_names(nas: Path) -> None:
+    """Copies as files and as tars, an export, the history of the whole; generations with right,
+    damaged, missing, renamed and new files."""
+    recordings = nas.parent / "recordings"
+    make_store(recordings, "wasps & <flies>", seed=9)
+    for name in NAMES:
+        (recordings / "wasps & <flies>" / name).write_bytes(name.encode()
+                                                            if name != "empty" else b"")
+    with closing(FolderDestination("nas", nas, raw_as="tar")) as place:
+        transfer.transfer(scan(recordings)[1], place, stop=NEVER)
+        close_history(place, 0)
+    assert ascmhl_tool.verify(nas)[0] == ascmhl_tool.OK
+    assert all(outcome.is_right for outcome in verify(nas))
+    spoil(nas / "bees", "flip")
+    there = nas / "wasps & <flies>" / "wasps & <flies>"
+    (there / "000001.tar").unlink()
+    (there / NAMES[2]).rename(there / "na\u00efve\n")
+    (nas / "stranger's \"thing\"").write_bytes(b"")
+    for _ in range(2):
+        said = {Path(o.path).name: (len(o.damaged), len(o.missing), len(o.extra))
+                for o in verify(nas, write=SystemClock())}
+    assert said == {"bees": (1, 0, 0), "wasps & <flies>": (0, 2, 0), "nas": (0, 0, 0)}
+    assert ascmhl_schema.assert_valid(nas) == 3 * 3
+    code, told = ascmhl_tool.ascmhl_debug("verify", nas)
+    assert (code, "2 missing file(s)" in told, told.count("mismatch")) == (
+        ascmhl_tool.DAMAGED, True, 1), told
 
 
 @pytest.mark.parametrize(("damage", "code"), [

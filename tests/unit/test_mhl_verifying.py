@@ -3,22 +3,35 @@ nothing else; a generation that is added is one that both go on from."""
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import hashlib
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
 import xxhash
 
 from fieldrec.catalogue.verify import HISTORY, OWN, Outcome, verify
+from fieldrec.core import durable
 from fieldrec.core.clock import SystemClock
-from fieldrec.core.errors import NotFoundError, StoreError
-from fieldrec.mhl import digests, parsing
-from fieldrec.mhl.model import Digest, FileHash, Generation, HashList, Head, Reference
+from fieldrec.core.errors import NotFoundError, StoreError, StoreFull
+from fieldrec.mhl import digests, parsing, walking
+from fieldrec.mhl.history import load
+from fieldrec.mhl.model import (
+    Digest,
+    DirectoryHash,
+    FileHash,
+    Generation,
+    HashList,
+    Head,
+    Reference,
+)
 from fieldrec.mhl.writing import chain_bytes, manifest_bytes, manifest_name
 from tests.fakes import ascmhl_tool
-from tests.fakes.small_stores import make_store
+from tests.fakes.small_stores import make_export, make_store
 from tests.unit.test_mhl_reference import nas, spoil
 
 pytest.importorskip("ascmhl", reason="the ascmhl package is the oracle")
@@ -110,6 +123,61 @@ def test_links_pipes_and_deep_folders_are_told_and_not_followed(nas: Path) -> No
         "bees/000001/line\nbreak", "bees/000001/pipe", "/".join(["d"] * 65), "etc"]
 
 
+def test_a_folder_in_the_place_of_a_file_is_damage(nas: Path) -> None:
+    (nas / "bees" / FRAME).unlink()
+    (nas / "bees" / FRAME).mkdir()
+    outcome = one(nas / "bees")
+    assert [(f.path, f.why) for f in outcome.damaged] == [(FRAME, "is no file but a folder")]
+
+
+def test_histories_in_one_another_without_end_are_not_followed(tmp_path: Path) -> None:
+    at = tmp_path
+    for _ in range(80):
+        history(at, hash_list())
+        at = at / "d"
+        at.mkdir()
+    outcomes = list(verify(tmp_path))
+    assert len(outcomes) == 65
+    assert [(f.path, f.why) for o in outcomes for f in o.extra] == [
+        ("d", "folders too deep in one another; not looked at")]
+
+
+def test_a_history_that_is_gone_from_its_folder_is_missed(tmp_path: Path) -> None:
+    (tmp_path / "bees").mkdir()
+    history(tmp_path / "bees", hash_list())
+    name, = (path.name for path in (tmp_path / "bees" / "ascmhl").glob("*.mhl"))
+    history(tmp_path, hash_list(references=tuple(
+        Reference(f"{folder}/ascmhl/{name}", digests.c4(b"")) for folder in ("bees", "wasps"))))
+    assert "refers to" in next(iter(verify(tmp_path))).broken
+    shutil.rmtree(tmp_path / "bees" / "ascmhl")
+    assert one(tmp_path).missing == ("bees/ascmhl", "wasps")
+
+
+@pytest.mark.parametrize("what", ["bees/metadata.yaml", "bees/000001/000002.npy", "bees.high.mp4",
+                                  "bees.high.mp4.json"])
+def test_pipes_where_there_is_no_history_hold_nobody(tmp_path: Path, what: str) -> None:
+    make_export(tmp_path, "bees", make_store(tmp_path, "bees"))
+    (tmp_path / what).unlink()
+    os.mkfifo(tmp_path / what)
+    assert [f.path for o in verify(tmp_path) for f in o.damaged] == [what]
+
+
+def test_a_history_takes_little_memory_for_each_file(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 5_000
+    monkeypatch.setattr(walking, "SLICE_BYTES", 4096)
+    history(tmp_path, hash_list(*(
+        FileHash(f"bees_20261121_060000/{number // 1000:06d}/{number % 1000:06d}.npy",
+                 (Digest("xxh64", f"{number:016x}"),), 1_300_128) for number in range(count))))
+    tracemalloc.start()
+    try:
+        with walking.directory(tmp_path) as root:
+            assert sum(map(len, load(root, "here").files.values())) == count
+        assert tracemalloc.get_traced_memory()[1] < 300 * count
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_manifest_that_the_chain_does_not_list_is_not_relied_on(nas: Path) -> None:
     frame = nas / "bees" / FRAME
     frame.write_bytes(b"another's")
@@ -191,6 +259,32 @@ def test_a_failed_digest_is_no_reference_and_a_renamed_file_keeps_its_own(tmp_pa
     assert (outcome.files, outcome.is_right) == (2, True)
 
 
+def test_files_that_changed_names_and_folders_with_other_names(tmp_path: Path) -> None:
+    digest = {name: (Digest("xxh64", xxhash.xxh64_hexdigest(name.encode())),) for name in "abx"}
+    for path, content in (("a", "b"), ("b", "a"), ("new/f", "x")):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(content)
+    told = hash_list(FileHash("a", digest["b"], previous_path="b"),
+                     FileHash("b", digest["a"], previous_path="a"),
+                     FileHash("new/f", digest["x"], previous_path="old/f"))
+    folders = ([DirectoryHash("old", "xxh64", "0" * 16, "0" * 16)],
+               [DirectoryHash("new", "xxh64", "0" * 16, "0" * 16)])
+    first = hash_list(*(FileHash(name, digest[name]) for name in "ab"),
+                      FileHash("old/f", digest["x"]))
+    history(tmp_path, dataclasses.replace(first, directories=folders[0]),
+            dataclasses.replace(told, directories=folders[1]))
+    assert one(tmp_path).missing == ("old",)
+    manifest, chain = sorted((tmp_path / "ascmhl").iterdir())[1:]
+    data = manifest.read_bytes().replace(b"</structure>\n", b"</structure>\n"
+                                         b"      <previousPath>old</previousPath>\n")
+    chain.write_text(chain.read_text().replace(digests.c4(manifest.read_bytes()),
+                                               digests.c4(data)))
+    manifest.write_bytes(data)
+    outcome = one(tmp_path)
+    assert (outcome.files, outcome.is_right) == (3, True), outcome
+    assert ascmhl_tool.verify(tmp_path)[0] == ascmhl_tool.OK
+
+
 def test_what_is_left_out_is_no_extra_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"")
     for path in (".DS_Store", "logbook/1", "x/y/notes.txt", "keep/notes.txt", "sub/top.txt"):
@@ -208,6 +302,8 @@ def test_a_generation_that_we_add_is_one_the_reference_goes_on_from(nas: Path, d
     root = nas / "bees"
     if damage:
         spoil(root, damage)
+    if damage == "extra":
+        (root / "empty" / "folder").mkdir(parents=True)
     before = one(root)
     outcome = one(root, write=True)
     assert outcome.written == str(root / "ascmhl" / Path(outcome.written).name)
@@ -219,8 +315,34 @@ def test_a_generation_that_we_add_is_one_the_reference_goes_on_from(nas: Path, d
     wanted = {"": ascmhl_tool.OK, "missing": ascmhl_tool.MISSING, "extra": ascmhl_tool.OK}.get(
         damage, ascmhl_tool.DAMAGED)
     assert ascmhl_tool.verify(root)[0] == wanted
+    if damage == "extra":  # empty folders count in the digests of folders, too
+        said = ascmhl_tool.ascmhl_debug("verify", "-dh", "-v", root)[1]
+        assert "root folder   OK (generation 0002)" in said, said
     assert one(root).is_right == (wanted == ascmhl_tool.OK)
     assert ascmhl_tool.ascmhl("create", root)[0] == wanted
     again = one(root, write=True)
     assert (again.generations, again.is_right) == (3, wanted == ascmhl_tool.OK)
     assert not list((root / "ascmhl").glob(".part-*"))
+
+
+def test_a_generation_for_which_there_is_no_room_leaves_nothing(nas: Path) -> None:
+    def full(step: str, _path: Path) -> None:
+        if step == "fsync":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = sorted((nas / "bees" / "ascmhl").iterdir())
+    durable.set_hook(full)
+    try:
+        with pytest.raises(StoreFull):
+            one(nas / "bees", write=True)
+    finally:
+        durable.set_hook(None)
+    assert sorted((nas / "bees" / "ascmhl").iterdir()) == before
+
+
+def test_a_name_that_no_manifest_can_hold_stays_extra(nas: Path) -> None:
+    (nas / "bees" / "bell\x07").write_bytes(b"x")
+    written = Path(one(nas / "bees", write=True).written)
+    told = parsing.parse_manifest(written.read_bytes(), "here")
+    assert (list(told.directories), told.head.root) == ([], None), "they would be of less than all"
+    assert [f.path for f in one(nas / "bees").extra] == ["bell\x07"]
