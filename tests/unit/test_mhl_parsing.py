@@ -140,6 +140,11 @@ def test_hostile_xml_is_refused(text: str) -> None:
             parse(text.encode(), "here")
 
 
+def test_a_tag_without_end_is_given_up_soon() -> None:
+    with pytest.raises(StoreDamaged, match="a tag that does not end"):
+        parse_manifest(f"{XML}{LIST}<a {'x' * 3_000_000}".encode(), "here")
+
+
 @pytest.mark.parametrize("doctype", [
     "<!DOCTYPE hashlist>", '<!DOCTYPE hashlist [<!ENTITY e "ha">]>',
     f'<!DOCTYPE hashlist [<!ENTITY e0 "ha">{LAUGHS}<!ENTITY e "&e3;">]>',

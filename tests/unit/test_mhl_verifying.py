@@ -29,6 +29,7 @@ from fieldrec.mhl.model import (
     Head,
     Reference,
 )
+from fieldrec.mhl.verifying import Verifier
 from fieldrec.mhl.writing import chain_bytes, manifest_bytes, manifest_name
 from tests.fakes import ascmhl_tool
 from tests.fakes.small_stores import make_export, make_store
@@ -68,6 +69,8 @@ def test_a_copy_is_right(nas: Path) -> None:
     assert (outcome.checked_by, outcome.files, outcome.generations) == (HISTORY, 14, 1)
     assert outcome.read_bytes == sum(path.stat().st_size for path in (nas / "bees" / "bees")
                                      .rglob("*") if path.is_file())
+    verdict = Verifier().verify(str(nas / "bees"))
+    assert (verdict.right_files, verdict.right) == (14, {}), "nobody writes down what was read"
 
 
 @pytest.mark.parametrize(("damage", "said"), [
