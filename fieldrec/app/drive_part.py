@@ -90,26 +90,26 @@ class DrivePart:
         """Before the end: what is due at a destination and was not brought yet."""
         await self._log.travel_due(self.destinations, self._jobs)
 
-    async def eject(self, which: str, note: str = "") -> None:
+    async def eject(self, which: str, note: str | None = None) -> None:
         """Bring the record of the deployment and write what is for people at its top, then make the
-        drive (its device) safe to remove; `note` is said beside SAFE."""
+        drive (its device) safe to remove; `note` is said beside SAFE, "" where the drive had all
+        before, None where nobody knows."""
         if self.watcher is None:
             return
-        for drive in self.drives():
-            # One that was there before had the same device.
-            if drive.state is DriveState.READY and not drive.suspect and which in (
-                    drive.device, drive.fs_uuid, drive.label):
-                await self._bring(drive, note)
-        await self.watcher.eject(which, note=note)
+        key = self.watcher.find(which)
+        drive = next(one for one in self.drives() if (one.fs_uuid, one.device) == key)
+        if drive.state is DriveState.READY and not drive.suspect:
+            await self._bring(drive, is_news=note != "")
+        await self.watcher.eject(drive.device, note=note or "")
 
-    async def _bring(self, drive: Drive, note: str) -> None:
+    async def _bring(self, drive: Drive, *, is_news: bool) -> None:
         """What a drive is given last. Not waited for any longer when it hangs, nor begun again
         while it does: whoever ejects it must hear so."""
         async def bring() -> None:
             self._brought.add(drive.insertion)
             try:
                 await self._log.travel(drive_destination(drive), self.destinations())
-                await self._write_top(drive, note)
+                await self._write_top(drive, is_news=is_news)
             finally:
                 self._brought.discard(drive.insertion)
 
@@ -120,9 +120,8 @@ class DrivePart:
             except DestinationAway as error:
                 self._say(f"{error}; record and README are not on it yet", "warning")
 
-    async def _write_top(self, drive: Drive, note: str) -> None:
-        """README and report; not again for a drive that had all before, which a `note` would say.
-        What does not work is said."""
+    async def _write_top(self, drive: Drive, *, is_news: bool) -> None:
+        """README and report; not again where there is no news. What does not work is said."""
         watcher, places = self.watcher, self.destinations()
         name = drive.label or drive.fs_uuid
         if watcher is None:
@@ -139,7 +138,7 @@ class DrivePart:
                 def write() -> list[str]:
                     said: list[str] = []
                     with contextlib.closing(top), contextlib.closing(folder):
-                        if note or not has_readme(top):
+                        if is_news or not has_readme(top):
                             write_top(top, folder.items(), self._about(), recordings, jobs,
                                       self._clock.epoch_ns(), said.append)
                     return said

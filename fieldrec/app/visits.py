@@ -10,8 +10,10 @@ the next drive, or this one with more room, is given it. A drive that is suspect
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from fieldrec.app import visit_words
 from fieldrec.app.visit_words import Tally
@@ -28,6 +30,7 @@ from fieldrec.jobs.drive_room import Fit, Room, describe_stays, fit, in_order
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.remembered import preset_for
 
+log = logging.getLogger(__name__)
 Say = Callable[[str, str], None]
 Look = Callable[[str, Collection[str]], Coroutine[object, object, Room]]
 """(destination, items that an earlier try may have begun) -> what is there."""
@@ -65,11 +68,17 @@ class _Visit:
     """When it was looked at last."""
     served: bool = False
     """Its jobs have ended: nothing more is given to it."""
+    reported: bool = False
+    """What came of it was said, once at least."""
     ejection: asyncio.Task[None] | None = None
     note: str = ""
     """What whoever takes the drive out should know; "" when there is nothing to say."""
     refusal: str = ""
     """Why the last eject was refused, so that it is said once."""
+
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """What is under way."""
+        return [task for task in (self.ejection, self.looking) if task is not None]
 
 
 class Visits:
@@ -95,8 +104,7 @@ class Visits:
 
     async def close(self) -> None:
         """End the ejections under way, each drive is READY again or safe; and the looks."""
-        tasks = [task for visit in self._visits.values()
-                 for task in (visit.ejection, visit.looking) if task is not None]
+        tasks = [task for visit in self._visits.values() for task in visit.tasks()]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -113,9 +121,8 @@ class Visits:
         """Begin a visit for each drive that has become READY, end those whose jobs have ended."""
         there = {drive.insertion for drive in drives if drive.state is not DriveState.ABSENT}
         for gone in self._visits.keys() - there:
-            looking = self._visits.pop(gone).looking
-            if looking is not None:
-                looking.cancel()
+            for task in self._visits.pop(gone).tasks():
+                task.cancel()
         for drive in drives:
             if drive.state is not DriveState.READY:
                 continue
@@ -318,8 +325,8 @@ class Visits:
     def _end_if_served(self, drive: Drive, visit: _Visit) -> None:
         if self._unfinished(drive) or visit.ejection is not None or visit.looking is not None:
             return
-        if not visit.served:
-            visit.served = visit.gets.eject
+        if not visit.served and (visit.jobs or not visit.reported):
+            visit.served, visit.reported = visit.gets.eject, True
             self._report(drive, visit)
         if visit.gets.eject or drive.suspect:
             visit.ejection = asyncio.create_task(self._end(drive, visit),
@@ -330,7 +337,9 @@ class Visits:
         must not keep another one waiting."""
         try:
             await self._eject(drive.device, visit.note)
-        except (FieldrecError, OSError) as error:
+        except Exception as error:  # whatever it is, the drive must become safe in the end
+            if not isinstance(error, FieldrecError | OSError):
+                log.exception("eject of %s", drive.device)
             if str(error) != visit.refusal:
                 visit.refusal = str(error)
                 self._say(f"drive {_name(drive)} is not safe yet: {error}", "error")

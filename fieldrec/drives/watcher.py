@@ -71,6 +71,11 @@ class DriveWatcher:
         """All drives there are, and the last few that were. Any thread; never blocks."""
         return self._table.drives()
 
+    def find(self, which: str) -> Key:
+        """The one drive that is there and has this id, label or device, as (id, device).
+        NotFoundError, UsageError in words."""
+        return self._table.find(which)
+
     def lease(self, fs_uuid: str) -> Lease:
         """The right to write to a READY drive. Any thread; never blocks.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from fieldrec.status.drive_readme import FIRST_LINE
 from tests.fakes.small_stores import make_store
 from tests.system.box import Box, unfinished
 from tests.system.udevd import Udevd
@@ -32,10 +33,10 @@ def safe(now: Any, label: str) -> Any:
 
 
 @contextmanager
-def looked_into(udevd: Udevd, image: Path, point: Path) -> Iterator[Path]:
+def looked_into(udevd: Udevd, image: Path, point: Path, how: str = "ro") -> Iterator[Path]:
     point.mkdir(exist_ok=True)
     device = udevd.insert(image)
-    subprocess.run(["mount", "-o", "ro", device, str(point)], check=True)
+    subprocess.run(["mount", "-o", how, device, str(point)], check=True)
     try:
         yield point
     finally:
@@ -89,6 +90,8 @@ def test_an_unknown_drive_gets_copies_and_is_told_why(udevd: Udevd, tmp_path: Pa
     recordings.mkdir()
     make_store(recordings, NAMES[0])
     image = udevd.image(label="STICK")
+    with looked_into(udevd, image, tmp_path / "elsewhere", "rw") as point:
+        (point / "README.txt").write_text(f"{FIRST_LINE}\n")
     with Box(tmp_path, match=udevd.match, export={"automatic": False},
              drives={"on_insert": "move", "eject": False}) as box:
         device = udevd.insert(image)
@@ -102,4 +105,9 @@ def test_an_unknown_drive_gets_copies_and_is_told_why(udevd: Udevd, tmp_path: Pa
         assert "1 there already" in offer
         box.command("copy-all", "--to", "STICK")
         assert box.command("eject").startswith("SAFE TO REMOVE STICK")
+        with pytest.raises(AssertionError, match="STICK is safe to remove; take it out"):
+            box.ask("eject", drive="STICK")
+        assert not any("README" in text for text in told(box.ask("snapshot")))
         udevd.take_out(device)
+    with looked_into(udevd, image, tmp_path / "elsewhere") as point:
+        assert NAMES[0] in (point / "README.txt").read_text()  # not the one of an earlier time

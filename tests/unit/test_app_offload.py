@@ -51,7 +51,7 @@ class Rig:
         self.said: list[str] = []
         self.ejected: list[str] = []
         self.notes: list[str] = []
-        self.refusals: list[str] = []
+        self.refusals: list[Exception] = []
         self.looks: list[str] = []
         self.room = Room(10**12)
         self.elsewhere: set[str] = set()
@@ -70,7 +70,7 @@ class Rig:
         self.notes.append(note)
         self.ejected.append(device)
         if self.refusals:
-            raise DriveBusy(self.refusals.pop(0))
+            raise self.refusals.pop(0)
 
     async def ended(self) -> None:
         """An ejection has ended, or asks to be tried again."""
@@ -145,7 +145,7 @@ async def test_put_in_again_it_is_served_again_even_if_it_was_never_seen_to_leav
 
 async def test_two_drives_and_a_refused_eject(queue: JobQueue) -> None:
     rig = Rig(queue)
-    rig.refusals = ["held by less (7)", "held by less (7)"]
+    rig.refusals = [DriveBusy("held by less (7)"), DriveBusy("held by less (7)")]
     for _ in range(3):
         await rig.offload.serve([drive()], [])
         await rig.ended()

@@ -13,10 +13,11 @@ import pytest
 import pytest_asyncio
 
 from fieldrec.app import visits
-from fieldrec.core.errors import DestinationError
+from fieldrec.core.errors import DestinationError, DriveBusy
 from fieldrec.core.model import Drive, DriveState, Export, FrameSpec, JobKind, JobState, Recording
 from fieldrec.jobs.drive_room import Room
 from fieldrec.jobs.job_queue import JobQueue
+from tests.fakes.waiting import PATIENCE_S
 from tests.unit.test_app_offload import Rig, drive, recording
 
 pytestmark = pytest.mark.asyncio
@@ -303,3 +304,36 @@ async def test_an_export_needs_what_it_will_come_to(queue: JobQueue) -> None:
     rig.room = Room(500 * MB)
     await rig.offload.serve([known()], raw)
     assert [job.kind for job in rig.unfinished()] == [JobKind.EXPORT] * 2
+
+
+async def test_a_drive_that_stays_in_use_is_said_to_have_all_once(queue: JobQueue) -> None:
+    rig = Rig(queue, drives={"eject": False})
+    for _ in range(3):
+        await rig.offload.serve([drive()], [])
+    assert rig.said == ["drive L-A: there is nothing to bring to it"]
+
+
+async def test_an_eject_that_goes_wrong_in_an_unforeseen_way_is_said_and_tried_again(
+        queue: JobQueue, caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig(queue)
+    rig.refusals.append(ZeroDivisionError("a mistake of ours"))
+    await rig.offload.serve([drive()], [])
+    await rig.ended()
+    assert "drive L-A is not safe yet: a mistake of ours" in rig.said
+    assert "ZeroDivisionError" in caplog.text
+    await rig.offload.serve([drive()], [])
+    await rig.ended()
+    assert len(rig.ejected) == 2
+
+
+async def test_what_a_drive_that_is_pulled_out_was_waiting_for_is_ended(queue: JobQueue) -> None:
+    rig = Rig(queue)
+    rig.offload._visits._eject_again_s = 3600
+    rig.refusals.append(DriveBusy("held by bash (1)"))
+    await rig.offload.serve([drive()], [])
+    await asyncio.sleep(0)
+    assert rig.ejected
+    (ejection,) = [task for task in asyncio.all_tasks() if task.get_name().startswith("eject ")]
+    await rig.offload.serve([drive(state=DriveState.ABSENT)], [])
+    await asyncio.wait({ejection}, timeout=PATIENCE_S)
+    assert ejection.cancelled()
