@@ -13,6 +13,7 @@ from fieldrec.config import Config
 from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import DriveGone
 from fieldrec.core.model import Drive, DriveState
+from fieldrec.drives.table import Key
 from fieldrec.drives.watcher import DriveWatcher
 
 
@@ -38,6 +39,10 @@ class Watcher:
         return (Drive("AB-12", "STUCK", "/dev/sdx", None, "ext4", 5000, 1000, 1000,
                       DriveState.READY, insertion=1),)
 
+    def find(self, which: str) -> Key:
+        assert which in ("STUCK", "/dev/sdx")
+        return "AB-12", "/dev/sdx"
+
     def lease(self, fs_uuid: str) -> Any:
         raise DriveGone("it was pulled out")
 
@@ -55,7 +60,7 @@ async def test_a_drive_that_hangs_is_ejected_all_the_same_and_asked_once() -> No
     part.watcher = cast(DriveWatcher, watcher)
     await part.eject("STUCK")
     await part.eject("/dev/sdx")
-    assert (watcher.ejected, log.begun) == (["STUCK", "/dev/sdx"], 1)
+    assert (watcher.ejected, log.begun) == (["/dev/sdx", "/dev/sdx"], 1)
     assert said.get_nowait() == ("drive STUCK does not answer (waited 0.01 s); try again later; "
                                  "record and README are not on it yet")
     log.may.set()
