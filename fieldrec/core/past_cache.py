@@ -13,14 +13,33 @@ import fcntl
 import mmap
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 ALIGN_BYTES = 4096
 """O_DIRECT wants buffer, offset and length in multiples of the logical block; 4096 suits all."""
+
+_BLKFLSBUF = 0x1261
+"""ioctl of linux/fs.h: write back and drop a block device's buffers; needs CAP_SYS_ADMIN."""
 
 Take = Callable[[], memoryview]
 """Gives memory to read the next slice into, as :func:`aligned_buffer` makes it."""
 OpenWith = Callable[[int], int]
 """Opens one file for reading, with these flags besides its own; a descriptor."""
+
+
+def forget_device(device: Path) -> bool:
+    """Have the page cache drop what it holds of a block device; False where that is not allowed, or
+    it is none. What the daemon of a FUSE file system reads comes from there, however the file was
+    opened."""
+    try:
+        descriptor = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(descriptor, _BLKFLSBUF)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def aligned_buffer(size_bytes: int) -> memoryview:

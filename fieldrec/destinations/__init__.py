@@ -141,8 +141,8 @@ class Destination(Protocol):
         ...
 
     def verify(self, item: str, source: Expected, on_bytes: OnBytes) -> Sequence[str]:
-        """Which files of `source`, by `relative`, the place has otherwise: of the unfinished item,
-        or of the committed one where nothing is unfinished. Looked at where they lie: past the page
+        """Which files of `source`, by `relative`, the place has otherwise: of the committed item,
+        or of the unfinished one where none is committed. Looked at where they lie: past the page
         cache, or by digests that the far side takes. Called after everything was written."""
         ...
 

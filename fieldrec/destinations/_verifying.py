@@ -18,9 +18,9 @@ Forget = Callable[[], None]
 
 
 def differing(expected: Expected, open_item: Callable[[], ItemFiles], on_bytes: OnBytes, *,
-              forget: Forget | None, by_daemon: bool) -> list[str]:
+              forget: Forget, by_daemon: bool) -> list[str]:
     """These files, by `relative`. `by_daemon`: a daemon reads for the kernel."""
-    if by_daemon and forget is not None:
+    if by_daemon:
         forget()
         on_bytes = _forgetting(on_bytes, forget)
     digests = _reading_back.digests(expected.files, open_item, on_bytes,

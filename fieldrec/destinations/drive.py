@@ -1,16 +1,12 @@
 """A folder on a leased removable drive. Blocking; ``copy`` thread; keeps I4.
 
 As a folder, but everything below the mount point is distrusted, errors of a drive that was pulled
-out become DriveGone (measured: writes succeed, fsync says EIO, later steps EROFS), and after each
-sync the buffers of the block device are flushed: the daemon of a FUSE file system reads through the
-device's page cache, which O_DIRECT does not pass.
+out become DriveGone (measured: writes succeed, fsync says EIO, later steps EROFS).
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import os
 import threading
 from collections.abc import Callable
@@ -19,8 +15,6 @@ from pathlib import Path
 from fieldrec.core.errors import DriveGone, FieldrecError
 from fieldrec.destinations.folder import FolderDestination, errno_of, folder_failure
 
-BLKFLSBUF = 0x1261
-"""ioctl of linux/fs.h: write back and drop a block device's buffers; needs CAP_SYS_ADMIN."""
 GONE_ERRNOS = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ESHUTDOWN})
 """Only a device that went away says these…"""
 DOUBTFUL_ERRNOS = frozenset({errno.EIO, errno.EROFS, errno.ENOENT, errno.EBADF})
@@ -49,8 +43,7 @@ class DriveDestination(FolderDestination):
 
         super().__init__(name, mount_point, subfolder=folder, keep_free_bytes=keep_free_bytes,
                          failure=lambda error: drive_failure(name, error, gone),
-                         after_sync=lambda: flush_buffers(device), check_opened=check_opened,
-                         raw_as=raw_as)
+                         device=device, check_opened=check_opened, raw_as=raw_as)
 
     def prove_capacity(self, stop: threading.Event) -> None:
         with self._errors() as root:
@@ -71,15 +64,3 @@ def drive_failure(name: str, error: BaseException, gone: Callable[[], bool]) -> 
     if number in GONE_ERRNOS or (number in DOUBTFUL_ERRNOS and gone()):
         return DriveGone(f"drive {name} was pulled out; put it back and the copy goes on")
     return folder_failure(name, error)
-
-
-def flush_buffers(device: Path | None) -> None:
-    """Drop the page cache of a block device; best effort (without root it stays as it is)."""
-    if device is None:
-        return
-    with contextlib.suppress(OSError):
-        descriptor = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.ioctl(descriptor, BLKFLSBUF)
-        finally:
-            os.close(descriptor)

@@ -29,8 +29,7 @@ from fieldrec.core.errors import (
     SyncFailed,
     VerifyMismatch,
 )
-from fieldrec.core.mountinfo import read_mounts
-from fieldrec.core.past_cache import PastCache, aligned_buffer
+from fieldrec.core.past_cache import PastCache, aligned_buffer, forget_device
 from fieldrec.destinations import (
     PROOF_LIMIT,
     Expected,
@@ -58,19 +57,16 @@ Failure = Callable[[BaseException], FieldrecError]
 class FolderDestination:
     """Items in one folder. Holds one descriptor of it from the first use until :meth:`close`."""
 
-    proves = True
-
     def __init__(self, name: str, path: Path, *, keep_free_bytes: int = 0, subfolder: str = "",
                  failure: Failure | None = None,
-                 after_sync: Callable[[], None] | None = None,
-                 check_opened: Callable[[int], None] | None = None,
+                 device: Path | None = None, check_opened: Callable[[int], None] | None = None,
                  place: Place | None = None, raw_as: str = "files") -> None:
         """`path` is trusted (an operator named it) and may be a symlink; everything below is not.
 
-        `subfolder` is made where missing and receives the items. `failure`, `after_sync` and
-        `check_opened` (OSError unless the open descriptor of `path` is the right one) are for kinds
-        of folders that know more about their errors and their medium (drive.py). `place` is told of
-        every call, for folders that may stop answering.
+        `subfolder` is made where missing and receives the items. `failure`, `device` (that it lies
+        on) and `check_opened` (OSError unless the open descriptor of `path` is the right one) are
+        for kinds of folders that know more about their errors and their medium (drive.py). `place`
+        is told of every call, for folders that may stop answering.
         """
         self.name = name
         self.raw_as = raw_as
@@ -81,11 +77,21 @@ class FolderDestination:
         self._subfolder = subfolder
         self._keep_free_bytes = keep_free_bytes
         self._failure = failure or (lambda error: folder_failure(name, error))
-        self._after_sync = after_sync
+        self._device = device
         self._check_opened = check_opened or (lambda _descriptor: None)
         self._descriptor: int | None = None
-        self._sync_files = False
+        self._by_daemon = False
+        """Whether a FUSE daemon serves it. That keeps data of its own, which only an fsync of each
+        file reaches, not syncfs (Linux 6.x); and it reads through the page cache of its device,
+        which O_DIRECT does not pass."""
         self._limits: limits.Limits | None = None
+
+    @property
+    def proves(self) -> bool:
+        """Not where a daemon reads from a device whose page cache we may not drop (we are not
+        root): what it gives then is in memory and may be nowhere else."""
+        with self._errors():
+            return not self._by_daemon or self._device is None or forget_device(self._device)
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -187,12 +193,11 @@ class FolderDestination:
     def verify(self, item: str, source: Expected, on_bytes: OnBytes) -> Sequence[str]:
         with self._errors() as root:
             def open_item() -> ItemFiles:
-                part = self._part(item).name
-                is_there = _tree.kind(root, self.path / part) is not None
-                return ItemFiles(root, self.path, part if is_there else item)
+                is_there = _tree.kind(root, self.path / item) is not None
+                return ItemFiles(root, self.path, item if is_there else self._part(item).name)
 
             return differing(source, open_item, self._pulse.beating(on_bytes),
-                             forget=self._after_sync, by_daemon=self._sync_files)
+                             forget=self._forget_device, by_daemon=self._by_daemon)
 
     def drop(self, item: str, relatives: Iterable[str]) -> None:
         _check_item(item)
@@ -205,14 +210,13 @@ class FolderDestination:
         """Make everything written so far durable; of a FUSE file system, `relatives` of the
         item."""
         with self._errors() as root:
-            if self._sync_files:
+            if self._by_daemon:
                 with contextlib.closing(
                         ItemFiles(root, self.path, self._part(item).name)) as files:
                     for relative in relatives:
                         files.make_durable(relative)
             durable.sync_filesystem(root, self.path)
-            if self._after_sync is not None:
-                self._after_sync()
+            self._forget_device()
 
     def commit(self, item: str, last: Mapping[str, bytes]) -> None:
         with self._errors() as root:
@@ -250,7 +254,8 @@ class FolderDestination:
                     path = directory / parts[-1]
                     if _tree.kind(parent, path) != "file":
                         return None
-                    if os.stat(path.name, dir_fd=parent).st_size > limit_bytes:
+                    if os.stat(path.name, dir_fd=parent, follow_symlinks=False
+                               ).st_size > limit_bytes:
                         return None
                     return self._read_back(parent, path)
             except FileNotFoundError:
@@ -268,8 +273,7 @@ class FolderDestination:
                 _sweep_parts(parent, directory)
             self._write_small(parent, part, data)
             durable.sync_filesystem(root, self.path)  # the folders made on the way, too
-            if self._after_sync is not None:
-                self._after_sync()
+            self._forget_device()
             if self._read_back(parent, part) != data:
                 durable.unlink_at(parent, part)
                 raise VerifyMismatch(f"{relative} read back from {self.name} differs from what "
@@ -307,7 +311,7 @@ class FolderDestination:
                 self._check_opened(outer)
                 if os.fstatvfs(outer).f_flag & os.ST_RDONLY:
                     raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self._outer))
-                self._sync_files = _is_fuse(outer)
+                self._look_who_serves(outer)
                 if not self._subfolder:
                     self._descriptor = os.dup(outer)
                 else:
@@ -315,6 +319,16 @@ class FolderDestination:
             finally:
                 os.close(outer)
         return self._descriptor
+
+    def _look_who_serves(self, outer: int) -> None:
+        fs_type, source = limits.mounted(outer)
+        self._by_daemon = fs_type.startswith("fuse")
+        if self._by_daemon and self._device is None and Path(source).is_block_device():
+            self._device = Path(source)
+
+    def _forget_device(self) -> None:
+        if self._device is not None:
+            forget_device(self._device)
 
     def _part(self, item: str) -> Path:
         return self.path / (durable.PART_PREFIX + item)
@@ -356,8 +370,7 @@ class FolderDestination:
             with _tree.descend(root, self.path, parts[:-1], make=True) as (parent, directory):
                 self._write_small(parent, directory / parts[-1], data)
         durable.sync_filesystem(root, self.path)
-        if self._after_sync is not None:
-            self._after_sync()
+        self._forget_device()
         for relative, data in last.items():
             parts = self._part_of(item, relative)
             with _tree.descend(root, self.path, parts[:-1]) as (parent, directory):
@@ -434,12 +447,3 @@ def _without_history(sizes: dict[str, int]) -> dict[str, int]:
 def _check_item(item: str) -> None:
     if item.startswith(".") or "/" in item or "\0" in item or not item:
         raise JobRefused(f"{item!r} cannot be the name of an item")
-
-
-def _is_fuse(descriptor: int) -> bool:
-    """Whether a FUSE daemon serves this directory: it keeps data of its own that only an fsync of
-    each file reaches; syncfs does not (Linux 6.x)."""
-    device = os.fstat(descriptor).st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    return any(mount.number == wanted and mount.fs_type.startswith("fuse")
-               for mount in read_mounts())

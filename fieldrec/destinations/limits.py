@@ -96,10 +96,18 @@ def limits_of(fs_type: str) -> Limits:
 
 def limits_at(descriptor: int) -> Limits:
     """Of the file system that an open directory lies on; :data:`NONE` where it cannot be told."""
-    fs_type, source = _mounted(descriptor)
+    fs_type, source = mounted(descriptor)
     if fs_type == "fuseblk":  # which one, only its first sector says
         fs_type = _signature(source)
     return limits_of(fs_type)
+
+
+def mounted(descriptor: int) -> tuple[str, str]:
+    """(type, source) of the mount that an open file is reached by; "" where /proc does not say."""
+    number = re.search(r"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{descriptor}").read_text(),
+                       re.MULTILINE)
+    return next(((mount.fs_type, mount.source) for mount in read_mounts()
+                 if number is not None and mount.ident == number[1]), ("", ""))
 
 
 def check(destination: object, item: str, sizes: Mapping[str, int]) -> None:
@@ -192,14 +200,6 @@ def _path(*parts: str) -> str:
 
 def _shown(name: str) -> str:
     return ascii(name if len(name) <= 60 else name[:57] + "...")
-
-
-def _mounted(descriptor: int) -> tuple[str, str]:
-    """(type, source) of the mount that an open file is reached by; "" where /proc does not say."""
-    number = re.search(r"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{descriptor}").read_text(),
-                       re.MULTILINE)
-    return next(((mount.fs_type, mount.source) for mount in read_mounts()
-                 if number is not None and mount.ident == number[1]), ("", ""))
 
 
 def _signature(source: str) -> str:

@@ -194,7 +194,7 @@ class RsyncDestination:
 
     def verify(self, item: str, source: Expected, on_bytes: OnBytes) -> Sequence[str]:
         _check_item(item)
-        work = self._work(item) if self._work(item) in self._top() else item
+        work = item if item in self._top() else self._work(item)
         if self._settled != work:
             self._settle(work, on_bytes)
         self._settled = ""

@@ -134,9 +134,10 @@ def check_proves(destination: Destination, stop: threading.Event) -> None:
     be smaller than it says; DriveCounterfeit for a drive that is: a later copy would destroy this
     one. Asked before anything is copied that is to be deleted here."""
     if not destination.proves:
-        raise JobRefused(f"what is at {destination.name} can be verified in the memory of that "
-                         "computer only, not on its disk; nothing is deleted for it; copy instead, "
-                         "give it a key with a shell, or set count_cached")
+        raise JobRefused(f"what is at {destination.name} can be verified in memory only, not on "
+                         "the medium; nothing is deleted for it; copy instead, or have it proven: "
+                         "of another computer by a key with a shell (or set count_cached), of a "
+                         "drive that a FUSE program serves by running fieldrec as root")
     if isinstance(destination, Sized):
         destination.prove_capacity(stop)
 

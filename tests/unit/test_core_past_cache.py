@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from fieldrec.core.past_cache import ALIGN_BYTES, PastCache, aligned_buffer
+from fieldrec.core.past_cache import ALIGN_BYTES, PastCache, aligned_buffer, forget_device
+from tests.unit.test_destinations_folder import loop_mounted
 
 SIZES = [0, 1, ALIGN_BYTES - 1, ALIGN_BYTES, ALIGN_BYTES + 1, 5 * ALIGN_BYTES - 7, 100_000]
 
@@ -127,3 +128,30 @@ def test_what_was_cached_is_dropped(tmp_path: Path) -> None:
     assert cached() >= 200_000
     read(path)
     assert cached() == 0
+
+
+def test_only_a_block_device_of_ours_is_forgotten(tmp_path: Path) -> None:
+    assert not forget_device(tmp_path / "no such device")
+    (tmp_path / "file").write_text("x")
+    assert not forget_device(tmp_path / "file")
+
+
+@pytest.fixture
+def loop_ext4(tmp_path: Path) -> Iterator[tuple[Path, Path, Path]]:
+    yield from loop_mounted(tmp_path, 16)
+
+
+@pytest.mark.root
+def test_flushing_drops_what_the_block_device_has_cached(loop_ext4: tuple[Path, Path, Path]
+                                                         ) -> None:
+    _, image, device = loop_ext4
+    at = 15 * 1024 * 1024  # a free block: those that ext4 holds cannot be dropped
+    before = device.read_bytes()[at]
+    with image.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes([before ^ 0xA5]))
+        file.flush()
+        os.fsync(file.fileno())
+    assert device.read_bytes()[at] == before, "control: the device's page cache is stale"
+    assert forget_device(device)
+    assert device.read_bytes()[at] == before ^ 0xA5

@@ -126,8 +126,8 @@ def test_what_a_daemon_has_read_before_is_forgotten_and_read_again(
     steps: list[int] = []
     with closing(FolderDestination("nas", folder)) as place:
         place.write("bees", source, nothing)
-        place._after_sync = lambda: steps.append(-1)
-        place._sync_files = by_daemon
+        monkeypatch.setattr(place, "_forget_device", lambda: steps.append(-1))
+        monkeypatch.setattr(place, "_by_daemon", by_daemon)
         assert place.verify("bees", source, steps.append) == []
     forgotten = [number for number, step in enumerate(steps) if step < 0]
     assert forgotten[:1] == ([0] if by_daemon else [])

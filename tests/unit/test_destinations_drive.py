@@ -19,7 +19,7 @@ from fieldrec.core.errors import (
     JobRefused,
     SyncFailed,
 )
-from fieldrec.destinations.drive import DriveDestination, drive_failure, flush_buffers
+from fieldrec.destinations.drive import DriveDestination, drive_failure
 from tests.fakes.sources import Given
 from tests.unit.test_destinations_folder import loop_mounted
 
@@ -63,32 +63,9 @@ def test_the_folder_below_a_drive_that_left_is_not_written_to(tmp_path: Path, go
     assert list(tmp_path.iterdir()) == []
 
 
-def test_flushing_without_a_device_or_rights_is_no_error(tmp_path: Path) -> None:
-    flush_buffers(None)
-    flush_buffers(tmp_path / "no such device")
-    (tmp_path / "file").write_text("x")
-    flush_buffers(tmp_path / "file")
-
-
 @pytest.fixture
 def loop_ext4(tmp_path: Path) -> Iterator[tuple[Path, Path, Path]]:
     yield from loop_mounted(tmp_path, 16)
-
-
-@pytest.mark.root
-def test_flushing_drops_what_the_block_device_has_cached(loop_ext4: tuple[Path, Path, Path]
-                                                         ) -> None:
-    _, image, device = loop_ext4
-    at = 15 * 1024 * 1024  # a free block: those that ext4 holds cannot be dropped
-    before = device.read_bytes()[at]
-    with image.open("r+b") as file:
-        file.seek(at)
-        file.write(bytes([before ^ 0xA5]))
-        file.flush()
-        os.fsync(file.fileno())
-    assert device.read_bytes()[at] == before, "control: the device's page cache is stale"
-    flush_buffers(device)
-    assert device.read_bytes()[at] == before ^ 0xA5
 
 
 @pytest.mark.root

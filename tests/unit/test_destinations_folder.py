@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,9 +17,13 @@ from fieldrec.core.errors import DestinationError, FieldrecError, JobRefused
 from fieldrec.destinations import File
 from fieldrec.destinations._item_files import ItemFiles
 from fieldrec.destinations.folder import FolderDestination, errno_of
+from fieldrec.jobs.transfer import check_proves
 from tests.fakes.copies import history
 from tests.fakes.loop_devices import attach, detach
 from tests.fakes.sources import Given
+from tests.fakes.stick import missing
+
+EXT4 = ("mkfs.ext4", "-q", "-F", "-m", "0")
 
 
 @pytest.fixture
@@ -191,18 +196,21 @@ def test_a_failed_sync_is_told_and_known_by_its_number(place: FolderDestination,
     assert errno_of(raised.value.__cause__ or raised.value) == errno.EIO
 
 
-def loop_mounted(tmp_path: Path, size_mb: int) -> Iterator[tuple[Path, Path, Path]]:
-    """(mount point, image, device) of a fresh ext4 whose image is read and written directly."""
+def loop_mounted(tmp_path: Path, size_mb: int, make: tuple[str, ...] = EXT4,
+                 mounts: tuple[str, ...] = ("mount", "-t", "ext4")
+                 ) -> Iterator[tuple[Path, Path, Path]]:
+    """(mount point, image, device) of a fresh ext4, or another file system, whose image is read and
+    written directly."""
     if os.geteuid() != 0:
         pytest.skip("needs root for a loop device")
     image, mount = tmp_path / "image", tmp_path / "mount"
     mount.mkdir()
     with image.open("wb") as file:
         file.truncate(size_mb * 1024 * 1024)
-    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", image], check=True)
+    subprocess.run([*make, image], check=True, stdout=subprocess.DEVNULL)
     device = attach(image, "--direct-io=on")
     try:
-        subprocess.run(["mount", "-t", "ext4", device, mount], check=True)
+        subprocess.run([*mounts, device, mount], check=True)
         try:
             yield mount, image, Path(device)
         finally:
@@ -244,6 +252,41 @@ def test_read_back_is_what_the_medium_has_not_what_the_cache_has(
         cached = (mount / ".part-bees" / "a").read_bytes()
         assert cached == data, "control: the page cache still has what was written"
         assert place.verify("bees", source, nothing) == ["a"]
+
+
+@pytest.mark.root
+@pytest.mark.skipif(bool(missing("exfat")), reason=missing("exfat"))
+def test_read_back_is_what_the_medium_has_also_through_a_daemon(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that happens to lie on a drive which a FUSE program serves: that reads through the
+    page cache of the device, which only root may drop."""
+    data = b"a very telling mark" * 10_000
+    source = Given(tmp_path / "source", {"a": data})
+    for mount, image, _ in loop_mounted(tmp_path, 8, ("mkfs.exfat",), ("mount.exfat-fuse",)):
+        with closing(FolderDestination("usb", mount)) as place:
+            place.begin("bees")
+            place.write("bees", source, nothing)
+            assert place.verify("bees", source, nothing) == []
+            flip_on_medium(image, data[:4096])
+            cached = (mount / ".part-bees" / "a").read_bytes()
+            assert cached == data, "control: what was read before is still in memory"
+            assert place.verify("bees", source, nothing) == ["a"]
+            assert place.proves
+            monkeypatch.setattr("fieldrec.destinations.folder.forget_device", lambda _: False)
+            with pytest.raises(JobRefused, match="usb can be verified in memory only"):
+                check_proves(place, threading.Event())
+
+
+def test_what_is_committed_is_looked_at_and_not_what_an_old_try_left(
+        place: FolderDestination, folder: Path, tmp_path: Path) -> None:
+    source = Given(tmp_path / "source", {"a": b"right"})
+    place.begin("bees")
+    place.write("bees", source, nothing)
+    place.commit("bees", history(b"bees"))
+    place.write("bees", source, nothing)
+    assert (folder / ".part-bees" / "a").exists(), "control"
+    (folder / "bees" / "a").write_bytes(b"wrong")
+    assert place.verify("bees", source, nothing) == ["a"]
 
 
 def flip_on_medium(image: Path, mark: bytes) -> None:
