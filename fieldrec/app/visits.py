@@ -200,7 +200,7 @@ class Visits:
         if error is not None:
             self._say(f"drive {_name(drive)} cannot be looked at: {error}", "warning")
             return Room(max(drive.free_bytes - visit.gets.keep_free_bytes, 0),
-                        total_bytes=drive.size_bytes)
+                        takes_tars=visit.gets.raw_as == "tar", total_bytes=drive.size_bytes)
         promised = sum(visit.bytes_of.get(job.item, 0) for job in self._jobs_for(drive)
                        if job.id in visit.jobs)
         found = looking.result()

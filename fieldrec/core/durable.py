@@ -282,13 +282,17 @@ def rmtree(path: Path, on_removed: Removed = lambda _done, _total: None) -> None
     """Delete a directory tree in a way that a power cut cannot leave half of under its name (I5).
 
     The tree is renamed to ``.trash-<name>`` first; what a cut leaves is swept by
-    :func:`sweep_unfinished`. Symlinks are removed, not followed.
+    :func:`sweep_unfinished`. Symlinks are removed, not followed, `path` itself among them. A file
+    is removed too.
     """
+    if path.is_symlink() or path.is_file():
+        unlink(path)
+        return
     trash = path
     if not path.name.startswith((TRASH_PREFIX, PART_PREFIX)):
         trash = path.with_name(TRASH_PREFIX + path.name)
-        if trash.exists():
-            _remove(trash)
+        if trash.exists() or trash.is_symlink():
+            rmtree(trash)
         rename(path, trash)
     _remove(trash, on_removed)
     fsync_directory(path.parent)

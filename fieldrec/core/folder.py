@@ -5,6 +5,7 @@ Blocking, small. The lock (flock) dies with the process, so a file left by a cra
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -33,8 +34,9 @@ class FolderLock:
         except OSError as error:
             raise StoreError(f"cannot write to the recordings folder {recordings}: "
                              f"{error.strerror}; make it writable or choose another") from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # on a full disk nobody learns our number
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def _locked(self, path: Path) -> int:
         """A descriptor of the lock file, with the lock. Again when the holder removed the file
@@ -44,12 +46,15 @@ class FolderLock:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
                 os.close(descriptor)
                 raise LockedError(f"another fieldrec (process {holder or 'unknown'}) works on "
                                   f"{self.private.parent}; wait for it or stop it first"
                                   ) from error
+            except OSError:  # a file system without locks
+                os.close(descriptor)
+                raise
             if os.fstat(descriptor).st_nlink:
                 return descriptor
             os.close(descriptor)

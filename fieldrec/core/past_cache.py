@@ -63,10 +63,15 @@ class PastCache:
                 raise
             self.descriptor, self._direct = open_with(0), False
 
+    @property
+    def size_bytes(self) -> int:
+        """That it has now."""
+        return os.fstat(self.descriptor).st_size
+
     def slices(self, take: Take) -> Iterator[memoryview]:
         """Its bytes, as many as it had when this began; fewer when it has become shorter."""
         self.forget()
-        size, at = os.fstat(self.descriptor).st_size, 0
+        size, at = self.size_bytes, 0
         while at < size:
             view = take()
             # no more than there is: the kernel fills the rest with zeros, which takes as long

@@ -30,10 +30,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def open_directory(name: str, parent: int) -> int:
     """A descriptor of the directory `name` in the open directory `parent`. OSError: one of
     ELSEWHERE when it is something else, or leads elsewhere."""
-    found = int(_libc.syscall(_OPENAT2, parent, os.fsencode(name), _HOW, len(_HOW)))
-    if found >= 0:
-        return found
-    number = ctypes.get_errno()
-    if number in _NOT_HERE:
-        return os.open(name, _FLAGS, dir_fd=parent)
-    raise OSError(number, os.strerror(number), name)
+    while True:
+        found = int(_libc.syscall(_OPENAT2, parent, os.fsencode(name), _HOW, len(_HOW)))
+        if found >= 0:
+            return found
+        number = ctypes.get_errno()
+        if number in _NOT_HERE:
+            return os.open(name, _FLAGS, dir_fd=parent)
+        if number != errno.EINTR:  # a signal came while a share or a daemon was waited for
+            raise OSError(number, os.strerror(number), name)

@@ -109,8 +109,9 @@ class NewFile:
                 durable.write(self._descriptor, [data], self._path, len(data))
 
     def close(self) -> None:
-        """Not yet durable."""
-        os.close(self._descriptor)
+        """Not yet durable. A share may say only now that something was not written."""
+        with named(self._path):
+            os.close(self._descriptor)
 
     def _write_direct(self, data: memoryview) -> int:
         """How many bytes could be written so."""

@@ -24,10 +24,13 @@ FEW_BYTES = 8 * 1024 * 1024
 """Not worth threads."""
 
 
-def digest_of(files: ItemFiles, relative: str, view: memoryview, on_bytes: OnBytes) -> str:
-    """XXH64 of one file, read in slices into `view`."""
+def digest_of(files: ItemFiles, wanted: File, view: memoryview, on_bytes: OnBytes) -> str:
+    """XXH64 of one file, read in slices into `view`; "" where it has another size: that need not be
+    read, and a stranger's may be endless."""
     digest = xxhash.xxh64()
-    with named(relative), contextlib.closing(files.read(relative)) as file:
+    with named(wanted.relative), contextlib.closing(files.read(wanted.relative)) as file:
+        if file.size_bytes != wanted.size_bytes:
+            return ""
         for data in file.slices(lambda: view):
             digest.update(data)
             on_bytes(len(data))
@@ -43,7 +46,7 @@ def digests(wanted: Sequence[File], open_item: Callable[[], ItemFiles], on_bytes
         view = aligned_buffer(SLICE_BYTES)
         with contextlib.closing(open_item()) as files:
             for file in wanted:
-                yield file, digest_of(files, file.relative, view, on_bytes)
+                yield file, digest_of(files, file, view, on_bytes)
         return
     readers = _Readers(wanted, open_item, threads)
     try:
@@ -90,7 +93,7 @@ class _Readers:
                 view = aligned_buffer(SLICE_BYTES)
                 with contextlib.closing(self._open_item()) as files:
                     while (file := self._next()) is not None:
-                        self._said.put((file, digest_of(files, file.relative, view, self._say)))
+                        self._said.put((file, digest_of(files, file, view, self._say)))
                 self._said.put(None)
             except _Ended:
                 pass

@@ -95,8 +95,7 @@ def open_file(parent: int, path: Path, flags: int = 0) -> int:
 
 def refused(path: Path, wanted: str) -> JobRefused:
     """The error for a name of ours that something else has."""
-    shown = str(path) if str(path).isascii() and str(path).isprintable() else ascii(str(path))
-    return JobRefused(f"{shown} is in the way: not a {wanted} of ours but something else (a "
+    return JobRefused(f"{shown(path)} is in the way: not a {wanted} of ours but something else (a "
                       "symbolic link, a mount?); nothing was written there; remove it and try "
                       "again")
 
@@ -110,6 +109,12 @@ def entries(parent: int) -> Iterator[tuple[str, str]]:
             else:
                 is_directory = entry.is_dir(follow_symlinks=False)
                 yield entry.name, "directory" if is_directory else "other"
+
+
+def shown(path: Path | str) -> str:
+    """A path for messages: anybody may have named it."""
+    text = str(path)
+    return text if text.isascii() and text.isprintable() else ascii(text)
 
 
 def names(parent: int) -> list[str]:

@@ -409,7 +409,7 @@ def folder_failure(name: str, error: BaseException) -> FieldrecError:
     if number in (errno.EACCES, errno.EPERM):
         return DestinationError(f"destination {name}: no permission to write there ({error})")
     if number in FAULT_ERRNOS:
-        what = f"{where}: {os.strerror(number)}" if where else str(error)
+        what = f"{_tree.shown(where)}: {os.strerror(number)}" if where else str(error)
         return DestinationError(f"destination {name}: {what}; the medium is failing: check or "
                                 "replace it; nothing was deleted")
     return DestinationError(f"destination {name}: {error}")

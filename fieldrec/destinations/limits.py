@@ -20,6 +20,7 @@ from typing import Protocol, runtime_checkable
 from fieldrec.core.durable import PART_PREFIX
 from fieldrec.core.errors import JobRefused
 from fieldrec.core.mountinfo import read_mounts
+from fieldrec.destinations import _tree
 
 _GIB = 1 << 30
 _WINDOWS_FORBIDS = frozenset('\\:*?"<>|' + "".join(map(chr, range(0x20))))
@@ -157,9 +158,11 @@ def folded_twins(names: Iterable[str]) -> tuple[str, str] | None:
 
 
 def _too_large(limits: Limits, what: str, size: int) -> str:
+    smaller = ("let raw lie there as files (raw_as: files)" if what.endswith(".tar")
+               else "export with slice_s in the preset")
     return (f"{what} has {size / _GIB:.1f} GiB, and {limits.name} holds no file of "
-            f"{-(-limits.file_bytes // _GIB)} GiB or more; export with slice_s in the preset, or "
-            "use a drive formatted as exFAT")
+            f"{-(-limits.file_bytes // _GIB)} GiB or more; {smaller}, or use a drive formatted as "
+            "exFAT")
 
 
 def _name_refused(limits: Limits, name: str) -> str:
@@ -193,9 +196,7 @@ def _units(name: str) -> int:
 
 
 def _path(*parts: str) -> str:
-    """For messages: anybody may have named it."""
-    path = "/".join(filter(None, parts))
-    return path if path.isascii() and path.isprintable() else ascii(path)
+    return _tree.shown("/".join(filter(None, parts)))
 
 
 def _shown(name: str) -> str:

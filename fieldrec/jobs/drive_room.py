@@ -26,6 +26,8 @@ ITEM_CLUSTERS = 4
 """Of an item besides: its folder, its manifest's, their ends."""
 HEADER_BYTES = 128
 """Of a .npy file."""
+TAR_BYTES = 1024
+"""Of a tar for each file in it: its header, and whole blocks; and at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Room:
     """Names of items that are there already, whole."""
     begun: Mapping[str, int] = field(default_factory=dict)
     """Bytes, by name, that an earlier try left of items that are not whole yet."""
+    takes_tars: bool = False
+    """Whether the frames of a chunk are one file there (raw_as: tar)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ def copied_bytes(recording: Recording, room: Room) -> int:
     needed = 0
     if recording.has_raw and recording.path.name not in room.present:
         begun = room.begun.get(recording.path.name, 0)
-        needed += max(raw_bytes(recording, room.cluster_bytes) - begun, room.cluster_bytes)
+        raw = (tar_bytes if room.takes_tars else raw_bytes)(recording, room.cluster_bytes)
+        needed += max(raw - begun, room.cluster_bytes)
     for export in recording.exports:
         if export.path.name not in room.present:
             needed += file_bytes(export.size_bytes, room.cluster_bytes)
@@ -88,6 +93,17 @@ def raw_bytes(recording: Recording, cluster: int) -> int:
     folders = max(recording.chunk_count, 1) * (CHUNK_FILES + 1) * cluster
     books = files * (ENTRY_BYTES + MANIFEST_BYTES) + ITEM_CLUSTERS * cluster
     return _frames_bytes(recording, count, cluster) + folders + books
+
+
+def tar_bytes(recording: Recording, cluster: int) -> int:
+    """What a raw store takes up where the frames of each chunk are one tar."""
+    count, chunks = recording.frame_files, max(recording.chunk_count, 1)
+    if count == 0:
+        return raw_bytes(recording, cluster)
+    frames = recording.size_bytes + count * (HEADER_BYTES + TAR_BYTES)
+    each = (2 * CHUNK_FILES + 2) * cluster + TAR_BYTES
+    books = (CHUNK_FILES + 1) * chunks * (ENTRY_BYTES + MANIFEST_BYTES) + ITEM_CLUSTERS * cluster
+    return frames + chunks * each + books
 
 
 def file_bytes(size_bytes: int, cluster: int) -> int:

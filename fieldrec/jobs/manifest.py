@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fieldrec import __version__
 from fieldrec.core.errors import StoreDamaged
+from fieldrec.destinations import File
 from fieldrec.mhl import CHAIN_NAME, DEFAULT_IGNORED, FOLDER, TRANSFER, digests
 from fieldrec.mhl.directories import directory_hashes
 from fieldrec.mhl.model import Digest, FileHash, Generation, HashList, Head
 from fieldrec.mhl.parsing import scan_manifest, sliced
-from fieldrec.mhl.writing import chain_bytes, instant, manifest_bytes, manifest_name
+from fieldrec.mhl.writing import chain_bytes, escaped, instant, manifest_bytes, manifest_name
 from fieldrec.store.indexing.compact_index import COMPACT_NAME
 
 TOOL = "fieldrec"
@@ -75,6 +76,12 @@ def history(item: str, name: str, uuid: str, files: Sequence[Entry], created_ns:
     generation = Generation(1, manifest_name(1, item, created_ns), digests.c4(data))
     return {f"{FOLDER}/{generation.name}": data,
             f"{FOLDER}/{CHAIN_NAME}": chain_bytes([generation])}
+
+
+def check_names(files: Iterable[File]) -> None:
+    """StoreDamaged for a name that no manifest can hold: before the first byte is copied."""
+    for file in files:
+        escaped(file.relative)
 
 
 def size_limit(file_count: int) -> int:

@@ -11,6 +11,7 @@ from fieldrec.destinations import Destination
 from fieldrec.jobs.admission import describe_destination
 from fieldrec.jobs.drive_room import Room
 from fieldrec.jobs.places import DestinationFactory, opened
+from fieldrec.jobs.tars import wants_tars
 from fieldrec.jobs.threads import at, within
 
 LIMIT_S = 60.0
@@ -36,5 +37,5 @@ def look(destination: Destination, begun: Collection[str] = ()) -> Room:
         left = {item: sum(-(-size // cluster) * cluster for size in
                           destination.begin(item).values())
                 for item in begun if item not in present}
-        return Room(free, cluster, present=present,
+        return Room(free, cluster, present=present, takes_tars=wants_tars(destination),
                     begun={item: size for item, size in left.items() if size})

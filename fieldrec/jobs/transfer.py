@@ -30,6 +30,7 @@ from fieldrec.core.errors import (
 from fieldrec.core.model import Copy, JobState, Recording, RecordingState
 from fieldrec.destinations import Destination, OnBytes, Sized, limits
 from fieldrec.jobs import manifest
+from fieldrec.jobs.drive_room import ENTRY_BYTES, MANIFEST_BYTES
 from fieldrec.jobs.manifest import Entry, Manifest
 from fieldrec.jobs.source import Item, Reader, Some, changed_since, check, items_of
 from fieldrec.jobs.tars import TarSource, wants_tars
@@ -81,6 +82,7 @@ def transfer(recording: Recording, destination: Destination, *, stop: threading.
     missing = [work for work in works if not work.present]
     for work in missing:
         limits.check(destination, work.name, work._source_sizes())
+        manifest.check_names(work.item.files)
     _check_room(destination, missing)
     _run(missing, on_progress, _Work.write)
     on_phase(JobState.VERIFYING)
@@ -370,12 +372,13 @@ def _run(works: list[_Work], on_progress: Progress,
 
 
 def _check_room(destination: Destination, works: list[_Work]) -> None:
-    """DestinationFull with the numbers unless everything fits, clusters counted."""
+    """DestinationFull with the numbers unless everything fits, clusters and proofs counted."""
     cluster = destination.allocation_bytes()
     needed = 0
     for work in works:
         folders = {file.relative.rpartition("/")[0] for file in work.item.files}
-        needed += (len(folders) + 2) * cluster + 128 * len(work.item.files)
+        needed += ((len(folders) + 2) * cluster + len(work.item.sidecar or b"")
+                   + (ENTRY_BYTES + MANIFEST_BYTES) * len(work.item.files))
         for file in work.item.files:
             clusters = -(-file.size_bytes // cluster)
             held = -(-work.left.get(file.relative, 0) // cluster)

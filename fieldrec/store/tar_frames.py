@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import mmap
 import os
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -42,9 +43,10 @@ class Place:
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if past_cache:
+                first = self.begin - self.begin % mmap.PAGESIZE  # whole pages alone are dropped
+                last = -(-(self.begin + self.size_bytes) // mmap.PAGESIZE) * mmap.PAGESIZE
                 with contextlib.suppress(OSError):
-                    os.posix_fadvise(descriptor, self.begin, self.size_bytes,
-                                     os.POSIX_FADV_DONTNEED)
+                    os.posix_fadvise(descriptor, first, last - first, os.POSIX_FADV_DONTNEED)
             parts, left = [], self.size_bytes
             while left > 0 and (part := os.pread(descriptor, left,
                                                  self.begin + self.size_bytes - left)):

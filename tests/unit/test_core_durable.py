@@ -227,6 +227,24 @@ def test_rmtree_does_not_follow_symlinks(tmp_path: Path) -> None:
     assert len(contents(kept)) == 3
 
 
+@pytest.mark.parametrize("at", ["s", ".trash-s"])
+def test_rmtree_of_a_symlink_removes_the_symlink(tmp_path: Path, at: str) -> None:
+    """A store that somebody moved to another disk and linked to, or a name that is in the way."""
+    kept = tree(tmp_path / "kept")
+    if at != "s":
+        tree(tmp_path / "s")
+    (tmp_path / at).symlink_to(kept)
+    durable.rmtree(tmp_path / "s")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert len(contents(kept)) == 3
+
+
+def test_rmtree_when_a_file_has_the_name_of_the_trash(tmp_path: Path) -> None:
+    (tmp_path / ".trash-s").write_text("x")
+    durable.rmtree(tree(tmp_path / "s"))
+    assert contents(tmp_path) == set()
+
+
 def test_sweep_touches_only_our_prefixes(tmp_path: Path) -> None:
     tree(tmp_path / ".part-a")
     tree(tmp_path / "bees")

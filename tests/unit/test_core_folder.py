@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -84,3 +85,26 @@ def test_a_lock_file_that_was_removed_meanwhile_keeps_somebody_out(
     with pytest.raises(LockedError):
         FolderLock(tmp_path)
     second.release()
+
+
+def test_a_full_disk_keeps_nobody_from_working_on_it(tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes room there needs the lock; its holder's number has no room."""
+    def full(_descriptor: int, _data: bytes, _at: int) -> int:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    lock = FolderLock(tmp_path)
+    with pytest.raises(LockedError, match="process unknown"):
+        FolderLock(tmp_path)
+    lock.release()
+
+
+def test_a_file_system_without_locks_is_told_as_such(tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(StoreError, match="no locks available"):
+        FolderLock(tmp_path)

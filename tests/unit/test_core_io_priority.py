@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 import threading
 
 import pytest
@@ -29,3 +30,14 @@ def test_a_machine_that_is_not_known_stays_as_it_is(monkeypatch: pytest.MonkeyPa
     assert not give_way()
     assert not gives_way()
     assert io_priority._NUMBERS["aarch64"] == (30, 31)
+
+
+def test_a_32_bit_program_on_a_64_bit_kernel_asks_by_its_own_numbers(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """252 is exit_group there, by the numbers of 32 bits."""
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    assert io_priority._numbers() == (251, 252)
+    monkeypatch.setattr(sys, "maxsize", (1 << 31) - 1)
+    assert io_priority._numbers() == (289, 290)
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert io_priority._numbers() == (314, 315)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import subprocess
@@ -14,9 +15,9 @@ import pytest
 
 from fieldrec.core import durable
 from fieldrec.core.errors import DestinationError, FieldrecError, JobRefused
-from fieldrec.destinations import File
+from fieldrec.destinations import File, _beneath
 from fieldrec.destinations._item_files import ItemFiles
-from fieldrec.destinations.folder import FolderDestination, errno_of
+from fieldrec.destinations.folder import FolderDestination, errno_of, folder_failure
 from fieldrec.jobs.transfer import check_proves
 from tests.fakes.copies import history
 from tests.fakes.loop_devices import attach, detach
@@ -298,6 +299,54 @@ def flip_on_medium(image: Path, mark: bytes) -> None:
         os.fsync(fresh)
     finally:
         os.close(fresh)
+
+
+def test_what_has_another_size_is_not_even_read(place: FolderDestination, folder: Path,
+                                                tmp_path: Path) -> None:
+    """A stranger's file may be endless."""
+    source = Given(tmp_path / "source", {"": b"12345"})
+    (folder / "bees").touch()
+    os.truncate(folder / "bees", 1 << 40)
+
+    def never(_count: int) -> None:
+        raise AssertionError("read")
+
+    assert place.verify("bees", source, never) == [""]
+
+
+def test_a_signal_while_a_folder_is_opened_changes_nothing(folder: Path,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        calls = 0
+
+        def syscall(self, *words: object) -> int:
+            self.calls += 1
+            if self.calls == 1:
+                ctypes.set_errno(errno.EINTR)
+                return -1
+            return int(real.syscall(*words))
+
+    real = _beneath._libc
+    monkeypatch.setattr(_beneath, "_libc", Interrupted())
+    (folder / "bees").mkdir()
+    parent = os.open(folder, os.O_RDONLY)
+    os.close(_beneath.open_directory("bees", parent))
+    os.close(parent)
+
+
+def test_what_a_share_says_when_a_file_is_closed_names_the_file(folder: Path) -> None:
+    with item_files(folder) as files:
+        made = files.new(File("a", folder, 1, 0))
+        os.close(made._descriptor)
+        with pytest.raises(OSError, match=r"part-bees/a"):
+            made.close()
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2Jb", "a\nSAFE"])
+def test_names_that_a_stranger_gave_do_nothing_in_a_message(name: str) -> None:
+    told = str(folder_failure("usb", OSError(errno.EIO, "input/output error", name)))
+    assert told.isprintable()
+    assert "failing" in told
 
 
 @pytest.mark.root

@@ -51,6 +51,12 @@ def test_sizes_of_files(where: Limits, size: int, told: str) -> None:
         assert bool(told) == why.startswith(named)
 
 
+def test_a_tar_that_is_too_large_had_better_be_files() -> None:
+    why = refusal(FAT, NAME, {f"{NAME}/000000.tar": 5 * GIB})
+    assert "raw_as: files" in why
+    assert "slice_s" not in why
+
+
 @pytest.mark.parametrize("name", ["a:b", "a?b", 'a"b', "a*b", "a<b", "a>b", "a|b", "a\\b", "a\nb",
                                   "a\x1bb", "a.", "a ", "a" * 245])
 @pytest.mark.parametrize("inside", [False, True])

@@ -3,9 +3,12 @@ lie, and by the real imgstore after `tar -xf`."""
 
 from __future__ import annotations
 
+import mmap
+import os
 import subprocess
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,9 @@ from fieldrec.core.errors import StoreDamaged, VerifyMismatch
 from fieldrec.core.model import FrameSpec, Recording
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs import transfer
+from fieldrec.jobs.drive_room import copied_bytes
 from fieldrec.jobs.source import Stopped, items_of
+from fieldrec.jobs.survey import look
 from fieldrec.jobs.tars import TarSource
 from fieldrec.store import new_for_filename, tar_frames
 from fieldrec.store.reader import StoreReader
@@ -236,3 +241,35 @@ def test_one_seek_for_frames_of_one_size_and_nothing_believed(folders: Folders, 
     with pytest.raises(StoreDamaged, match="the index lists this frame"), \
             StoreReader(folders.there) as store:
         store.read(0)
+
+
+@pytest.mark.parametrize("cluster", [4096, 131072])
+def test_its_room_is_planned_as_tars(folders: Folders, cluster: int) -> None:
+    """Small frames on large clusters: as files they would take many times the room."""
+    with closing(folders.place()) as place:
+        room = replace(look(place), cluster_bytes=cluster)
+    assert room.takes_tars
+    raw = replace(folders.recording(), exports=())
+    planned = copied_bytes(raw, room)
+    folders.copy()
+    there = sum(-(-path.stat().st_size // cluster) * cluster
+                for path in (folders.usb / "bees").rglob("*"))
+    assert there < planned
+    many = replace(raw, frame_files=10_000, size_bytes=10_000 * 10_000)
+    assert copied_bytes(many, room) < 1.2 * many.size_bytes
+    assert copied_bytes(replace(raw, frame_files=0), room) > raw.size_bytes
+
+
+def test_all_of_a_frame_is_read_from_the_medium(folders: Folders, monkeypatch: pytest.MonkeyPatch
+                                                ) -> None:
+    """What is dropped from memory are whole pages, and a frame in a tar begins anywhere."""
+    folders.copy()
+    dropped: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _descriptor, begin, length, _what:
+                        dropped.append((begin, begin + length)))
+    place = tar_frames.file_or_place(folders.there / "000000" / "000002.npy")
+    assert place.begin % mmap.PAGESIZE, "control"
+    place.read(past_cache=True)
+    (begin, end), = dropped
+    assert begin <= place.begin < place.begin + place.size_bytes <= end
+    assert begin % mmap.PAGESIZE == end % mmap.PAGESIZE == 0

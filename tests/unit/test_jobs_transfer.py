@@ -17,6 +17,7 @@ from fieldrec.catalogue.scan import scan
 from fieldrec.core import durable
 from fieldrec.core.errors import (
     DestinationError,
+    DestinationFull,
     JobRefused,
     StateError,
     StoreDamaged,
@@ -26,7 +27,7 @@ from fieldrec.core.model import JobState, Recording
 from fieldrec.destinations import Expected, OnBytes
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs import manifest, transfer
-from fieldrec.jobs.source import Stopped
+from fieldrec.jobs.source import Stopped, items_of
 from tests.fakes.copies import first_manifest, listed
 from tests.fakes.small_stores import contents, make_export, make_store
 from tests.unit.test_destinations_folder import flip_on_medium, loop_mounted
@@ -316,6 +317,33 @@ def test_what_an_earlier_try_left_damaged_is_put_again(folders: Folders, damage:
 def test_too_little_room_is_told_in_numbers_before_anything_is_written(folders: Folders) -> None:
     with closing(FolderDestination("nas", folders.nas, keep_free_bytes=10**18)) as place, \
             pytest.raises(DestinationError, match=r"destination nas: 0\.1 MB needed, 0\.0 MB free"):
+        transfer.transfer(folders.recording(), place, stop=NEVER)
+    assert names(folders.nas) == []
+
+
+def test_the_room_for_what_proves_it_is_reckoned_too(folders: Folders) -> None:
+    files = items_of(folders.recording())[0].files
+    used = {file.relative.rpartition("/")[0] for file in files}
+    whole_clusters = 512 * (len(used) + 2 + sum(-(-file.size_bytes // 512) for file in files))
+
+    class Small(FolderDestination):
+        def free_bytes(self) -> int:
+            return whole_clusters + 128 * len(files)  # the names; not the manifest
+
+        def allocation_bytes(self) -> int:
+            return 512
+
+    (folders.recordings / "bees.high.mp4").unlink()
+    with closing(Small("nas", folders.nas)) as place, \
+            pytest.raises(DestinationFull, match="MB needed"):
+        transfer.transfer(folders.recording(), place, stop=NEVER)
+    assert names(folders.nas) == []
+
+
+def test_a_name_that_no_manifest_holds_is_refused_before_the_first_byte(folders: Folders) -> None:
+    (folders.recordings / "bees" / "note\x01.txt").write_text("x")
+    with closing(FolderDestination("nas", folders.nas)) as place, \
+            pytest.raises(StoreDamaged, match="no ASC MHL manifest can hold"):
         transfer.transfer(folders.recording(), place, stop=NEVER)
     assert names(folders.nas) == []
 
