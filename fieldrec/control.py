@@ -28,6 +28,7 @@ from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.named import (
     check_complete,
     check_exportable,
+    check_ready,
     drive_named,
     folder_named,
     is_complete,
@@ -363,8 +364,9 @@ class Control:
         present = [d for d in self._drives.drives() if d.mount_point is not None]
         if drive is None:
             if len(present) != 1:
-                names = ", ".join(d.label or d.fs_uuid for d in present) or "none"
-                raise UsageError(f"say which drive to eject; present: {names}")
+                names = ", ".join(d.label or d.fs_uuid for d in present)
+                raise UsageError(f"say which drive to eject; in use: {names}" if names else
+                                 "no drive is in use: nothing to eject")
             drive = present[0].device  # ids may be cloned
         await self._drives.eject(drive)
         label = next((d.label or d.fs_uuid for d in reversed(self._drives.drives())  # newest first
@@ -412,6 +414,7 @@ class Control:
                    preset: str | None = None) -> Offer:
         self._check_open()
         where = self._resolve(destination)
+        check_ready(where, self._drives.drives() if self._drives is not None else ())
         there = Room(UNKNOWN_BYTES) if self.room is None else await self.room(where)
         found = await self._all_at_once.do(what, some, where, destination, there,
                                            export_preset=preset, dry_run=dry_run)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import click
 
 from fieldrec.config import Config
+from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import FieldrecError, ShutdownStuck, StateError
 from fieldrec.core.folder import PRIVATE_NAME
 from fieldrec.status.board import Board, snapshot_from_dict
@@ -37,6 +38,8 @@ class Link(Protocol):
     board: Board
     daemon: bool
     """Whether another process does the work."""
+    since_ns: int
+    """What happened before is not this command's to tell; epoch."""
 
     def refresh(self) -> None:
         """Bring the board up to date, where that is ours to do."""
@@ -51,6 +54,7 @@ class LocalLink:
     """The verbs of an App in this process."""
 
     daemon = False
+    since_ns = 0
 
     def __init__(self, app: App) -> None:
         self.board = app.board
@@ -68,6 +72,7 @@ class RemoteLink:
 
     def __init__(self, socket_path: Path) -> None:
         self.board = Board()
+        self.since_ns = SystemClock().epoch_ns()
         self._path = socket_path
 
     def refresh(self) -> None:

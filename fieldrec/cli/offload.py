@@ -83,7 +83,7 @@ def _do(verb: str, where: Where, names: tuple[str, ...], destination: str,
                 echo(f"job {jobs[0].id}" if len(jobs) == 1 else
                      f"jobs {min(job.id for job in jobs)} to {max(job.id for job in jobs)}")
             if jobs and not (no_wait and link.daemon):
-                async with shown(link.board, link.refresh):
+                async with shown(link.board, link.refresh, link.since_ns):
                     jobs = tuple(await wait_for_jobs(link, [job.id for job in jobs]))
             return offer, jobs
 

@@ -16,7 +16,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 no_wait_option = click.option("--no-wait", is_flag=True,
                               help="Return when the job is queued (daemon only).")
 destination_option = click.option(
-    "--destination", "-d", required=True, help="A configured name, a drive's label, or a folder.")
+    "--to", "--destination", "-d", "destination", required=True,
+    help="A configured name, a drive's label, or a folder.")
 all_option = click.option("--all", "all_", is_flag=True, help="All complete recordings.")
 
 
@@ -42,7 +43,7 @@ def _jobs_of(where: Where, verb: str, as_json: bool, no_wait: bool,
         async with open_link(config) as link:
             jobs = JOBS.validate_python(await link.call(verb, **arguments))
             if jobs and not (no_wait and link.daemon):
-                async with shown(link.board, link.refresh):
+                async with shown(link.board, link.refresh, link.since_ns):
                     jobs = tuple(await wait_for_jobs(link, [job.id for job in jobs]))
             return jobs
 

@@ -21,14 +21,16 @@ ASK_S = 1.0
 
 
 @contextlib.asynccontextmanager
-async def shown(board: Board, refresh: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
+async def shown(board: Board, refresh: Callable[[], None] = lambda: None, since_ns: int = 0
+                ) -> AsyncIterator[None]:
     """Show the board on stderr for as long as the block lasts: stdout is for results. `refresh` is
-    called at the end, to publish what has happened since the last picture."""
+    called at the end, to publish what has happened since the last picture. Events from before
+    `since_ns` get no line."""
     until = asyncio.Event()
     if sys.stderr.isatty():
         showing = terminal.live(board, Console(stderr=True), until)
     else:
-        showing = terminal.plain_lines(board, sys.stderr, until)
+        showing = terminal.plain_lines(board, sys.stderr, until, since_ns)
     task = asyncio.create_task(showing, name="terminal")
     try:
         yield

@@ -141,6 +141,13 @@ def dotted(path: KeyPath) -> str:
     return ".".join(str(part) for part in path) or "file"
 
 
+_KEYS = "expected keys and values, `key: value` on lines below it, indented"
+_PLAIN = {"bool_parsing": "expected true or false", "bool_type": "expected true or false",
+          "tuple_type": "expected a list, such as [a, b]", "path_type": "expected a path",
+          "dict_type": _KEYS, "model_type": _KEYS, "model_attributes_type": _KEYS}
+"""In place of pydantic's words, which are for programmers."""
+
+
 def _reason(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
     location = problem["loc"]
     if problem["type"] == "extra_forbidden":
@@ -150,7 +157,7 @@ def _reason(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
         return f"unknown key; {hint}"
     if problem["type"] == "missing":
         return "this key is required"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = _PLAIN.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ")
     given = problem.get("input")
     if problem["type"] in ("model_type", "dict_type") and given is None:
         return "nothing in it; write its keys below it, indented, or leave it out"

@@ -134,6 +134,14 @@ class DrivesConfig(Section):
     """Also delete for a copy on a drive of which cannot be told whether it is as large as it says:
     a counterfeit one would destroy earlier recordings with later ones."""
 
+    @field_validator("match")
+    @classmethod
+    def _not_every_disk(cls, value: dict[str, str]) -> dict[str, str]:
+        if not value:
+            raise ValueError("every disk of this machine would be a drive then; write {ID_BUS: usb}"
+                             ", or `enabled: false`")
+        return value
+
     @field_validator("rules")
     @classmethod
     def _each_rule_is_reached(cls, value: tuple[DriveRule, ...]) -> tuple[DriveRule, ...]:

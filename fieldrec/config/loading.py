@@ -34,6 +34,9 @@ def load_document(path: Path) -> tuple[Document, Config]:
             for number, path in enumerate(config.storage.mount_points))})
     _check_directories(document, storage.directory, storage.directories)
     _check_mount_points(document, storage)
+    drives = config.drives.model_copy(update={"mount_root": _resolve_key(
+        document, base, config.drives.mount_root, ("drives", "mount_root"), resolve_unasked)})
+    _check_mount_root(document, drives.mount_root, (storage.directory, *storage.directories))
     destinations = {
         name: destination.model_copy(update={
             key: _resolve_key(document, base, getattr(destination, key),
@@ -41,7 +44,8 @@ def load_document(path: Path) -> tuple[Document, Config]:
             for key in destination.PATHS if getattr(destination, key) is not None})
         for name, destination in config.destinations.items()
     }
-    config = config.model_copy(update={"storage": storage, "destinations": destinations})
+    config = config.model_copy(update={"storage": storage, "drives": drives,
+                                       "destinations": destinations})
     check_destinations(config, document)
     return document, config
 
@@ -87,6 +91,14 @@ def _check_mount_points(document: Document, storage: StorageConfig) -> None:
             raise document.error(("storage", "mount_points", number),
                                  f"{point} holds none of the recordings folders; name the folder "
                                  "on which their disk is mounted")
+
+
+def _check_mount_root(document: Document, root: Path, recordings: Sequence[Path]) -> None:
+    """Refuse to mount drives inside a recordings folder: what is on them is not recorded here."""
+    for folder in recordings:
+        if root.is_relative_to(folder):
+            raise document.error(("drives", "mount_root"), f"{root} is inside the recordings "
+                                 f"folder {folder}; choose a folder elsewhere")
 
 
 def check_destinations(config: Config, document: Document | None = None) -> None:

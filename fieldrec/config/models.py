@@ -136,6 +136,14 @@ class Config(Section):
                 raise located((key,), "this cannot be a name: use letters, digits, '.', '_', '-'")
         return value
 
+    @field_validator("destinations")
+    @classmethod
+    def _no_drive_is_meant(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if "drive" in value:
+            raise located(("drive",), "`--to drive` means the one drive that is in: choose another "
+                                      "name")
+        return value
+
     @model_validator(mode="after")
     def _serials_are_unique(self) -> Config:
         seen: dict[str, str] = {}

@@ -173,7 +173,7 @@ class DriveTable:
         with self._lock:
             drive = self._entries[key].drive
         if drive.state is not DriveState.READY:
-            raise _refusal(drive)
+            raise refusal(drive)
         self._step(key, DriveState.EJECTING)
 
     def waits(self, key: Key, reason: str) -> None:
@@ -231,7 +231,7 @@ class DriveTable:
             entry = found[-1]
             drive = entry.drive
             if drive.state is not DriveState.READY or drive.mount_point is None:
-                raise _refusal(drive)
+                raise refusal(drive)
             lease = Lease(drive, drive.mount_point, self._take_back)
             entry.leases.append(lease)
         self._on_change()
@@ -273,7 +273,7 @@ def _forfeit(entry: _Entry) -> None:
     entry.leases.clear()
 
 
-def _refusal(drive: Drive) -> DriveError:
+def refusal(drive: Drive) -> DriveError:
     """Why a drive that is not READY cannot be had, in words."""
     name = name_of(drive)
     if drive.state is DriveState.ABSENT:

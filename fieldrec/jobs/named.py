@@ -10,6 +10,7 @@ from pathlib import Path
 from fieldrec.config.mounted_paths import may_hang, resolve_unasked
 from fieldrec.core.errors import NotFoundError, StateError, UsageError
 from fieldrec.core.model import Drive, DriveState, Recording, RecordingState
+from fieldrec.drives.table import refusal
 
 MOST_NAMED = 8
 """Recordings that an event lists by name."""
@@ -56,21 +57,36 @@ def check_exportable(recording: Recording) -> None:
 def drive_named(name: str, drives: Sequence[Drive]) -> str | None:
     """A drive as a destination, by its label, UUID or device; "drive" is the only one that is
     ready. None where no drive is called so; StateError for a suspect one, NotFoundError where there
-    is not one alone."""
-    for drive in drives:
-        if name in (drive.label, drive.fs_uuid, drive.device, f"drive:{drive.fs_uuid}"):
-            if drive.suspect:
-                raise StateError(f"drive {name} {drive.suspect}; use another, or run "
-                                 f"`fieldrec drive trust {drive.fs_uuid}`")
-            return f"drive:{drive.fs_uuid}"
+    is not one alone, UsageError where several are called so. One that has gone counts where none is
+    there, but not by its device: that is the next one's."""
+    called = [drive for drive in drives if name and (
+        name in (drive.label, drive.fs_uuid, f"drive:{drive.fs_uuid}")
+        or (name == drive.device and drive.state is not DriveState.ABSENT))]
+    there = [drive for drive in called if drive.state is not DriveState.ABSENT] or called[-1:]
+    if len(there) > 1:
+        devices = ", ".join(drive.device for drive in there)
+        raise UsageError(f"{len(there)} drives are called {name}; name one by its device: "
+                         f"{devices}")
+    for drive in there:
+        if drive.suspect:
+            raise StateError(f"drive {name} {drive.suspect}; use another, or run "
+                             f"`fieldrec drive trust {drive.fs_uuid}`")
+        return f"drive:{drive.fs_uuid}"
     if name != ONLY_DRIVE:
         return None
     ready = [drive for drive in drives
              if drive.state is DriveState.READY and not drive.suspect]
     if len(ready) != 1:
-        names = ", ".join(drive.label or drive.fs_uuid for drive in ready) or "none"
-        raise NotFoundError(f"say which drive; ready: {names}")
+        names = ", ".join(drive.label or drive.fs_uuid for drive in ready)
+        raise NotFoundError(f"say which drive; ready: {names}" if names else "no drive is ready")
     return f"drive:{ready[0].fs_uuid}"
+
+
+def check_ready(destination: str, drives: Sequence[Drive]) -> None:
+    """DriveError, in words, for a drive that nothing can be brought to now."""
+    named_so = [drive for drive in drives if f"drive:{drive.fs_uuid}" == destination]
+    if named_so and not any(drive.state is DriveState.READY for drive in named_so):
+        raise refusal(named_so[-1])
 
 
 def folder_named(path: Path, recordings: Sequence[Path]) -> Path:

@@ -69,8 +69,9 @@ async def live(board: Board, console: Console, until: asyncio.Event) -> None:
             await _pause(until)
 
 
-async def plain_lines(board: Board, stream: TextIO, until: asyncio.Event) -> None:
-    """Write every event once, one time-stamped line each, until `until` is set.
+async def plain_lines(board: Board, stream: TextIO, until: asyncio.Event, since_ns: int = 0
+                      ) -> None:
+    """Write every event since then once, one time-stamped line each, until `until` is set.
 
     Events that came and went between two snapshots cannot be seen here. The stream blocks the
     event loop if its reader does not read: give it a log or a pipe that is read.
@@ -81,7 +82,8 @@ async def plain_lines(board: Board, stream: TextIO, until: asyncio.Event) -> Non
     while True:
         if snapshot is not None:
             for event in _new_events(shown, snapshot.events):
-                stream.write(_event_line(event) + "\n")
+                if event.time_ns >= since_ns:
+                    stream.write(_event_line(event) + "\n")
             stream.flush()
             shown, version = snapshot.events, snapshot.version
         if (snapshot := await board.wait_changed_until(version, until)) is None:

@@ -132,6 +132,7 @@ class StandInLink:
     """A queue that is asked, and a picture that shows but the first fifty."""
 
     daemon = True
+    since_ns = 0
 
     def __init__(self, *jobs: Job) -> None:
         self.board = Board()

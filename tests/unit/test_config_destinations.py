@@ -58,14 +58,21 @@ def test_rsync_with_its_files_beside_the_configuration(tmp_path: Path) -> None:
      f"4: destinations.lab.target: {EXPECTED} (got '/srv/x')"),
     ("    # nothing\n", "2: destinations.lab: nothing in it; write its keys below it, indented, "
                         "or leave it out"),
-    ("    [1]\n", "2: destinations.lab: input should be a valid dictionary or instance of "
-                  "FolderConfig"),
+    ("    [1]\n", "2: destinations.lab: expected keys and values, `key: value` on lines below it, "
+                  "indented"),
 ])
 def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert str(caught.value) == f"{path}:{message}"
+
+
+def test_none_is_called_as_the_drive_that_is_in(tmp_path: Path) -> None:
+    path = tmp_path / "box.yaml"
+    path.write_text("destinations:\n  drive: {path: x}\n")
+    with pytest.raises(ConfigError, match=r"2: destinations\.drive: .* the one drive"):
+        load_config(path)
 
 
 @pytest.mark.parametrize(("text", "target", "remote"), [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldrec.config import load_document
+from fieldrec.config import load_config, load_document
 from fieldrec.config.drives import DriveRule, DrivesConfig
 from fieldrec.core.errors import ConfigError
 
@@ -53,6 +53,12 @@ def problem(tmp_path: Path, text: str) -> str:
     ("drives: {raw_as: zip}", "1: drives.raw_as: input should be 'files' or 'tar' (got 'zip')"),
     ("drives: {mounter: udisk}",
      "1: drives.mounter: input should be 'auto', 'udisks' or 'mount' (got 'udisk')"),
+    ("drives: {match: {}}", "1: drives.match: every disk of this machine would be a drive then; "
+                            "write {ID_BUS: usb}, or `enabled: false`"),
+    ("drives: {file_systems: ext4}",
+     "1: drives.file_systems: expected a list, such as [a, b] (got 'ext4')"),
+    ("drives: {enabled: 3}", "1: drives.enabled: expected true or false (got 3)"),
+    ("drives: {mount_root: 5}", "1: drives.mount_root: expected a path (got 5)"),
     ("drives: {acept: any}", "1: drives.acept: unknown key; did you mean 'accept'?"),
     ("drives:\n  rules:\n    - {drive: any}\n    - {on_insert: copy}",
      "4: drives.rules.1.drive: this key is required"),
@@ -70,6 +76,16 @@ def problem(tmp_path: Path, text: str) -> str:
 ])
 def test_mistakes(tmp_path: Path, text: str, says: str) -> None:
     assert problem(tmp_path, text + "\n") == says
+
+
+def test_where_drives_are_mounted_is_beside_the_file_and_not_in_the_recordings(tmp_path: Path
+                                                                               ) -> None:
+    path = tmp_path / "box.yaml"
+    path.write_text("drives: {mount_root: mnt}")
+    assert load_config(path).drives.mount_root == tmp_path / "mnt"
+    path.write_text("drives: {mount_root: recordings/mnt}")
+    with pytest.raises(ConfigError, match=r"mount_root: .* is inside the recordings folder"):
+        load_config(path)
 
 
 def test_one_word_is_a_list(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_wrong_task(tmp_path: Path, task: dict[str, Any], key: str, says: list
     ({"late": "never"}, "late", "'start' or 'skip'"),
     ({"without_clock": "guess"}, "without_clock", "'record_always' or 'wait'"),
     ({"tasks": {"a b": GOOD}}, "a b", "this cannot be a name"),
-    ({"tasks": []}, "tasks", "dictionary"),
+    ({"tasks": []}, "tasks", "keys and values"),
     ({"tasks": {"a": None}}, "a", "nothing in it"),
     ({"location": None, "tasks": {"night": GOOD}}, "when", "need schedule.location"),
 ])

@@ -18,7 +18,7 @@ from fieldrec.catalogue.scan import scan
 from fieldrec.config.loopy import LoopyConfig
 from fieldrec.config.recording import SplitConfig
 from fieldrec.control import Control
-from fieldrec.core.errors import FieldrecError, NotFoundError, StateError, UsageError
+from fieldrec.core.errors import DriveError, FieldrecError, NotFoundError, StateError, UsageError
 from fieldrec.core.model import (
     Drive,
     DriveState,
@@ -253,6 +253,35 @@ async def test_export_straight_to_a_destination_and_then_without_the_raw(rig: Ri
         await rig.control.export(["ants"], destination="drive")
 
 
+async def test_a_drive_that_went_lends_its_device_to_the_next(rig: Rig) -> None:
+    with pytest.raises(NotFoundError, match="no drive is ready"):
+        await rig.control.copy(["ants"], "drive")
+    rig.drives.plug("AB-12", "FIELD")
+    rig.drives.plug("CD-34", "FIELD")
+    (one, other) = rig.drives.there
+    with pytest.raises(UsageError, match=r"2 drives are called FIELD; .* /dev/AB-12, /dev/CD-34"):
+        await rig.control.copy(["ants"], "FIELD")
+    rig.drives.there = [dataclasses.replace(one, state=DriveState.ABSENT, device=other.device),
+                        other]
+    for name in (other.device, "FIELD"):
+        (job,) = await rig.control.copy(["ants"], name)
+        assert job.destination == "drive:CD-34"
+    (job,) = await rig.control.copy(["bees"], "AB-12")  # waits until it is put in again
+    assert job.destination == "drive:AB-12"
+    with pytest.raises(DriveError, match="FIELD was pulled out; put it in again"):
+        await rig.control.copy_all("AB-12")
+    rig.drives.there = rig.drives.there[:1]
+    with pytest.raises(NotFoundError, match=f"destination {other.device} is not a folder"):
+        await rig.control.copy(["ants"], other.device)
+    rig.drives.plug("CD-34", "FIELD")
+    await rig.control.eject("CD-34")
+    with pytest.raises(DriveError, match="FIELD is safe to remove; take it out and put it in"):
+        await rig.control.copy_all("FIELD", dry_run=True)
+    with pytest.raises(NotFoundError, match="no destination ''"):
+        rig.drives.plug("EF-56", "")
+        await rig.control.copy(["ants"], "")
+
+
 async def test_what_is_exported_is_queued_again_only_to_delete_its_raw(rig: Rig) -> None:
     make_export(rig.folder, "ants", scan(rig.folder)[0].uuid)
     assert asked(await rig.control.export(["ants"], delete_raw=True)) == [
@@ -365,14 +394,14 @@ async def test_cancel_and_retry(rig: Rig) -> None:
 
 
 async def test_eject(rig: Rig) -> None:
-    with pytest.raises(UsageError, match="say which drive to eject; present: none"):
+    with pytest.raises(UsageError, match="no drive is in use: nothing to eject"):
         await rig.control.eject()
     rig.drives.plug("AB-12", "FIELD")
     rig.drives.plug("EF-56", "", mount_point=None)
     assert await rig.control.eject() == "SAFE TO REMOVE FIELD"  # the only one that is mounted
     rig.drives.plug("CD-34", "")
     rig.drives.plug("GH-78", "OTHER")
-    with pytest.raises(UsageError, match="present: CD-34, OTHER"):
+    with pytest.raises(UsageError, match="in use: CD-34, OTHER"):
         await rig.control.eject()
     assert await rig.control.eject("CD-34") == "SAFE TO REMOVE CD-34"
 

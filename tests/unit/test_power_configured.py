@@ -66,8 +66,8 @@ def test_what_is_configured_is_made(power: str, names: list[str]) -> None:
      "required\nbox.yaml:3: power.sources.0.typ: unknown key; did you mean 'type'?"),
     ("power:\n  mains_if: some\n", "box.yaml:2: power.mains_if: input should be 'any' or 'all' "
      "(got 'some')"),
-    ("power:\n  poweroff_command: halt\n", "box.yaml:2: power.poweroff_command: input should be "
-     "a valid tuple (got 'halt')"),
+    ("power:\n  poweroff_command: halt\n", "box.yaml:2: power.poweroff_command: expected a list, "
+     "such as [a, b] (got 'halt')"),
 ])
 def test_what_is_wrong_is_said_with_its_line(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as error:

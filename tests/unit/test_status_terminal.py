@@ -207,6 +207,8 @@ async def test_plain_lines_of_a_board_that_has_events_already() -> None:
     until.set()
     await plain_lines(board, out, until)
     assert out.getvalue().count("\n") == 2
+    await plain_lines(board, out, until, TIME_NS + 1)
+    assert out.getvalue().count("\n") == 2  # what was before is not told again
 
 
 @pytest.mark.parametrize("width", [40, 80])
