@@ -18,7 +18,7 @@ from typing import Any
 from fieldrec.app import visit_words
 from fieldrec.app.visit_words import Tally
 from fieldrec.config import Config
-from fieldrec.core.errors import FieldrecError, StateError
+from fieldrec.core.errors import DriveGone, FieldrecError, StateError
 from fieldrec.core.model import Drive, DriveState, Job, JobKind, JobState, Recording
 from fieldrec.drives import link
 from fieldrec.drives.accept import Serving, doubted, serving
@@ -173,7 +173,7 @@ class Visits:
         wanted = self._wanted(drive, visit, recordings)
         if not self._is_news(drive, visit, wanted):
             return
-        if visit.looking is None:
+        if visit.looking is None or _went(visit.looking):
             visit.looking = asyncio.create_task(
                 self._look(drive_destination(drive), self._begun(drive)),
                 name=f"look at {drive.device}")
@@ -182,6 +182,8 @@ class Visits:
         if not looking.done():
             looking.remove_done_callback(self._looked)
             looking.add_done_callback(self._looked)
+            return
+        if _went(looking):  # its visit ends when udev has said so
             return
         visit.looking = None
         if not looking.cancelled():
@@ -394,6 +396,12 @@ class Visits:
     def _preset_of(self, recording: Recording) -> str:
         usual = preset(self._config.export.preset, self._own_presets).name
         return preset_for(recording, usual, self._own_presets)
+
+
+def _went(looking: asyncio.Task[Room]) -> bool:
+    """Whether the drive was pulled out while it was looked at."""
+    return (looking.done() and not looking.cancelled()
+            and isinstance(looking.exception(), DriveGone))
 
 
 def _name(drive: Drive) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import os
 import sys
@@ -16,6 +15,7 @@ from fieldrec.cli.out import echo
 from fieldrec.cli.verbs import json_option
 from fieldrec.cli.where import Where, recordings_folders, where_options
 from fieldrec.core.errors import DriveError, UsageError
+from fieldrec.core.workers import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,17 +213,19 @@ async def _proven(root: Path, block: BlockDevice) -> tuple[int, str]:
 
 
 async def _in_thread(look: Callable[[Callable[[], None]], Measured]) -> Measured:
-    """An interrupted command waits for the next write only."""
-    stop = threading.Event()
+    """An interrupted command waits for the write in hand: then it lets go of the drive."""
+    def work(stop: threading.Event) -> Measured:
+        def check() -> None:
+            if stop.is_set():
+                raise InterruptedError("it was stopped")
 
-    def check() -> None:
-        if stop.is_set():
-            raise InterruptedError("it was stopped")
+        return look(check)
 
+    worker = Worker("capacity")
     try:
-        return await asyncio.to_thread(look, check)
+        return await worker.run(work)
     finally:
-        stop.set()
+        worker.close()
 
 
 def _confirm(device: Device, yes_erase: str | None) -> None:

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from fieldrec.app import visits
-from fieldrec.core.errors import DestinationError, DriveBusy
+from fieldrec.core.errors import DestinationError, DriveBusy, DriveGone
 from fieldrec.core.model import Drive, DriveState, Export, FrameSpec, JobKind, JobState, Recording
 from fieldrec.jobs.drive_room import Room
 from fieldrec.jobs.job_queue import JobQueue
@@ -337,3 +337,19 @@ async def test_what_a_drive_that_is_pulled_out_was_waiting_for_is_ended(queue: J
     await rig.offload.serve([drive(state=DriveState.ABSENT)], [])
     await asyncio.wait({ejection}, timeout=PATIENCE_S)
     assert ejection.cancelled()
+
+
+async def test_a_drive_that_is_pulled_out_while_it_is_looked_at_is_promised_nothing(
+        queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """udev has not said so yet: neither jobs nor an eject for what is not there."""
+    rig = Rig(queue)
+
+    async def look(name: str, begun: Collection[str]) -> Room:
+        raise DriveGone("it was pulled out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.offload._visits, "_look", look)
+        await rig.offload.serve([drive()], [recording("a")])
+    assert (queue.jobs(), rig.said, rig.ejected) == ((), [], [])
+    await rig.offload.serve([drive()], [recording("a")])  # it was a moment's trouble
+    assert [job.item for job in queue.jobs()] == ["a"]
