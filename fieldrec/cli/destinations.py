@@ -64,39 +64,50 @@ def destinations_command(context: click.Context, where: Where, as_json: bool) ->
 @destinations_command.command("trust")
 @click.argument("name")
 @click.option("--fingerprint", help="Trust this one without a question (SHA256:…).")
-@click.pass_obj
-def trust_command(where: Where, name: str, fingerprint: str | None) -> None:
+@where_options
+@click.pass_context
+def trust_command(context: click.Context, where: Where, name: str, fingerprint: str | None
+                  ) -> None:
     """Show the fingerprint of an rsync destination's host, and store its key when you say so.
 
     Compare it with what the host itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+    One key is stored, the one that was compared: whoever sits in between could show that one, and
+    another of his own beside it.
     """
     from fieldrec.config.destinations import RsyncConfig
     from fieldrec.destinations._ssh import shown_keys, trust, trusted_keys
 
-    config = where.load().destinations.get(name)
+    config = _nearest(context, where).load().destinations.get(name)
     if config is None:
         raise NotFoundError(f"no destination {name!r} is configured")
     if not isinstance(config, RsyncConfig):
         raise UsageError(f"{name} is of type {config.type}; only hosts of type rsync have a key")
     keys = shown_keys(name, config)
-    before = {key.line for key in trusted_keys(config, keys)}
-    for key in keys:
-        echo(f"{config.parsed.host} {key.kind} {key.fingerprint}"
-             f"{' (trusted)' if key.line in before else ''}")
-    if before and not before & {key.line for key in keys}:
+    key = next((key for key in keys if fingerprint in (None, key.fingerprint)), None)
+    if key is None:
+        raise UsageError(f"{name} shows no key with the fingerprint {fingerprint}; nothing was "
+                         "stored")
+    before = trusted_keys(config, keys)
+    echo(f"{config.parsed.host} {key.kind} {key.fingerprint}{' (trusted)' * (key in before)}")
+    if before and not set(before) & set(keys):
         echo("this host was trusted with another key: set up anew, or somebody in between")
-    if fingerprint is not None:
-        if fingerprint not in {key.fingerprint for key in keys}:
-            raise UsageError(f"{name} shows no key with the fingerprint {fingerprint}; nothing was "
-                             "stored")
-    elif not click.confirm("Is that the fingerprint which the host itself shows?"):
-        raise UsageError("nothing was stored")
-    chosen = [key for key in keys if fingerprint in (None, key.fingerprint)]
+    if fingerprint is None:
+        echo(f"there, this shows it: ssh-keygen -lf /etc/ssh/ssh_host_{key.short_kind}_key.pub")
+        if not click.confirm("Is that the fingerprint which the host itself shows?"):
+            raise UsageError("nothing was stored")
     try:
-        trust(config, chosen)
+        trust(config, key)
     except OSError as error:
         raise ConfigError(f"{config.known_hosts}: cannot be written: {error.strerror}") from error
-    echo(f"stored in {config.known_hosts}")
+    echo(f"stored in {config.known_hosts}; jobs that wait for {name} are tried again within 10 min")
+
+
+def _nearest(context: click.Context, where: Where) -> Where:
+    """What was said behind `trust`, else what was said before it."""
+    said = click.core.ParameterSource.COMMANDLINE
+    behind = any(context.get_parameter_source(option) is said
+                 for option in ("config_file", "recordings"))
+    return where if behind or not isinstance(context.obj, Where) else context.obj
 
 
 async def _known(config: Config) -> tuple[tuple[Drive, ...], tuple[Job, ...]]:

@@ -60,6 +60,11 @@ class HostKey:
         return self.line.split()[1]
 
     @property
+    def short_kind(self) -> str:
+        """As the files of the host's keys are called: ed25519, ecdsa, rsa."""
+        return next((kind for kind in ("ed25519", "ecdsa", "dsa") if kind in self.kind), "rsa")
+
+    @property
     def fingerprint(self) -> str:
         """As ssh and ssh-keygen show it."""
         raw = base64.b64decode(self.line.split()[2])
@@ -203,12 +208,10 @@ def trusted_keys(config: RsyncConfig, shown: Sequence[HostKey]) -> list[HostKey]
     return [key for key in known if key.place in places]
 
 
-def trust(config: RsyncConfig, keys: Sequence[HostKey]) -> None:
-    """From now on these are the host's keys, and no others. OSError where that cannot be
-    written."""
-    places = [[key.place] for key in keys]
-    kept = [line for line in _lines(config.known_hosts) if line.split()[:1] not in places]
-    text = "".join(f"{line}\n" for line in (*kept, *(key.line for key in keys)))
+def trust(config: RsyncConfig, key: HostKey) -> None:
+    """From now on this is the host's key, and no other. OSError where that cannot be written."""
+    kept = [line for line in _lines(config.known_hosts) if line.split()[:1] != [key.place]]
+    text = "".join(f"{line}\n" for line in (*kept, key.line))
     durable.write_atomic(config.known_hosts, text.encode())
 
 

@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from fieldrec.app import destination_health
 from fieldrec.cli.destinations import destinations_command
 from fieldrec.core.errors import DestinationAway, NotFoundError, UsageError
+from fieldrec.destinations import _ssh
+from fieldrec.destinations._ssh import HostKey
 from tests.fakes import hanging_share, tus
 from tests.fakes.hanging_share import HangingShare
 from tests.fakes.raw_web import RawWeb
@@ -95,6 +97,7 @@ def test_a_host_is_trusted_when_somebody_says_so(tmp_path: Path) -> None:
         assert isinstance(error, UsageError) and "SHA256:" in output
         assert not (tmp_path / "known_hosts").exists()
         shown = next(word for word in output.split() if word.startswith("SHA256:"))
+        assert "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in output
         _, error = run(file, "trust", "lab", "--fingerprint", "SHA256:other")
         assert isinstance(error, UsageError)
         output, error = run(file, "trust", "lab", "--fingerprint", shown)
@@ -144,6 +147,26 @@ class Held:
     def __call__(self) -> bytes:
         self.released.wait()
         return b""
+
+
+def test_the_configuration_may_be_named_behind_trust_too(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one key is stored of those that a host shows, the one that was compared."""
+    keys = [HostKey(f"lab {kind} {key}") for kind, key in (
+        ("ssh-ed25519", "AAAA"), ("ecdsa-sha2-nistp256", "BBBB"), ("ssh-rsa", "CCCC"))]
+    monkeypatch.setattr(_ssh, "shown_keys", lambda _name, _config: keys)
+    file = box(tmp_path, "  lab: {type: rsync, target: 'bee@lab:/srv'}\n")
+    monkeypatch.setenv("FIELDREC_CONFIG", str(tmp_path / "another.yaml"))
+    known = tmp_path / "known_hosts"
+    for words, answer, stored in (
+            (["--config", str(file), "trust", "lab"], "y\n", keys[0]),
+            (["trust", "lab", "--config", str(file)], "y\n", keys[0]),
+            (["trust", "lab", "--config", str(file), "--fingerprint", keys[1].fingerprint], "",
+             keys[1])):
+        done = CliRunner().invoke(destinations_command, words, input=answer)
+        assert done.exception is None, done.output
+        assert known.read_text() == f"{stored.line}\n"
+    assert [key.short_kind for key in keys] == ["ed25519", "ecdsa", "rsa"]
 
 
 def test_only_hosts_are_trusted(tmp_path: Path) -> None:

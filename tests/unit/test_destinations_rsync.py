@@ -181,7 +181,7 @@ def test_another_host_key_is_refused_until_it_is_trusted(server: Sshd, there: Pa
     shown = shown_keys("lab", config)
     assert [key.kind for key in shown] == ["ssh-ed25519"]
     assert shown[0].fingerprint.startswith("SHA256:")
-    trust(config, shown)
+    trust(config, shown[0])
     assert trusted_keys(config, shown) == shown
     assert lab(config).free_bytes() > 0
     server.stop()
@@ -189,7 +189,7 @@ def test_another_host_key_is_refused_until_it_is_trusted(server: Sshd, there: Pa
     try:
         with pytest.raises(DestinationAway, match="another host key than the one that is trusted"):
             lab(config).free_bytes()
-        trust(config, shown_keys("lab", config))
+        trust(config, shown_keys("lab", config)[0])
         assert len(trusted_keys(config, shown)) == 1, "the old one is trusted no more"
         assert lab(config).free_bytes() > 0
     finally:

@@ -81,8 +81,8 @@ def test_the_keys_of_a_host_replace_those_it_had_however_it_is_called(tmp_path: 
     other = "lab ssh-ed25519 AAAA"
     box.known_hosts.write_text(f"# mine\n{other}\n")
     first, second = (HostKey(f"[2001:db8::7]:2222 ssh-ed25519 {key}") for key in ("BBBB", "CCCC"))
-    trust(box, [first])
+    trust(box, first)
     assert trusted_keys(box, [second]) == [first]
-    trust(box, [second])
+    trust(box, second)
     assert trusted_keys(box, [second]) == [second]
     assert box.known_hosts.read_text() == f"# mine\n{other}\n{second.line}\n"
