@@ -1,7 +1,8 @@
 """Looks at every destination at once: is it there, may it be written to, what is free, why not.
 
 Event loop; each is looked at in a thread of its own with a time limit, so that one that hangs, or
-whose network is away, holds up nobody. Nothing is written anywhere: a folder is asked for its
+whose network is away, holds up nobody. What a look began has ended when it does, but for a folder
+that hangs in the kernel. Nothing is written anywhere: a folder is asked for its
 rights, a host whether the key may write there, Loopy whether it takes the account's key.
 """
 
@@ -13,19 +14,25 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fieldrec.app.conditions import folder_of
 from fieldrec.app.visits import drive_destination
 from fieldrec.config import Config, DestinationConfig
 from fieldrec.config.destinations import FolderConfig, RsyncConfig
 from fieldrec.config.loopy import LoopyConfig
-from fieldrec.core.answering import Answering
+from fieldrec.core.answering import Answering, Place
 from fieldrec.core.errors import DestinationAway, FieldrecError
 from fieldrec.core.model import Drive, DriveState, Job, JobState
 from fieldrec.destinations.rsync import UNKNOWN_BYTES, RsyncDestination
+from fieldrec.jobs.threads import in_thread
 
 LIMIT_S = 10.0
 """For one look; a host far away may need some of it."""
+
+
+Seen = tuple[bool | None, int | None]
+"""(writable, free bytes) of a place that can be used; FieldrecError says why one cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class Health:
 async def look_at_all(config: Config, drives: Sequence[Drive] = (), jobs: Sequence[Job] = (), *,
                       limit_s: float = LIMIT_S) -> list[Health]:
     """All of them, side by side, in the order of the configuration; then the drives."""
-    answering = Answering(limit_s=limit_s)
+    answering = Answering(limit_s=limit_s / 2)  # it is sure after that time, or after twice that
     used = _last_used(jobs)
     looks = [_within(answering, name, one, used.get(name), limit_s)
              for name, one in config.destinations.items()]
@@ -62,24 +69,19 @@ async def look_at_all(config: Config, drives: Sequence[Drive] = (), jobs: Sequen
 async def _within(answering: Answering, name: str, config: DestinationConfig,
                   used_ns: int | None, limit_s: float) -> Health:
     kind, where = _described(config)
-    stop = threading.Event()
-    alarm = asyncio.get_running_loop().call_later(limit_s, stop.set)
-    place = answering.place(name)
-
-    def look(_stop: threading.Event) -> tuple[bool | None, int | None]:
-        with place.pulse.inside():
-            return _look(name, config, stop)
-
     try:
-        writable, free = await place.run(f"look {name}", look)
+        if isinstance(config, FolderConfig):
+            writable, free = await _look_at_folder(answering.place(name), name, config)
+        else:
+            async with asyncio.timeout(limit_s):
+                writable, free = await in_thread(f"look {name}", partial(_look, name, config))
     except FieldrecError as error:
         why = str(error).removeprefix(f"destination {name}: ").removeprefix(f"{name}: ")
-        if stop.is_set():
-            why = f"does not answer for {limit_s:.0f} s"
-        return Health(name, kind, where, not isinstance(error, DestinationAway)
-                      and not stop.is_set(), why=why, last_used_ns=used_ns)
-    finally:
-        alarm.cancel()
+        return Health(name, kind, where, not isinstance(error, DestinationAway), why=why,
+                      last_used_ns=used_ns)
+    except TimeoutError:
+        return Health(name, kind, where, False, why=f"does not answer for {limit_s:.0f} s",
+                      last_used_ns=used_ns)
     why = "no permission to write there" if writable is False else ""
     return Health(name, kind, where, True, writable, free, why, used_ns)
 
@@ -92,13 +94,17 @@ def _described(config: DestinationConfig) -> tuple[str, str]:
     return "loopy", config.url
 
 
-def _look(name: str, config: DestinationConfig, stop: threading.Event
-          ) -> tuple[bool | None, int | None]:
-    """(writable, free bytes); FieldrecError says why it cannot be used. Blocking."""
-    if isinstance(config, FolderConfig):
-        with contextlib.closing(folder_of(name, config)) as folder:
+async def _look_at_folder(place: Place, name: str, config: FolderConfig) -> Seen:
+    def look(_stop: threading.Event) -> Seen:
+        with place.pulse.inside(), contextlib.closing(folder_of(name, config)) as folder:
             free = folder.free_bytes()
             return os.access(folder.opened(), os.W_OK), free
+
+    return await place.run(f"look {name}", look)
+
+
+def _look(name: str, config: RsyncConfig | LoopyConfig, stop: threading.Event) -> Seen:
+    """Blocking."""
     if isinstance(config, RsyncConfig):
         destination = RsyncDestination(name, config)
         destination.heed(stop)
@@ -109,14 +115,10 @@ def _look(name: str, config: DestinationConfig, stop: threading.Event
 
 def _room_at(name: str, config: LoopyConfig, stop: threading.Event) -> int | None:
     """What the account has left, where its server says so."""
-    from fieldrec.destinations.http_call import Halted
     from fieldrec.destinations.loopy import Loopy
 
     with contextlib.closing(Loopy(name, config, stop=stop)) as server:
-        try:
-            return server.room_bytes()
-        except Halted:
-            raise DestinationAway("does not answer") from None
+        return server.room_bytes()
 
 
 def _drive(drive: Drive, used_ns: int | None) -> Health:

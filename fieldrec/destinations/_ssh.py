@@ -31,6 +31,7 @@ _AWAY = (("Connection refused", "refuses the connection; is sshd running there?"
          ("No route to host", "cannot be reached: no route"),
          ("Network is unreachable", "cannot be reached: no network"),
          ("Could not resolve", "is not known by that name"),
+         ("getaddrinfo", "is not known by that name"),
          ("not responding", "stopped answering"),
          ("Connection closed", "closed the connection"),
          ("Connection reset", "closed the connection"),
@@ -163,7 +164,7 @@ def _of_rsync(name: str, config: RsyncConfig, code: int, said: str) -> FieldrecE
     if "Permission denied" in said:
         return DestinationAway(f"destination {name}: no permission to write in "
                                f"{config.parsed.path} there")
-    if "unknown option" in said or "unknown checksum" in said:
+    if re.search("(unknown|unrecognized|invalid|illegal) option|unknown checksum", said):
         return DestinationError(f"destination {name}: the rsync there is too old; 3.2.4 or newer "
                                 f"is needed ({_last(said)})")
     if "rrsync" in said and "error" in said:

@@ -18,6 +18,7 @@ configuration says so (`count_cached`, I5).
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -183,9 +184,9 @@ class RsyncDestination:
             try:
                 self._send(self._work(item), wanted, source, on_bytes)
             except DestinationError as error:  # rsync says of both sides alike what is missing
-                if (gone := next((file.path for file in wanted if not file.path.exists()), None)):
-                    raise StoreDamaged(f"{gone}: is gone; it was there when the copy began"
-                                       ) from error
+                for file in wanted:
+                    if not os.access(file.path, os.R_OK):
+                        raise StoreDamaged(f"{file.path}: is gone, or cannot be read") from error
                 raise
             self._known = known
             kind = "directory" if wanted[0].relative else "file"

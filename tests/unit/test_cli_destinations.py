@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +15,11 @@ from click.testing import CliRunner
 
 from fieldrec.app import destination_health
 from fieldrec.cli.destinations import destinations_command
+from fieldrec.config import load_config
 from fieldrec.core.errors import DestinationAway, NotFoundError, UsageError
 from fieldrec.destinations import _ssh
 from fieldrec.destinations._ssh import HostKey
-from tests.fakes import hanging_share, tus
+from tests.fakes import hanging_share, near_ssh, tus
 from tests.fakes.hanging_share import HangingShare
 from tests.fakes.raw_web import RawWeb
 from tests.fakes.sshd import Sshd, missing
@@ -136,6 +139,17 @@ def test_loopy_that_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: 
         found = as_json(file)["loopy"]
         hold.released.set()
     assert not found["reachable"] and "does not answer" in found["why"]
+
+
+def test_a_host_whose_disk_hangs_leaves_nothing_behind(tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = near_ssh.install(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    (programs / "ssh").write_text(f"#!/bin/sh\necho $$ > '{tmp_path}/pid'\nexec sleep 1000\n")
+    config = load_config(box(tmp_path, "  lab: {type: rsync, target: 'bee@lab:/srv'}\n"))
+    found, = asyncio.run(destination_health.look_at_all(config, limit_s=0.4))
+    assert not found.reachable and "does not answer" in found.why
+    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
 
 
 class Held:

@@ -65,6 +65,8 @@ def test_a_key_that_cannot_be_used_is_told_from_one_that_is_not_known_there(tmp_
     (255, "Host key verification failed.", DestinationAway, "run fieldrec destinations trust lab"),
     (255, "Timeout, server lab not responding.", DestinationAway, "lab stopped answering"),
     (4, "rsync: on remote machine: --fsync: unknown option", DestinationError, "is too old"),
+    (1, "rsync: invalid option -- s", DestinationError, "is too old; 3.2.4 or newer"),
+    (255, "getaddrinfo lab: Name or service not known", DestinationAway, "lab is not known by"),
     (23, "rsync: odd \x1b[31m thing", DestinationError, r"rsync: odd \?\[31m thing"),
 ])
 def test_what_is_said_of_what_went_wrong(tmp_path: Path, code: int, said: str,
