@@ -11,22 +11,20 @@ everything in them is checked.
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fieldrec import __version__
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.destinations import File
-from fieldrec.mhl import CHAIN_NAME, DEFAULT_IGNORED, FOLDER, TRANSFER, digests
+from fieldrec.mhl import DEFAULT_IGNORED, FOLDER, TRANSFER, digests
 from fieldrec.mhl.directories import directory_hashes
-from fieldrec.mhl.model import Digest, FileHash, Generation, HashList, Head
+from fieldrec.mhl.generation import TOOL, head_of, next_generation
+from fieldrec.mhl.model import Digest, FileHash, HashList
 from fieldrec.mhl.parsing import scan_manifest, sliced
-from fieldrec.mhl.writing import chain_bytes, escaped, instant, manifest_bytes, manifest_name
+from fieldrec.mhl.writing import escaped
 from fieldrec.store.indexing.compact_index import COMPACT_NAME
 
-TOOL = "fieldrec"
 FORM = "xxh64"
 STORE = "store"
 EXPORT = "export"
@@ -65,17 +63,14 @@ def history(item: str, name: str, uuid: str, files: Sequence[Entry], created_ns:
             ) -> dict[str, bytes]:
     """The history of a store that was copied as `item`: its files by path, in the order in which
     they are written. StoreDamaged for a name that XML cannot hold."""
-    created = instant(created_ns)
     folders = directory_hashes(FORM, ((entry.path, entry.xxh64) for entry in files))
     comment = _COMMENT + json.dumps({"kind": STORE, "name": name, "uuid": uuid})
-    data = manifest_bytes(HashList(
-        Head(created, socket.gethostname() or "unknown", TOOL, __version__, TRANSFER, comment,
-             IGNORED, folders[-1]),
+    hash_list = HashList(
+        head_of(created_ns, TRANSFER, folders[-1], comment=comment, ignored=IGNORED),
         (FileHash(entry.path, (Digest(FORM, entry.xxh64),), entry.size_bytes, entry.mtime_ns)
-         for entry in files), folders[:-1]))
-    generation = Generation(1, manifest_name(1, item, created_ns), digests.c4(data))
-    return {f"{FOLDER}/{generation.name}": data,
-            f"{FOLDER}/{CHAIN_NAME}": chain_bytes([generation])}
+         for entry in files), folders[:-1])
+    _, made = next_generation((), item, hash_list, created_ns)
+    return {f"{FOLDER}/{name}": data for name, data in made.items()}
 
 
 def check_names(files: Iterable[File]) -> None:

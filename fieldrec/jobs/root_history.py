@@ -10,32 +10,22 @@ by patterns.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import xxhash
 
-from fieldrec import __version__
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.destinations import Destination
 from fieldrec.jobs import manifest
 from fieldrec.logbook.reading import FOLDER_NAME
-from fieldrec.mhl import CHAIN_LIMIT, CHAIN_NAME, FOLDER, IN_PLACE, digests
+from fieldrec.mhl import CHAIN_LIMIT, CHAIN_NAME, FOLDER, IN_PLACE
 from fieldrec.mhl.directories import directory_hashes
-from fieldrec.mhl.model import (
-    Digest,
-    DirectoryHash,
-    FileHash,
-    Generation,
-    HashList,
-    Head,
-    Reference,
-)
+from fieldrec.mhl.generation import TOOL, head_of, next_generation
+from fieldrec.mhl.model import Digest, DirectoryHash, FileHash, Generation, HashList, Reference
 from fieldrec.mhl.parsing import parse_chain, parse_head, parse_manifest
 from fieldrec.mhl.reading import generations_of, manifest_of
-from fieldrec.mhl.writing import chain_bytes, instant, manifest_bytes, manifest_name
 
 IGNORED = (*manifest.IGNORED, f"{FOLDER_NAME}/", ".fieldrec*", ".part-*", ".trash-*", ".work-*")
 
@@ -76,14 +66,12 @@ def close_history(place: Destination, now_ns: int) -> bool:
     if not (new.files or new.references):
         return False
     patterns = tuple(dict.fromkeys((*known.patterns, *IGNORED)))
-    head = Head(instant(now_ns), socket.gethostname() or "unknown", manifest.TOOL, __version__,
-                IN_PLACE, "", patterns, _root(known, new, items))
-    data = manifest_bytes(HashList(head, new.files, new.directories, new.references))
-    number = len(known.generations) + 1
-    generation = Generation(number, manifest_name(number, _folder(place), now_ns),
-                            digests.c4(data))
-    place.put_beside(f"{FOLDER}/{generation.name}", data)
-    place.put_beside(f"{FOLDER}/{CHAIN_NAME}", chain_bytes([*known.generations, generation]))
+    head = head_of(now_ns, IN_PLACE, _root(known, new, items), ignored=patterns)
+    _, made = next_generation(
+        known.generations, _folder(place),
+        HashList(head, new.files, new.directories, new.references), now_ns)
+    for name, data in made.items():
+        place.put_beside(f"{FOLDER}/{name}", data)
     return True
 
 
@@ -157,4 +145,4 @@ def _root(known: _Known, new: _New, items: Sequence[str]) -> DirectoryHash | Non
 def _folder(place: Destination) -> str:
     """Name of the folder that the history is of, where the destination has one."""
     path = getattr(place, "path", None)
-    return path.name if isinstance(path, Path) else manifest.TOOL
+    return path.name if isinstance(path, Path) else TOOL

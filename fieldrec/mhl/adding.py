@@ -9,32 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from fieldrec import __version__
 from fieldrec.core import durable
 from fieldrec.core.clock import Clock
 from fieldrec.core.errors import StoreDamaged, StoreError
-from fieldrec.mhl import CHAIN_NAME, FOLDER, IN_PLACE, digests, walking
+from fieldrec.mhl import FOLDER, IN_PLACE, model, walking
 from fieldrec.mhl.directories import directory_hashes
-from fieldrec.mhl.model import (
-    FAILED,
-    ORIGINAL,
-    VERIFIED,
-    Digest,
-    DirectoryHash,
-    FileHash,
-    Generation,
-    HashList,
-    Head,
-    Reference,
-)
-from fieldrec.mhl.verifying import Found, Verdict
-from fieldrec.mhl.writing import chain_bytes, instant, manifest_bytes, manifest_name, writable
+from fieldrec.mhl.generation import head_of, next_generation
+from fieldrec.mhl.model import DirectoryHash, FileHash, HashList, Reference
+from fieldrec.mhl.verifying import Verdict
+from fieldrec.mhl.writing import writable
 
-TOOL = "fieldrec"
 COMMENT = "fieldrec verify"
 
 
@@ -59,49 +46,57 @@ def _add(verdict: Verdict, now_ns: int) -> list[tuple[str, Reference, DirectoryH
                 directories.append(DirectoryHash(folder[own:].removesuffix(f"/{FOLDER}"),
                                                  root.form, root.content, root.structure))
     hash_list = _hash_list(verdict, now_ns, references, directories)
-    generation = _write(verdict, manifest_bytes(hash_list), now_ns)
+    generation = _write(verdict, hash_list, now_ns)
     path = f"{verdict.path}/{FOLDER}/{generation.name}"
     return [*below, (path, Reference(generation.name, generation.c4), hash_list.head.root)]
 
 
 def _hash_list(verdict: Verdict, now_ns: int, references: list[Reference],
                nested: list[DirectoryHash]) -> HashList:
-    files = sorted([*_entries(verdict.right, VERIFIED), *_entries(verdict.bad, FAILED),
-                    *_entries(verdict.new, ORIGINAL)], key=lambda file: file.path)
-    forms = {one.form for file in files for one in file.digests} | {one.form for one in nested}
+    files = _Files(verdict)
+    forms = files.forms | {one.form for one in nested}
     folders: list[DirectoryHash] = []
-    all_of_it = len(files) == len(verdict.right) + len(verdict.bad) + len(verdict.new)
-    if all_of_it and len(forms) == 1 and len(nested) == len(verdict.nested):
+    if files.are_all and len(forms) == 1 and len(nested) == len(verdict.nested):
         folders = directory_hashes(next(iter(forms)), (
             (file.path, file.digests[0].text) for file in files), nested, verdict.folders)
     patterns = () if verdict.history is None else verdict.history.patterns
-    head = Head(instant(now_ns), socket.gethostname() or "unknown", TOOL, __version__, IN_PLACE,
-                COMMENT, patterns, folders[-1] if folders else None)
+    head = head_of(now_ns, IN_PLACE, folders[-1] if folders else None, comment=COMMENT,
+                   ignored=patterns)
     return HashList(head, files, [*nested, *folders[:-1]], references)
 
 
-def _entries(found: dict[str, Found], action: str) -> Iterator[FileHash]:
-    """Those that can be written: with a digest, and a name that XML can hold."""
-    for path, one in found.items():
-        if one.form and writable(path):
-            yield FileHash(path, (Digest(one.form, one.text, action),), one.size_bytes,
+class _Files:
+    """What was read and can be written, sorted; each is made when it is asked for, for there may be
+    millions."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self._found = {model.VERIFIED: verdict.right, model.FAILED: verdict.bad,
+                       model.ORIGINAL: verdict.new}
+        self._order = sorted((path, action) for action, found in self._found.items()
+                             for path, one in found.items() if one.form and writable(path))
+        self.forms = {one.form for found in self._found.values() for one in found.values()} - {""}
+        self.are_all = len(self._order) == sum(map(len, self._found.values()))
+        """Else some have no digest of a known kind, or a name that XML cannot hold."""
+
+    def __iter__(self) -> Iterator[FileHash]:
+        for path, action in self._order:
+            one = self._found[action][path]
+            yield FileHash(path, (model.Digest(one.form, one.text, action),), one.size_bytes,
                            one.modified_ns)
 
 
-def _write(verdict: Verdict, data: bytes, now_ns: int) -> Generation:
+def _write(verdict: Verdict, hash_list: HashList, now_ns: int) -> model.Generation:
     known = () if verdict.history is None else verdict.history.generations
-    number = len(known) + 1
     where = Path(verdict.path)
-    generation = Generation(number, manifest_name(number, where.resolve().name, now_ns),
-                            digests.c4(data))
+    made, files = next_generation(known, where.resolve().name, hash_list, now_ns)
     try:
         with walking.directory(where) as root, walking.directory(FOLDER, root) as folder:
-            _put(folder, where / FOLDER / generation.name, data)
-            _put(folder, where / FOLDER / CHAIN_NAME, chain_bytes([*known, generation]))
+            for name, data in files.items():
+                _put(folder, where / FOLDER / name, data)
     except OSError as error:
         raise StoreError(f"{where / FOLDER}: no generation can be written there: "
                          f"{error.strerror}") from error
-    return generation
+    return made
 
 
 def _put(folder: int, path: Path, data: bytes) -> None:

@@ -8,17 +8,7 @@ import pytest
 
 from fieldrec.config import load_document
 from fieldrec.config.space import SpaceConfig, below_stop
-from fieldrec.core.errors import ConfigError
-
-
-def problem(tmp_path: Path, text: str) -> str:
-    file = tmp_path / "box.yaml"
-    file.write_text(text)
-    with pytest.raises(ConfigError) as told:
-        load_document(file)
-    lines = str(told.value).splitlines()
-    assert len(lines) == 1
-    return lines[0].removeprefix(f"{file}:")
+from tests.fakes.config_words import problem
 
 
 @pytest.mark.parametrize(("text", "says"), [
