@@ -16,8 +16,11 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.fakes.waiting import PATIENCE_S
 
@@ -27,6 +30,7 @@ NODE = shutil.which("node") or shutil.which("nodejs") or ""
 MISSING = ("node is not installed: sudo apt install nodejs npm" if not NODE else
            "" if (MODULES / "@tus" / "server").is_dir() else
            f"the npm packages of tests/node are not in {MODULES.parent}: run scripts/test")
+KEY = "k3y0fTheAccount"
 
 
 class TusServer:
@@ -102,6 +106,22 @@ class TusServer:
         """Lose every upload, as a server does with those that have expired."""
         for path in (self.folder / "files").iterdir():
             path.unlink()
+
+
+@pytest.fixture(scope="module")
+def tus_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TusServer]:
+    """One for all tests of a file: it takes half a second to begin."""
+    with TusServer(tmp_path_factory.mktemp("tus")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(tus_node: TusServer) -> Iterator[TusServer]:
+    """It, with nothing that a test before left."""
+    tus_node.tell(key=KEY)
+    tus_node.forget()
+    (tus_node.folder / "requests.jsonl").unlink(missing_ok=True)
+    yield tus_node
 
 
 def told_name(metadata: str) -> str:

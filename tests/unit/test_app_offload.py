@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from fieldrec.app.offload import Offload
 from fieldrec.config import Config
@@ -27,8 +26,10 @@ from fieldrec.core.model import (
 from fieldrec.jobs import order
 from fieldrec.jobs.drive_room import Room
 from fieldrec.jobs.job_queue import JobQueue
+from tests.fakes.job_queues import queue
 from tests.fakes.waiting import PATIENCE_S
 
+__all__ = ["queue"]
 pytestmark = pytest.mark.asyncio
 
 
@@ -87,14 +88,6 @@ class Rig:
 
     def unfinished(self) -> list[Job]:
         return [job for job in self.queue.jobs() if not job.state.finished]
-
-
-@pytest_asyncio.fixture
-async def queue(tmp_path: Path) -> AsyncIterator[JobQueue]:
-    queue = JobQueue(tmp_path / "jobs.sqlite")
-    await queue.open()
-    yield queue
-    await queue.close()
 
 
 async def test_a_visit_from_insertion_to_eject(queue: JobQueue) -> None:

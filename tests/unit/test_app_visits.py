@@ -5,32 +5,25 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from fieldrec.app import visits
 from fieldrec.core.errors import DestinationError, DriveBusy, DriveGone
 from fieldrec.core.model import Drive, DriveState, Export, FrameSpec, JobKind, JobState, Recording
 from fieldrec.jobs.drive_room import Room
 from fieldrec.jobs.job_queue import JobQueue
+from tests.fakes.job_queues import queue
 from tests.fakes.waiting import PATIENCE_S
 from tests.unit.test_app_offload import Rig, drive, recording
 
+__all__ = ["queue"]
 pytestmark = pytest.mark.asyncio
 MB = 1_000_000
 HIGH = Export(Path("/r/a.high.mp4"), "High", 10, 5, "d", 50)
-
-
-@pytest_asyncio.fixture
-async def queue(tmp_path: Path) -> AsyncIterator[JobQueue]:
-    queue = JobQueue(tmp_path / "jobs.sqlite")
-    await queue.open()
-    yield queue
-    await queue.close()
 
 
 def known(**more: Any) -> Drive:

@@ -8,6 +8,7 @@ import pytest
 
 from fieldrec.config import load_config, load_document
 from fieldrec.config.drives import DriveRule, DrivesConfig
+from fieldrec.core.errors import ConfigError
 from tests.fakes.config_words import problem
 
 

@@ -17,10 +17,10 @@ from fieldrec.core.errors import DestinationError, FieldrecError, JobRefused, Un
 from fieldrec.destinations.http_call import Halted
 from fieldrec.destinations.loopy import Loopy
 from tests.fakes import tus
-from tests.fakes.tus import CuttingProxy, TusServer
+from tests.fakes.tus import KEY, CuttingProxy, TusServer, server, tus_node
 
 pytestmark = pytest.mark.skipif(bool(tus.MISSING), reason=tus.MISSING)
-KEY = "k3y0fTheAccount"
+__all__ = ["server", "tus_node"]
 PART = 64 * 1024
 BIG = np.random.default_rng(4).bytes(9 * PART + 777)
 
@@ -64,21 +64,6 @@ class Rig:
                           on_progress=self.progress.append)
         finally:
             server.close()
-
-
-@pytest.fixture(scope="module")
-def _node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TusServer]:
-    """One for all tests: it takes half a second to begin."""
-    with TusServer(tmp_path_factory.mktemp("tus")) as server:
-        yield server
-
-
-@pytest.fixture
-def server(_node: TusServer) -> Iterator[TusServer]:
-    _node.tell(key=KEY)
-    _node.forget()
-    (_node.folder / "requests.jsonl").unlink(missing_ok=True)
-    yield _node
 
 
 def test_a_file_whole(server: TusServer) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from fieldrec.catalogue.scan import scan
 from fieldrec.core.model import Job, JobKind, JobState, Recording
@@ -18,18 +16,12 @@ from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.telling import HERE, Telling, phases_of
 from fieldrec.jobs.threads import in_thread
 from tests.fakes.job_box import a_box
+from tests.fakes.job_queues import queue
 from tests.fakes.small_stores import make_export, make_store
 
+__all__ = ["queue"]
 pytestmark = pytest.mark.asyncio
 K = JobKind
-
-
-@pytest_asyncio.fixture
-async def queue(tmp_path: Path) -> AsyncIterator[JobQueue]:
-    queue = JobQueue(tmp_path / "jobs.sqlite")
-    await queue.open()
-    yield queue
-    await queue.close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import io
 import os
 import tarfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,12 @@ from fieldrec.jobs.upload_rows import FILE_NAME, UploadRow, UploadRows
 from tests.fakes import tus
 from tests.fakes.job_box import JobBox, StandInBox
 from tests.fakes.small_stores import contents, make_export, make_store
-from tests.fakes.tus import CuttingProxy, TusServer
+from tests.fakes.tus import KEY, CuttingProxy, TusServer, server, tus_node
 
+__all__ = ["server", "tus_node"]
 pytestmark = pytest.mark.asyncio
 needs_server = pytest.mark.skipif(bool(tus.MISSING), reason=tus.MISSING)
 J, K = JobState, JobKind
-KEY = "k3y0fTheAccount"
 PART = 64 * 1024
 
 
@@ -69,20 +69,6 @@ async def a_box(root: Path, url: str, **more: Any) -> AsyncIterator[UploadBox]:
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loopy, "PAUSES_S", (0.01, 0.02))
-
-
-@pytest.fixture(scope="module")
-def _node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TusServer]:
-    with TusServer(tmp_path_factory.mktemp("tus")) as server:
-        yield server
-
-
-@pytest.fixture
-def server(_node: TusServer) -> Iterator[TusServer]:
-    _node.tell(key=KEY)
-    _node.forget()
-    (_node.folder / "requests.jsonl").unlink(missing_ok=True)
-    yield _node
 
 
 def untarred(data: bytes) -> dict[str, bytes]:
