@@ -90,7 +90,7 @@ class RemoteLink:
         with contextlib.suppress(ConnectionError, FileNotFoundError):
             async with self._connection() as (reader, writer):
                 writer.write(b'{"verb": "watch"}\n')
-                while line := await reader.readline():
+                while (line := await reader.readline()).endswith(b"\n"):  # else it broke off
                     self.board.publish(snapshot_from_dict(json.loads(line)["result"]))
         raise StateError("fieldrec went away; what it had begun goes on when it is started again")
 
@@ -111,7 +111,7 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, verb:
                arguments: dict[str, Any]) -> Any:
     writer.write(json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n")
     line = await reader.readline()
-    if not line:
+    if not line.endswith(b"\n"):  # it went away, perhaps in the middle of its answer
         raise ConnectionResetError
     reply = json.loads(line)
     if not reply["ok"]:

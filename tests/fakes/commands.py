@@ -187,16 +187,19 @@ def daemon(config: Path, *, wait: bool = True, env: Mapping[str, str] | None = N
 
 
 def write_config(folder: Path, **sections: Any) -> Path:
-    """A configuration in `folder` with two small cameras, no drives, no battery; `sections` are
-    merged into it key by key, `cameras` replaced."""
+    """A configuration in `folder` with two small cameras, whose frames a busy machine delays and
+    makes none skip, no drives, no battery; `sections` are merged into it key by key, `cameras`
+    replaced."""
     values: dict[str, Any] = {
         "storage": {"directory": "recordings", "reserve_bytes": "1 MB", "stop_percent": 99.9},
         "store": {"chunksize": 10},
         "cameras": {
             "left": {"backend": "synthetic",
-                     "options": {"width": 96, "height": 64, "hz": 25, "pixel_format": "MONO8"}},
+                     "options": {"width": 96, "height": 64, "hz": 25, "pixel_format": "MONO8",
+                                 "drop_when_late": False}},
             "right": {"backend": "synthetic",
-                      "options": {"width": 96, "height": 64, "hz": 25, "pixel_format": "BGR8"}}},
+                      "options": {"width": 96, "height": 64, "hz": 25, "pixel_format": "BGR8",
+                                  "drop_when_late": False}}},
         "export": {"automatic": False},
         "drives": {"enabled": False},
         "power": {"source": "mains"},

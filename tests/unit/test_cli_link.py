@@ -104,6 +104,22 @@ async def test_who_waits_for_the_picture_hears_that_the_owner_went_away(tmp_path
 
 
 @pytest.mark.asyncio
+async def test_an_owner_that_is_killed_in_the_middle_of_an_answer_went_away(tmp_path: Path) -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b'{"ok": true, "result": [')
+        writer.close()
+
+    async with serving(tmp_path, half):
+        owner = await find_owner(tmp_path)
+        assert owner is not None
+        with pytest.raises(StateError, match="went away while it was asked for 'jobs'"):
+            await owner.call("jobs")
+        with pytest.raises(StateError, match="fieldrec went away; what it had begun goes on"):
+            await owner.watch()
+
+
+@pytest.mark.asyncio
 async def test_a_cancel_from_outside_stays_a_cancel(tmp_path: Path) -> None:
     async def wait() -> None:
         async with open_link(config(tmp_path)) as link:
