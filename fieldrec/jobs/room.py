@@ -40,7 +40,8 @@ def free_bytes(folder: Path, keep_bytes: int) -> int:
 def held_bytes(working_folder: Path) -> int:
     """What an export that goes on has written already. Blocking; 0 where it begins."""
     try:
-        return sum(entry.stat().st_size for entry in os.scandir(working_folder))
+        with os.scandir(working_folder) as entries:
+            return sum(entry.stat().st_size for entry in entries)
     except OSError:
         return 0
 

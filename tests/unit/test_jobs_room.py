@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,14 @@ def test_what_must_be_kept_is_not_free(tmp_path: Path) -> None:
     (5_000_000_000_000, "5.0 TB")])
 def test_sizes_in_words(count: int, words: str) -> None:
     assert size_text(count) == words
+
+
+def test_what_is_held_is_counted_while_it_comes_and_goes(tmp_path: Path) -> None:
+    assert room.held_bytes(tmp_path / "none") == 0
+    (tmp_path / "a").write_bytes(b"x" * 7)
+    (tmp_path / "b").write_bytes(b"x" * 5)
+    assert room.held_bytes(tmp_path) == 12
+    for number in range(3):
+        (tmp_path / f"gone{number}").symlink_to("nothing")
+    assert room.held_bytes(tmp_path) == 0
+    gc.collect()  # a folder that was left open would be told now
