@@ -52,8 +52,12 @@ class VerifiedWatch:
 
     def recall(self, jobs: Iterable[Job]) -> None:
         """Called at the start: copies whose ends were not noted any more. What they began with is
-        not older than the job."""
-        for job in jobs:
+        not older than the job. Where a later job looked at the same copy it may have been found
+        wrong, and forgotten: that it was right once says nothing."""
+        latest = {(job.item_uuid, job.item, job.destination): job
+                  for job in sorted(jobs, key=lambda job: (job.changed_ns, job.id))
+                  if job.kind in (JobKind.COPY, JobKind.MOVE, JobKind.DELETE)}
+        for job in latest.values():
             if job.kind is JobKind.COPY and job.preset is None and job.state is JobState.DONE \
                     and self._proves(job.destination or "") and not any(
                     copy.destination == job.destination

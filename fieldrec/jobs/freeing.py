@@ -71,6 +71,11 @@ class Evidence:
             self._forgot()
             raise
 
+    def knows(self, job: Job) -> bool:
+        """Whether a verified copy of a job's recording at its destination is on record."""
+        return any(copy.destination == job.destination
+                   for copy in self._copies().named(job.item_uuid, job.item))
+
     def _check_proven(self, job: Job) -> None:
         """JobRefused, which says nothing about the copy."""
         if not self._proven(job.destination or ""):

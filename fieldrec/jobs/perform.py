@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from fieldrec.config.loopy import LoopyConfig
@@ -180,10 +181,15 @@ class Performer:
             asyncio.run_coroutine_threadsafe(step, loop).result()
             phase = DELETE if state is JobState.DELETING_SOURCE else READ
 
+        unknown = (job.kind is JobKind.COPY and job.preset is None
+                   and self._evidence is not None and not self._evidence.knows(job))
+
         def call(stop: threading.Event) -> None:
             work = export_moves.bring(job.kind, job.preset)
             with contextlib.closing(destination):
                 try:
+                    if unknown and destination.proves:  # its end will be noted as verified
+                        work = partial(work, recheck_present=True)
                     work(recording, destination, stop=stop, on_progress=report,
                          on_phase=on_phase, on_kept=on_kept)
                 except (Stopped, StateError):

@@ -2,7 +2,8 @@
 destination is away. Event loop, but for :func:`fingerprint`, which blocks.
 
 An entry is made when a copy job of this box has ended well: every file was then written, read back
-from the medium past the page cache, compared with what was recorded, and committed (I4, I5). It
+from the medium past the page cache, compared with what was recorded, and committed (I4, I5); what
+was there already is on record, or is read back and compared in that job. It
 holds a fingerprint of each item that was copied, raw and exports; what is another one now (an index
 was repaired) or was made since (an export) is not covered by it. It proves what was, not what is: a
 drive that was formatted or lost since then still counts, until it is put in and looked at.

@@ -234,3 +234,52 @@ async def test_copies_whose_end_was_not_noted_are_noted_at_the_next_start(box: B
         "nas"]
     box.watch.recall(box.queue.jobs())
     assert box.watch._ended.empty()
+
+
+async def found_wrong(box: Box) -> None:
+    """The copy was good, went bad on its medium, and a deletion has found that."""
+    await box.copied()
+    frame = box.nas / "bees" / "bees" / "000000" / "000001.npy"
+    data = bytearray(frame.read_bytes())
+    data[-1] ^= 1
+    frame.write_bytes(data)
+    job = await box.deleted()
+    assert job.state is JobState.FAILED and "is not what was recorded" in job.reason
+    assert box.books.copies.named(job.item_uuid, "bees") == []
+
+
+async def test_a_copy_that_was_found_wrong_is_not_recalled_at_the_next_start(box: Box) -> None:
+    await found_wrong(box)
+    box.watch.recall(box.queue.jobs())
+    assert box.watch._ended.empty()
+    box.there = False
+    assert (await box.deleted()).state is JobState.FAILED
+    assert is_here(box)
+
+
+async def test_a_copy_that_is_not_on_record_counts_only_when_it_was_read_back(box: Box) -> None:
+    """It is there by its manifest, its sizes and its indexes: COPY ALL has nothing to write."""
+    await found_wrong(box)
+    job = await box.end(await box.queue.add(JobKind.COPY, "bees", box.uuid("bees"),
+                                            destination="nas"))
+    assert job.state is JobState.FAILED and "is not what was recorded" in job.reason
+    box.there = False
+    assert (await box.deleted()).state is JobState.FAILED
+    assert is_here(box)
+
+
+async def test_a_copy_that_is_on_record_is_not_read_again(box: Box,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    await box.copied()
+    looked: list[str] = []
+
+    def verify(*_: object) -> list[str]:
+        looked.append("at")
+        return []
+
+    monkeypatch.setattr(FolderDestination, "verify", verify)
+    await box.copied()
+    assert looked == []
+    box.books.copies.forget(box.uuid("bees"), "bees", "nas")
+    await box.copied()
+    assert looked == ["at"]
