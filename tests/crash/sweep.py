@@ -1,26 +1,32 @@
 """Cuts a life at each of its durable steps and checks what is left.
 
-`python -m tests.crash.sweep LIFE MODE FOLDER [FIRST LAST STRIDE]` prints one JSON line per point;
-the tests beside it run it. LIFE is `recording` (life.py), `offload` (offload_life.py) or a format
-(store_life.py). Modes: `kill` (the process ends at the step), `ENOSPC` and `EIO` (the step fails
-once), `power` (FOLDER is on an ext4 of its own, IMAGE in the environment; the file system is cut
-off without flushing its log at the step, mounted again, then checked). Each life runs in a forked
-child of this one, which never starts a thread.
+`python -m tests.crash.sweep LIFE MODE FOLDER [TURN FIRST STRIDE]` prints one JSON line per point;
+the tests beside it run it. Without the three numbers every step is one. With them a step of each
+kind is: a life does the same with each of its frames and files (:func:`kind_of`), which of them is
+cut goes by TURN, and of these points each STRIDE-th is taken, from FIRST on. LIFE is `recording`
+(life.py), `offload` (offload_life.py) or a format (store_life.py). Modes: `kill` (the process ends
+at the step), `ENOSPC` and `EIO` (the step fails once), `power` (FOLDER is on an ext4 of its own,
+DEVICE at MOUNT_POINT in the environment; the file system is cut off without flushing its log at the
+step, mounted again, then checked). Each life runs in a forked child of this one, which never starts
+a thread.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import struct
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +41,7 @@ NO_LOG_FLUSH = 2
 CUT = 77
 """Exit code of a child that was cut."""
 FAILED = 78
+_NUMBER = re.compile(r"\d+")
 
 
 class Life(Protocol):
@@ -82,17 +89,61 @@ def child(work: Callable[[], None]) -> int:
         raise
 
 
-class Cutter:
-    """The hook: counts steps, and at one of them does what its mode says."""
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A step of a life: the so-and-so-many-th of its kind, from 1."""
 
-    def __init__(self, mode: str, point: int, root: Path) -> None:
+    kind: str
+    number: int
+
+
+def kind_of(step: str, path: Path, root: Path) -> str:
+    """What is done and to which file: numbers in names make no difference."""
+    return f"{step} {_NUMBER.sub('#', os.path.relpath(path, root))}"
+
+
+def every_step(life: Life, root: Path) -> list[Point]:
+    """All that there are, in their order, in a life that nothing happens to."""
+    told, report = os.pipe(), os.pipe()
+
+    def note(step: str, path: Path) -> None:
+        os.write(report[1], f"{kind_of(step, path, root)}\n".encode())
+
+    def live() -> None:
+        durable.set_hook(note)
+        life.live(root, told[1])
+
+    code = child(live)
+    os.close(told[1])
+    os.close(report[1])
+    drain(told[0])
+    if code != 0:
+        raise SystemExit(f"a life that nothing happens to ended with {code}")
+    seen: dict[str, int] = {}
+    points = []
+    for kind in drain(report[0]).decode().splitlines():
+        seen[kind] = seen.get(kind, 0) + 1
+        points.append(Point(kind, seen[kind]))
+    return points
+
+
+def one_of_each(points: list[Point], turn: int) -> list[Point]:
+    """One step of each kind: by turns an early or a late one."""
+    count = {point.kind: point.number for point in points}
+    return [Point(kind, (turn + order) % count[kind] + 1) for order, kind in enumerate(count)]
+
+
+class Cutter:
+    """The hook: at one step does what its mode says."""
+
+    def __init__(self, mode: str, point: Point, root: Path) -> None:
         self.mode, self.point, self.root = mode, point, root
-        self.steps = 0
+        self.seen = 0
         self.where = ""
 
     def __call__(self, step: str, path: Path) -> None:
-        self.steps += 1
-        if self.steps != self.point:
+        self.seen += kind_of(step, path, self.root) == self.point.kind
+        if self.where or self.seen != self.point.number:
             return
         self.where = f"{step} {path.name}"
         if self.mode == "kill":
@@ -104,7 +155,7 @@ class Cutter:
         raise OSError(getattr(errno, self.mode), os.strerror(getattr(errno, self.mode)))
 
 
-def first_life(life: Life, mode: str, point: int, root: Path, told: int, report: int) -> None:
+def first_life(life: Life, mode: str, point: Point, root: Path, told: int, report: int) -> None:
     cutter = Cutter(mode, point, root)
     durable.set_hook(cutter)
     try:
@@ -130,17 +181,15 @@ def second_life(life: Life, mode: str, root: Path, heard: bytes, told: int, repo
     os.write(report, json.dumps(found).encode())
 
 
-def cut_at(life: Life, mode: str, point: int, root: Path) -> dict[str, object] | None:
-    """One point of the sweep; None when the life ended before it."""
+def cut_at(life: Life, mode: str, point: Point, root: Path) -> dict[str, object]:
+    """One point of the sweep."""
     told, report = os.pipe(), os.pipe()
     code = child(lambda: first_life(life, mode, point, root, told[1], report[1]))
     os.close(told[1])
     os.close(report[1])
     heard = drain(told[0])
     note = drain(report[0]).decode()
-    if code == 0:
-        return None
-    if mode == "power":
+    if mode == "power" and code == CUT:
         remount(root)
     told, report = os.pipe(), os.pipe()
     again = child(lambda: second_life(life, mode, root, heard, told[1], report[1]))
@@ -154,8 +203,9 @@ def cut_at(life: Life, mode: str, point: int, root: Path) -> dict[str, object] |
         wrong.append(f"first life ended with {code}")
     if again != 0:
         wrong.append(f"second life ended with {again}")
-    return {"point": point, "appended": heard.count(b"+"), "promised": heard.count(b"."),
-            "extra": heard.count(b"e"), "kept": found["kept"], "note": note, "wrong": wrong}
+    return {"point": f"{point.kind}, {point.number}", "note": note, "kept": found["kept"],
+            "appended": heard.count(b"+"), "promised": heard.count(b"."),
+            "extra": heard.count(b"e"), "wrong": wrong}
 
 
 def drain(descriptor: int) -> bytes:
@@ -174,30 +224,41 @@ def remount(root: Path) -> None:
     root.mkdir(exist_ok=True)
 
 
-def main() -> None:
-    name, mode, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
-    first, last, stride = (int(word) for word in sys.argv[4:7]) if len(sys.argv) >= 7 else (
-        1, 100_000, 1)
-    cut_life: Life = life
+def life_of(name: str) -> Life:
+    if name == "recording":
+        return life
     if name == "offload":
-        cut_life = OffloadLife()
-    elif name != "recording":
-        import fieldrec.store.video.chunk
-        import fieldrec.store.video.frames
-        import fieldrec.store.video.repair  # noqa: F401 - here, once, and not in every fork
+        return OffloadLife()
+    import fieldrec.store.video.chunk
+    import fieldrec.store.video.frames
+    import fieldrec.store.video.repair  # noqa: F401 - here, once, and not in every fork
 
-        cut_life = StoreLife(name)
-    point = first
-    while point <= last:
-        root = folder / f"life{point}"
-        root.mkdir()
-        result = cut_at(cut_life, mode, point, root)
+    return StoreLife(name)
+
+
+@contextlib.contextmanager
+def room(folder: Path, name: str) -> Iterator[Path]:
+    """A folder for one life."""
+    root = folder / name
+    root.mkdir()
+    try:
+        yield root
+    finally:
         shutil.rmtree(root)
-        if result is None:
-            break
-        print(json.dumps(result), flush=True)
-        point += stride
-    print(json.dumps({"steps": point - stride}), flush=True)
+
+
+def main() -> None:
+    cut_life, mode, folder = life_of(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+    with room(folder, "whole") as root:
+        steps = every_step(cut_life, root)
+    points = steps
+    if len(sys.argv) > 4:
+        turn, first, stride = (int(word) for word in sys.argv[4:7])
+        points = one_of_each(steps, turn)[first::stride]
+    for number, point in enumerate(points):
+        with room(folder, f"life{number}") as root:
+            print(json.dumps(cut_at(cut_life, mode, point, root)), flush=True)
+    print(json.dumps({"steps": len(steps)}), flush=True)
 
 
 if __name__ == "__main__":
