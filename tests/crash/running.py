@@ -40,5 +40,6 @@ def sweep(mode: str, folder: Path, *turn: int, life: str = "recording", **enviro
     assert result.returncode == 0, result.stderr[-3000:]
     *points, end = (json.loads(line) for line in result.stdout.splitlines())
     assert end["steps"] > LEAST_STEPS[life], "the life has fewer durable steps than a life can have"
-    assert [point for point in points if point["wrong"]] == []
+    broken = [point for point in points if point["wrong"]]
+    assert not broken, broken
     return points
