@@ -17,27 +17,27 @@ import json
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from fieldrec.camera.parameters import Parameter
 from fieldrec.config.recording import SplitConfig
 from fieldrec.core import durable, errors
 from fieldrec.core.errors import FieldrecError, UsageError
 from fieldrec.core.model import Job, Recording
 from fieldrec.core.workers import Worker
-from fieldrec.jobs.offers import Offer
-from fieldrec.power.awake import AwakeStatus
-from fieldrec.schedule.rows import Row
-from fieldrec.schedule.simulate import Simulated
 from fieldrec.status.board import Board, snapshot_as_dict
 
 if TYPE_CHECKING:  # a command that only asks a daemon does without all that the daemon is made of
+    from fieldrec.camera.parameters import Parameter
     from fieldrec.control import Control
+    from fieldrec.jobs.offers import Offer
+    from fieldrec.power.awake import AwakeStatus
+    from fieldrec.schedule.rows import Row
+    from fieldrec.schedule.simulate import Simulated
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +54,16 @@ T = TypeVar("T")
 
 
 class _Written(Generic[T]):
-    """A kind of value that goes through the socket, as a TypeAdapter that is made at its first use:
-    a command needs one or two kinds, and to make all takes a tenth of a second at each start."""
+    """A kind of value that goes through the socket: a TypeAdapter that is made, of what `kind`
+    loads, at its first use. A command needs one or two, and all of them take longer than all else
+    that its start does."""
 
-    def __init__(self, kind: type[T]) -> None:
+    def __init__(self, kind: Callable[[], type[T]]) -> None:
         self._kind = kind
 
     @functools.cached_property
     def _adapter(self) -> TypeAdapter[T]:
-        return TypeAdapter(self._kind)
+        return TypeAdapter(self._kind())
 
     def validate_python(self, value: object) -> T:
         return self._adapter.validate_python(value)
@@ -71,16 +72,46 @@ class _Written(Generic[T]):
         return self._adapter.dump_python(value, mode=mode)
 
 
-RECORDINGS = _Written(tuple[Recording, ...])
-RECORDING = _Written(Recording)
-JOBS = _Written(tuple[Job, ...])
-JOB = _Written(Job)
-OFFER = _Written(Offer)
-AWAKE = _Written(AwakeStatus)
-PARAMETERS = _Written(dict[str, tuple[Parameter, ...]])
-ROWS = _Written(tuple[Row, ...])
-ROW = _Written(Row)
-SIMULATED = _Written(Simulated)
+def _offer() -> type[Offer]:
+    from fieldrec.jobs.offers import Offer
+    return Offer
+
+
+def _awake() -> type[AwakeStatus]:
+    from fieldrec.power.awake import AwakeStatus
+    return AwakeStatus
+
+
+def _parameters() -> type[dict[str, tuple[Parameter, ...]]]:
+    from fieldrec.camera.parameters import Parameter
+    return dict[str, tuple[Parameter, ...]]
+
+
+def _row() -> type[Row]:
+    from fieldrec.schedule.rows import Row
+    return Row
+
+
+def _rows() -> type[tuple[Row, ...]]:
+    from fieldrec.schedule.rows import Row
+    return tuple[Row, ...]
+
+
+def _simulated() -> type[Simulated]:
+    from fieldrec.schedule.simulate import Simulated
+    return Simulated
+
+
+RECORDINGS = _Written(lambda: tuple[Recording, ...])
+RECORDING = _Written(lambda: Recording)
+JOBS = _Written(lambda: tuple[Job, ...])
+JOB = _Written(lambda: Job)
+OFFER = _Written(_offer)
+AWAKE = _Written(_awake)
+PARAMETERS = _Written(_parameters)
+ROWS = _Written(_rows)
+ROW = _Written(_row)
+SIMULATED = _Written(_simulated)
 
 
 class _Arguments(BaseModel):
