@@ -174,6 +174,8 @@ async def _prepare(config: Any, folders: tuple[Path, ...], path: str, wanted: Dr
         if device_at(path, config.drives.match) != device:
             raise UsageError(f"not erased: {device.disk} is another, or has changed, since it was "
                              "looked at; try again")
+        if reason := why_not_erased(device, recordings_folders(config), any_disk=any_disk):
+            raise UsageError(f"not erased: {reason}")  # mounted by a desktop meanwhile
         wanted = dataclasses.replace(wanted, capacity_bytes=await _measured(device.disk))
         block = await formatting.format_disk(device, fs_type, label)
         said = await _mark(config, folders, block, wanted, "")

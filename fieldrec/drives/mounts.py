@@ -179,6 +179,13 @@ def _entry_of(mount: Mount, sysfs: Path) -> Path:
     return sysfs / "dev" / "block" / mount.number
 
 
+def dead_below(root: Path) -> list[Path]:
+    """Where something is mounted right below `root` whose device is not there any more."""
+    return [mount.mount_point for mount in read_mounts()
+            if mount.mount_point.parent == root and mount.source.startswith("/dev/")
+            and not _entry_of(mount, SYSFS).exists()]
+
+
 def mounts_on_disk(disk: str) -> list[Mount]:
     """Mounts of a whole disk (by its kernel name) and of its partitions."""
     return mounts_on(Path("/sys/class/block") / disk) if disk else []

@@ -51,6 +51,7 @@ class DriveWatcher:
         self._on_change = on_change
         self._on_event = on_event
         self._in_use = tuple(in_use)
+        self._mount_root = config.mount_root
         self._table = DriveTable(self._changed)
         self._events = BlockEvents(config.match, self._take)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -95,6 +96,8 @@ class DriveWatcher:
             disks = await scout.run(lambda _stop: mounts.machine_disks(self._in_use))
         finally:
             scout.close()
+        for left in mounts.dead_below(self._mount_root):  # by a run that was killed
+            await mount.detach(left)
         failed = self._events.start(disks)
         try:
             while not failed.done():

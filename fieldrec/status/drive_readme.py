@@ -16,6 +16,8 @@ FIRST_LINE = "RECORDINGS OF FIELDREC, AND HOW TO READ THEM"
 """By which a README is known to be ours: another one is never replaced."""
 NAMES = ("README.txt", "README-fieldrec.txt")
 """Where it goes; the second where somebody else has the first."""
+MOVIES = (".mp4", ".mkv", ".avi")
+"""How exports end."""
 MOST_ROWS = 5000
 _COLUMNS = ("recording", "camera", "begin", "end", "frames", "dropped", "lost", "on this drive")
 
@@ -90,7 +92,7 @@ def _table(rows: Sequence[Row], zone: tzinfo) -> list[str]:
 
 
 def _what(row: Row) -> str:
-    raw = [item for item in row.items if not item.endswith((".mp4", ".mkv", ".webm"))]
+    raw = [item for item in row.items if not item.endswith(MOVIES)]
     exports = len(row.items) - len(raw)
     said = (["raw"] if raw else []) + ([words.plural(exports, "export")] if exports else [])
     return ", ".join(said)
@@ -112,7 +114,7 @@ def _example(rows: Sequence[Row]) -> str:
 
 _HOW = """TO LOOK AT A RECORDING
 
-Movies (.mp4, .mkv, .webm) play in any player; the .json beside each tells the true time of every
+Movies (.mp4, .mkv, .avi) play in any player; the .json beside each tells the true time of every
 frame. The raw frames of a recording are an imgstore, a folder in the recording's folder, with the
 same name. After `pip install imgstore opencv-python-headless`, in Python, from this folder:
 

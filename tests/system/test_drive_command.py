@@ -21,7 +21,7 @@ from fieldrec.cli.drive import drive_command
 from fieldrec.core.errors import DriveBusy, DriveError, FieldrecError, UsageError
 from fieldrec.core.folder import DRIVES_KEY_NAME, PRIVATE_NAME
 from fieldrec.core.model import DriveState
-from fieldrec.drives import marker
+from fieldrec.drives import formatting, marker
 from fieldrec.drives.check import which
 from fieldrec.drives.mounts import mounts_of
 from tests.fakes.faulty_disk import faulty_disk, missing
@@ -287,6 +287,25 @@ def test_a_disk_that_changed_after_it_was_looked_at_is_not_erased(
         UsageError, "prepare", device, "--format", "exfat", "--yes-erase", device)
     assert b"THEIRS" in subprocess.run(["blkid", "-p", device], check=True,
                                        capture_output=True).stdout
+
+
+def test_a_disk_that_somebody_mounted_before_it_was_locked_is_not_erased(
+        desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = desk.udevd.insert(desk.udevd.image(label="OLD"))
+    place, lock = tmp_path / "place", formatting._lock
+    place.mkdir()
+
+    async def later(*arguments: Any) -> None:
+        await in_thread(lambda: subprocess.run(["mount", device, str(place)], check=True))
+        await lock(*arguments)
+
+    monkeypatch.setattr(formatting, "_lock", later)
+    try:
+        assert f"not erased: {device} is mounted at {place}" in desk.refused(
+            UsageError, "prepare", device, "--format", "exfat", "--yes-erase", device)
+        (place / "theirs").write_text("kept")
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_without_the_right_to_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import pytest
 from fieldrec.config.drives import DrivesConfig
 from fieldrec.core.errors import DriveBusy, DriveGone, DriveRejected, NotFoundError
 from fieldrec.core.model import Drive, DriveState
-from fieldrec.drives import mount
+from fieldrec.drives import mount, mounts
 from fieldrec.drives.mounts import mount_at, mounts_of, read_mounts
 from fieldrec.drives.udev import BlockDevice, BlockEvents, Change
 from fieldrec.drives.watcher import DriveWatcher
@@ -358,6 +358,43 @@ async def test_a_mount_left_by_a_killed_run_is_taken_over(udevd: Udevd, tmp_path
         found = mount_at(left)
         assert found is not None and found.options >= PROTECTED
     assert mount_at(left) is None
+
+
+async def test_a_mount_left_of_a_drive_that_is_gone_is_let_go_of(
+        udevd: Udevd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left, theirs = tmp_path / "mnt" / "A", tmp_path / "mnt" / "B"
+    for folder in (left, theirs):
+        folder.mkdir(parents=True)
+    await command("mount", udevd.insert(udevd.image()), str(left))
+    await command("mount", "-t", "tmpfs", "none", str(theirs))
+    device = udevd.insert(udevd.image(label="OTHER"))
+    only_it = udevd.match | {"ID_FS_LABEL": "OTHER"}
+    async with watching(udevd, tmp_path, match=only_it) as watched:
+        await watched.until(device, DriveState.READY)
+        assert mount_at(left) is not None  # it is there, and none of our business
+    monkeypatch.setattr(mounts, "SYSFS", tmp_path)  # it is in no sysfs
+    try:
+        async with watching(udevd, tmp_path, match=only_it) as watched:
+            await watched.until(device, DriveState.READY)
+            assert not left.exists() and mount_at(theirs) is not None
+    finally:
+        await command("umount", str(theirs))
+
+
+async def test_the_next_drive_in_the_same_port_is_ejected_as_the_first_was(udevd: Udevd,
+                                                                          tmp_path: Path) -> None:
+    """The first was switched off at its eject: no event tells that it was taken out."""
+    slot = udevd.insert(udevd.image(label="FIELD"), slot=udevd.slot())
+    async with watching(udevd, tmp_path) as watched:
+        first = await watched.until(slot, DriveState.READY)
+        await watched.watcher.eject("FIELD")
+        watched.watcher._mounted._switched_off[first.fs_uuid, slot] = Path("/sys/devices/2-1")
+        udevd.take_out(slot)
+        udevd.insert(udevd.image(label="FIELD"), slot=slot)
+        await watched.until(slot, DriveState.READY)
+        assert [d.state for d in watched.watcher.drives()] == [DriveState.ABSENT, DriveState.READY]
+        await watched.watcher.eject(slot)
+        await watched.until(slot, DriveState.SAFE)
 
 
 async def test_eject_waits_for_leases(udevd: Udevd, tmp_path: Path) -> None:

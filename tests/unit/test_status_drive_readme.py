@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from fieldrec.export.containers import CONTAINERS
 from fieldrec.status.drive_readme import FIRST_LINE, Row, rows_of, text
 
 NOW = datetime(2026, 11, 22, 6, 30, tzinfo=UTC)
@@ -27,7 +28,8 @@ def test_items_are_told_by_their_recordings_oldest_first() -> None:
 
 
 def test_what_it_says() -> None:
-    rows, others = rows_of(["bees_1", "bees_1.high.mp4", "x"], {"bees_1": row("bees_1")})
+    rows, others = rows_of(["bees_1", *(f"bees_1.high{one.extension}" for one in CONTAINERS), "x"],
+                           {"bees_1": row("bees_1")})
     told = text(box="meadow", deployment="spring", folder="fieldrec", rows=rows,
                 others=len(others), report="fieldrec-report-meadow.html", now=NOW,
                 zone=ZoneInfo("Europe/Vienna")).decode()
@@ -36,7 +38,7 @@ def test_what_it_says() -> None:
     assert "on 2026-11-22 07:30 (Europe/Vienna)." in lines
     (line,) = [line for line in lines if line.startswith("bees_1 ")]
     assert line.split() == ["bees_1", "C1", "2026-11-21", "07:00:00", "2026-11-21", "07:00:10",
-                            "250", "2", "1", "raw,", "1", "export"]
+                            "250", "2", "1", "raw,", "3", "exports"]
     assert "1 item in the folder come from other recorders" in told
     for word in ("fieldrec verify fieldrec", "ascmhl-debug verify fieldrec/bees_1",
                  'imgstore.new_for_filename("fieldrec/bees_1/bees_1")', "fieldrec.store",
