@@ -131,8 +131,8 @@ class RsyncConfig(Section):
     automatic: bool = False
     """Queue a copy of every recording (raw and exported) when it is complete."""
     shell: bool = True
-    """Whether the key may run sh, mv, sync, df, find and GNU dd there. false: rsync alone, as for a
-    key that rrsync confines to one folder."""
+    """Whether the key may run sh, mv, sync, df, find, xargs and GNU dd. false: rsync alone, as for
+    a key that rrsync confines to one folder."""
     count_cached: bool = False
     """Without a shell what is verified may come from the memory of that computer instead of its
     disk, so a move is refused and nothing is ever deleted for such a copy. true: it counts."""

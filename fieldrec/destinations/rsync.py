@@ -61,9 +61,10 @@ _FREE = "df -Pk ."
 _SYNC = "{ sync -f . 2>/dev/null || sync; }"
 _SETTLE = ("IFS= read -r f && " + _SYNC + " || exit; "
            f'dd if=/dev/null iflag=nocache count=0 2>/dev/null || exit {OLD_DD}; '
-           'find "./$f" -type f -exec sh -c "for f do dd \\"if=\\$f\\" iflag=nocache count=0 '
-           'status=none || exit; done" sh {} +')
-"""(find takes no notice of a dd that fails; of a sh that does it takes some.)"""
+           'find "./$f" -type f -print0 | xargs -0 -n 100 -P 4 sh -c '
+           '"for f do dd \\"if=\\$f\\" iflag=nocache count=0 status=none || exit; done" sh')
+"""(A dd for each file, 1 to 2 ms, four at a time; find -exec would take no notice of one that
+fails.)"""
 _MOVE = ("while IFS= read -r a && IFS= read -r b; do "
          f'if [ -e "./$b" ] || [ -L "./$b" ]; then exit {EXISTS}; fi; mv -- "./$a" "./$b" || exit; '
          "done; " + _SYNC)
