@@ -414,9 +414,11 @@ class Control:
                    preset: str | None = None) -> Offer:
         self._check_open()
         where = self._resolve(destination)
-        check_ready(where, self._drives.drives() if self._drives is not None else ())
+        drives = self._drives.drives() if self._drives is not None else ()
+        check_ready(where, drives)
+        label = next((drive.label for drive in drives if where == f"drive:{drive.fs_uuid}"), "")
         there = Room(UNKNOWN_BYTES) if self.room is None else await self.room(where)
-        found = await self._all_at_once.do(what, some, where, destination, there,
+        found = await self._all_at_once.do(what, some, where, label or destination, there,
                                            export_preset=preset, dry_run=dry_run)
         if found.stays and not dry_run:
             self._say(found.text[1], "warning")

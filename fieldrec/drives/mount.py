@@ -41,6 +41,10 @@ _DRIVERS = {"ntfs": ("ntfs3", "ntfs-3g"), "ntfs3": ("ntfs3", "ntfs-3g"),
 _NO_REPLAY = {"ext4": ("noload",), "ext3": ("noload",), "xfs": ("norecovery",),
               "btrfs": ("rescue=nologreplay",)}
 """So that mounting read-only writes nothing; the others write nothing then anyway."""
+_RIGHTS = ("must be superuser", "only root", "permission denied", "not permitted")
+"""What mount(8) and the FUSE programs say to who may not."""
+_ROOT = ("run fieldrec as root (scripts/install), or have udisks2 mount: "
+         "pip install 'fieldrec[udisks]'")
 _READ_ONLY_TYPES = ("iso9660", "squashfs", "erofs", "cramfs", "romfs")
 _KERNEL_TYPE = {"ntfs3": "ntfs"}
 
@@ -229,6 +233,8 @@ async def _try_drivers(block: BlockDevice, folder: Path, how: list[str]) -> None
     if "unknown filesystem type" in complaint:
         raise DriveRejected(f"this machine has no driver for {block.fs_type}; install one, or "
                             "format the drive as exFAT or ext4")
+    if os.geteuid() != 0 and any(words in complaint.lower() for words in _RIGHTS):
+        raise DriveRejected(f"only root may mount; {_ROOT}")
     complaint = complaint.removeprefix("mount: ").removeprefix(f"{folder}: ").rstrip(".")
     raise DriveRejected(f"cannot be mounted as {block.fs_type} ({complaint}); check it for errors "
                         "on a computer")
@@ -241,7 +247,11 @@ async def _private_folder(root: Path, name: str) -> Path:
     went while no fieldrec ran, and came back as another device. It is let go of before anything is
     asked of it. DriveRejected when something else is there under that name.
     """
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - on a tmpfs
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - on a tmpfs
+    except OSError as error:
+        raise DriveRejected(f"drives.mount_root {root} cannot be made: {error.strerror}; "
+                            f"{_ROOT}") from error
     folder = root / name
     await detach(folder)
     with contextlib.suppress(FileExistsError):

@@ -114,7 +114,8 @@ def _text(what: str, label: str, found: Fit, there: Room | None, left_out: int
         else f"{size_text(there.free_bytes)} free"
     size = size_text(found.size_of(all_of_it))
     lines = [f"{what} {_count(len(all_of_it))} to {label}: {size} to write, {room}"
-             + (f"; {present} there already" if present else "")]
+             + (f"; {present} there already" if present else "")] if all_of_it else \
+        [f"no such recording to {what} to {label}"]
     if stays := describe_stays(found, "destination"):
         lines.append(f"{label}: {stays}")
     if left_out:

@@ -68,8 +68,8 @@ def text(*, box: str, deployment: str, folder: str, rows: Sequence[Row], others:
     lines.append("dropped: frames that the camera skipped. lost: frames that the recorder could "
                  "not keep.")
     if others:
-        lines.append(f"{words.plural(others, 'item')} in the folder come from other recorders, or "
-                     "are not known any more.")
+        lines.append(f"{words.plural(others, 'item')} in the folder come from other recorders, "
+                     "whose fieldrec-report tells of them, or are not known any more.")
     lines += ["", *_HOW.format(folder=folder, example=_example(rows)).splitlines()]
     return "".join(f"{words.safe_text(line, 400).rstrip()}\r\n" for line in lines).encode()
 

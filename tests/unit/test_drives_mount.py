@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,27 @@ async def test_no_driver_for_it(tmp_path: Path) -> None:
         await mount.mount(block("nosuchfs"), tmp_path)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())  # noqa: ASYNC240
+
+
+@pytest.mark.asyncio
+async def test_a_root_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DriveRejected, match=r"drives\.mount_root .*/file/x cannot be made: Not a "
+                                            r"directory; run fieldrec as root"):
+        await mount.mount(block("ext4"), tmp_path / "file/x")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("uid", "words"), [
+    (65534, "only root may mount; run fieldrec as root .*, or have udisks2 mount"),
+    (0, r"cannot be mounted as ext4 \(failed to open '/dev/sdz1': Permission denied\)")])
+async def test_who_may_not_mount_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                            uid: int, words: str) -> None:
+    """To root the same words mean a device that is protected."""
+    async def refused(*_command: str, timeout_s: float) -> tuple[int, str]:
+        monkeypatch.setattr(os, "geteuid", lambda: uid)
+        return 1, "mount: failed to open '/dev/sdz1': Permission denied"
+
+    monkeypatch.setattr(mount, "run", refused)
+    with pytest.raises(DriveRejected, match=words):
+        await mount.mount(block("ext4"), tmp_path)
