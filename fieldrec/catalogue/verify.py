@@ -90,19 +90,27 @@ def _at(path: Path, on_bytes: OnBytes, write: Clock | None) -> Iterator[Outcome]
 def _with_history(root: Path, path: Path, on_bytes: OnBytes, write: Clock | None
                   ) -> Iterator[Outcome]:
     only = "" if path == root else path.relative_to(root).as_posix()
+    if write is not None:
+        _check_writable(root, path)
     try:
         verdict = Verifier(on_bytes, hash_all=write is not None).verify(str(root), only)
     except OSError as error:
         raise StoreError(f"{root}: cannot be read: {error.strerror}") from error
     written: dict[str, str] = {}
     if write is not None:
-        if only:
-            raise StoreError(f"{path} is a part of {root}: a generation is of all of it; verify "
-                             "that")
         written = {manifest.rpartition(f"/{FOLDER}/")[0]: manifest
                    for manifest in add_generations(verdict, write)}
     yield from (_outcome(one, written.get(one.path, "")) for one in _all(verdict)
                 if not only or one.right_files or not one.is_right)
+
+
+def _check_writable(root: Path, path: Path) -> None:
+    """StoreError where no generation can be written: before hours of reading."""
+    if path != root:
+        raise StoreError(f"{path} is a part of {root}: a generation is of all of it; verify that")
+    if not os.access(root / FOLDER, os.W_OK):
+        raise StoreError(f"{root / FOLDER}: no generation can be written there; verify it without "
+                         "--write, or make it writable")
 
 
 def _all(verdict: Verdict) -> Iterator[Verdict]:

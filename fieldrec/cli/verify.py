@@ -40,25 +40,33 @@ def verify_command(paths: tuple[Path, ...], write: bool, as_json: bool) -> None:
     from fieldrec.cli.long_work import stopped_by_signals
     from fieldrec.cli.tables import print_json
     from fieldrec.core.clock import SystemClock
+    from fieldrec.core.errors import NotFoundError
+    from fieldrec.status.words import safe_text
 
     began_s = time.monotonic()
     outcomes: list[Outcome] = []
+    nothing: list[NotFoundError] = []
     left = "generations written until then stay" if write else "nothing was changed"
     with stopped_by_signals(left) as stop, _Bytes(stop.is_set) as progress:
         for path in paths:
-            for outcome in verify(path, progress.more, write=SystemClock() if write else None):
-                outcomes.append(outcome)
-                if not as_json:
-                    progress.clear()
-                    for line in lines(outcome):
-                        echo(line)
+            try:
+                for outcome in verify(path, progress.more, write=SystemClock() if write else None):
+                    outcomes.append(outcome)
+                    if not as_json:
+                        progress.clear()
+                        for line in lines(outcome):
+                            echo(line)
+            except NotFoundError as error:
+                nothing.append(error)
     if as_json:
         print_json([dataclasses.asdict(one) | {"right": one.is_right} for one in outcomes])
-    else:
+    elif outcomes:
         echo(summary(outcomes, time.monotonic() - began_s))
-    error = fault_of(outcomes)
-    if error is not None:
-        raise error
+    faults = [one for one in (fault_of(outcomes), *nothing) if one is not None]
+    for fault in faults[1:]:
+        click.echo(safe_text(str(fault), 500), err=True)
+    if faults:
+        raise faults[0]
 
 
 def lines(outcome: Outcome) -> Iterable[str]:

@@ -69,6 +69,20 @@ def test_nothing_there(tmp_path: Path) -> None:
     assert isinstance(run(tmp_path).exception, NotFoundError)
 
 
+def test_one_place_with_nothing_in_it_does_not_keep_the_others_from_being_looked_at(
+        nas: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run(tmp_path / "empty", nas / "bees", tmp_path / "gone")
+    assert "1 place: all right" in result.stdout
+    assert "no such file or folder" in result.stderr
+    assert isinstance(result.exception, NotFoundError)
+    spoil(nas / "bees", "flip")
+    result = run(tmp_path / "gone", nas / "bees")
+    assert "no such file or folder" in result.stderr
+    assert isinstance(result.exception, FieldrecError)
+    assert result.exception.exit_code == 22
+
+
 def test_names_from_a_drive_are_shown_harmless_and_not_without_end(nas: Path) -> None:
     from fieldrec.catalogue.verify import verify
 

@@ -349,3 +349,13 @@ def test_a_name_that_no_manifest_can_hold_stays_extra(nas: Path) -> None:
     told = parsing.parse_manifest(written.read_bytes(), "here")
     assert (list(told.directories), told.head.root) == ([], None), "they would be of less than all"
     assert [f.path for f in one(nas / "bees").extra] == ["bell\x07"]
+
+
+def test_where_no_generation_can_be_written_nothing_is_read(
+        nas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Verifier, "verify", None)
+    with pytest.raises(StoreError, match="is a part of"):
+        one(nas / "bees" / "bees", write=True)
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)  # as on a read-only drive
+    with pytest.raises(StoreError, match="ascmhl: no generation can be written there; verify it"):
+        one(nas / "bees", write=True)
