@@ -40,20 +40,23 @@ Settle = Callable[[Sequence[File]], None]
 def write(files: Sequence[File], source: Source, new: New, settle: Settle, on_bytes: OnBytes
           ) -> None:
     """Write these files of `source`; all are durable on return. Raises what `source`, `new`,
-    `settle` or `on_bytes` raise."""
+    `settle` or `on_bytes` raise; of an error of the medium, what `settle` said: that a file system
+    is read-only by now is a consequence."""
     buffers = Buffers(SLICES_AHEAD)
     ahead, behind = _Ahead(files, source, buffers), _Behind(settle)
+    error: BaseException | None = None
     try:
         _write_all(files, ahead, behind, new, on_bytes)
-    except BaseException:
+    except BaseException as found:  # noqa: BLE001 - raised when all have ended
         behind.end()
-        raise
-    finally:
-        buffers.end()
-        ahead.join()
-        behind.join()
-    if behind.error is not None:
-        raise behind.error
+        error = found
+    buffers.end()
+    ahead.join()
+    behind.join()
+    if behind.error is not None and (error is None or isinstance(error, OSError)):
+        raise behind.error from error
+    if error is not None:
+        raise error
 
 
 def _write_all(files: Sequence[File], ahead: _Ahead, behind: _Behind, new: New, on_bytes: OnBytes

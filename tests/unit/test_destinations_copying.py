@@ -25,6 +25,7 @@ from fieldrec.destinations import File, _pipeline, _reading_back, _verifying
 from fieldrec.destinations._item_files import ItemFiles
 from fieldrec.destinations.folder import FolderDestination
 from tests.fakes.sources import Given
+from tests.fakes.waiting import PATIENCE_S
 
 SLICE = 64 * 1024
 FILES = {f"000000/{number:06d}.npy": bytes([number]) * 3 * SLICE for number in range(20)}
@@ -182,6 +183,28 @@ def test_an_error_anywhere_ends_all_of_it(folder: Path, tmp_path: Path, where: s
         assert len(whole.read) < len(FILES), "what was whole is not written again"
         differ = place.verify("bees", whole, nothing)
         assert differ == [], "and is right"
+
+
+def test_what_failed_first_is_told_and_not_what_came_of_it(folder: Path, tmp_path: Path) -> None:
+    """A sync fails, and the file system is read-only from then on."""
+    writing, failed = threading.Event(), threading.Event()
+
+    def hook(step: str, path: Path) -> None:
+        if step == "syncfs":  # of the first files, while later ones are written
+            writing.wait(PATIENCE_S)
+            failed.set()
+            raise OSError(errno.EIO, "input/output error")
+        if step == "create" and path.name == "000005.npy":
+            writing.set()
+            failed.wait(PATIENCE_S)
+            raise OSError(errno.EROFS, "read-only file system")
+
+    durable.set_hook(hook)
+    try:
+        with closing(Recording(folder)) as place, pytest.raises(DestinationError, match="failing"):
+            place.write("bees", Given(tmp_path / "source", FILES, sliced=SLICE), nothing)
+    finally:
+        durable.set_hook(None)
 
 
 def test_an_error_in_reading_back_ends_all_readers(folder: Path, tmp_path: Path,
