@@ -166,7 +166,7 @@ class Box:
         self._environment = {key: value for key, value in os.environ.items()
                              if not key.startswith(("FIELDREC_", "NOTIFY_", "WATCHDOG_", "PYTHON"))}
         self._environment.update(environment or {})
-        drives = {"enabled": match is not None, "match": dict(match or {}),
+        drives = {"enabled": match is not None, "match": dict(match or {"ID_BUS": "usb"}),
                   "mount_root": str(self.mounts), "keep_free_bytes": 1_000_000,
                   "mounter": "mount"}
         document = {
