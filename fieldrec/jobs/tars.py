@@ -102,6 +102,8 @@ def _sorted_out(item: Item, reader: Reader) -> tuple[dict[str, _Inside], list[Fi
             chunks.setdefault(match["chunk"], []).append(file)
         else:
             others.append(file)
+    for tar in {file.relative for file in others} & {f"{chunk}{ENDING}" for chunk in chunks}:
+        others += chunks.pop(tar.removesuffix(ENDING))  # unpacked beside it: both go as they are
     inside = {chunk: _Inside(tuple(members), TarLayout([
         replace(one, relative="/".join(one.relative.rsplit("/", 2)[-2:])) for one in members]))
         for chunk, members in chunks.items()}

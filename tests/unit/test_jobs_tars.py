@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import shutil
 import subprocess
 import threading
 from contextlib import closing
@@ -128,6 +129,18 @@ def test_untarred_in_place_it_is_the_store_again(folders: Folders) -> None:
     store = imgstore.new_for_filename(str(folders.there / "metadata.yaml"))
     assert store.frame_count == 10
     store.close()
+
+
+def test_unpacked_in_place_and_copied_again(folders: Folders) -> None:
+    """The tars lie beside the frames by then: theirs are names that no other file may take."""
+    folders.copy()
+    back = folders.recordings / "bees"
+    for tar in sorted(folders.there.glob("*.tar")):
+        (back / tar.name).write_bytes(tar.read_bytes())
+    lying = contents(back)
+    shutil.rmtree(folders.usb / "bees")
+    folders.copy()
+    assert contents(folders.there) == lying
 
 
 @pytest.mark.parametrize("form", ["png", "jpg"])
