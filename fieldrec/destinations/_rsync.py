@@ -315,6 +315,7 @@ def _plain(name: bytes) -> str:
 
 
 def _listed(paths: Sequence[str]) -> bytes:
-    return b"".join(os.fsencode(path) + b"\0" for path in paths)
+    """Each behind "./": rsync takes a line that begins with # or ; for a comment."""
+    return b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)
 
 

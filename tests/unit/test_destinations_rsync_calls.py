@@ -55,6 +55,22 @@ def test_a_name_that_rsync_takes_for_a_pattern_is_refused(place: RsyncDestinatio
     assert list((tmp_path / "there" / ".part-bees 1").iterdir()) == []
 
 
+ODD_NAMES = ["# c", "; c", "a\nb", "\\#012", "[a]", "*", "-n", "a|b", "% 5%", "  1,000  5%", "é",
+             "\udcff", "\x1b[31m", " a ", "+ a", "!", "d\ne/f", "~", "'\"$`"]
+
+
+def test_files_may_have_any_name(place: RsyncDestination, tmp_path: Path) -> None:
+    source = Given(tmp_path / "source", {name: name.encode(errors="surrogateescape") * 9
+                                         for name in ODD_NAMES})
+    place.begin("bees")
+    place.write("bees", source, nothing)
+    place.drop("bees", ["# c", "a\nb", "*", "[a]"])
+    assert place.begin("bees").keys() == set(ODD_NAMES) - {"# c", "a\nb", "*", "[a]"}
+    place.write("bees", source, nothing)
+    assert place.verify("bees", source, nothing) == []
+    assert sorted(source.read) == sorted([*ODD_NAMES, "# c", "a\nb", "*", "[a]"])
+
+
 def test_what_cannot_be_dropped_from_memory_there_is_not_verified(
         place: RsyncDestination, programs: Path, tmp_path: Path) -> None:
     """I5: a digest of what the disk was never asked for is none."""
