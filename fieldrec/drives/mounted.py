@@ -69,7 +69,8 @@ class Mounted:
         elsewhere = [m for m in found if not mounts.automounted(m)]
         if elsewhere:
             raise DriveRejected(f"mounted at {printable(str(elsewhere[0].mount_point), 80)}, so it "
-                                "belongs to this machine; unmount it there to use it here")
+                                "belongs to this machine; to use it here unmount it there and put "
+                                "it in again")
         if found[-1].read_only:
             raise DriveRejected("mounted read-only by others; unmount it and put it in again")
         return found[-1]

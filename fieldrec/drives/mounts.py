@@ -7,7 +7,7 @@ Pure but for reading /proc and /sys, which the kernel answers from memory; only
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fieldrec.core.mountinfo import MOUNTINFO, plain
@@ -151,25 +151,27 @@ def _device_by_mount(path: Path) -> int | None:
 
 def _disks_under(entry: Path, names: set[str]) -> None:
     """Add the whole disk of a block device, and the disks that it is made of."""
+    for one in _under(entry):
+        names.add((one.parent if (one / "partition").exists() else one).name)
+
+
+def _under(entry: Path) -> Iterator[Path]:
+    """A block device in sysfs, and those that it is made of (LVM, LUKS), down to the disks."""
     if not entry.exists():
         return
     real = entry.resolve()
-    disk = real.parent if (real / "partition").exists() else real
-    names.add(disk.name)
+    yield real
     slaves = real / "slaves"
     for slave in slaves.iterdir() if slaves.is_dir() else ():
-        _disks_under(slave, names)
+        yield from _under(slave)
 
 
 def mounts_on(device: Path, sysfs: Path = SYSFS) -> list[Mount]:
     """Mounts of anything that hangs on one device in sysfs: the partitions of a disk, what is on a
-    USB device."""
-    found, root = [], device.resolve()
-    for mount in read_mounts():
-        entry = _entry_of(mount, sysfs)
-        if entry.exists() and entry.resolve().is_relative_to(root):
-            found.append(mount)
-    return found
+    USB device, an encrypted file system that is open there."""
+    root = device.resolve()
+    return [mount for mount in read_mounts()
+            if any(one.is_relative_to(root) for one in _under(_entry_of(mount, sysfs)))]
 
 
 def _entry_of(mount: Mount, sysfs: Path) -> Path:

@@ -114,6 +114,19 @@ def test_the_disks_under_a_mapping(tmp_path: Path) -> None:
     assert system_disks((tmp_path,), tmp_path) == {"dm-0", "sda"}
 
 
+def test_what_is_mounted_through_a_mapping_keeps_its_disk_in_use(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside our partition on a stick somebody has opened an encrypted one."""
+    mapped = block(tmp_path, "253:0", "virtual/dm-0")
+    (mapped / "slaves").mkdir()
+    (mapped / "slaves" / "sdb2").symlink_to(block(tmp_path, "8:18", "usb/2-1/sdb/sdb2"))
+    opened = mounts.Mount("253:0", Path("/media/x"), frozenset(), "ext4", "/dev/mapper/x",
+                          frozenset())
+    monkeypatch.setattr(mounts, "read_mounts", lambda: [opened])
+    for device, found in (("2-1", [opened]), ("2-1/sdb", [opened]), ("2-2", [])):
+        assert mounts.mounts_on(tmp_path / "devices/usb" / device, tmp_path) == found
+
+
 def test_no_disk_under_a_path(tmp_path: Path) -> None:
     assert system_disks((Path("/proc"),), tmp_path) == frozenset()
 
