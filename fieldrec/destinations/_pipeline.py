@@ -54,7 +54,7 @@ def write(files: Sequence[File], source: Source, new: New, settle: Settle, on_by
     ahead.join()
     behind.join()
     if behind.error is not None and (error is None or isinstance(error, OSError)):
-        raise behind.error from error
+        raise behind.error  # with the cause that it has: its number says what is wrong
     if error is not None:
         raise error
 

@@ -23,7 +23,7 @@ from fieldrec.core.past_cache import Take
 from fieldrec.core.thread_time import job_threads
 from fieldrec.destinations import File, _pipeline, _reading_back, _verifying
 from fieldrec.destinations._item_files import ItemFiles
-from fieldrec.destinations.folder import FolderDestination
+from fieldrec.destinations.folder import FolderDestination, errno_of
 from tests.fakes.sources import Given
 from tests.fakes.waiting import PATIENCE_S
 
@@ -201,10 +201,12 @@ def test_what_failed_first_is_told_and_not_what_came_of_it(folder: Path, tmp_pat
 
     durable.set_hook(hook)
     try:
-        with closing(Recording(folder)) as place, pytest.raises(DestinationError, match="failing"):
+        with closing(Recording(folder)) as place, \
+                pytest.raises(DestinationError, match="failing") as told:
             place.write("bees", Given(tmp_path / "source", FILES, sliced=SLICE), nothing)
     finally:
         durable.set_hook(None)
+    assert errno_of(told.value.__cause__ or told.value) == errno.EIO
 
 
 def test_an_error_in_reading_back_ends_all_readers(folder: Path, tmp_path: Path,
