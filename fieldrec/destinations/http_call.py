@@ -26,7 +26,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from fieldrec.core.clock import Clock
-from fieldrec.core.errors import DestinationError, Unreachable
+from fieldrec.core.errors import DestinationAway, DestinationError, Unreachable
 
 POLL_S = 0.25
 """Between two looks at the stop flag."""
@@ -73,14 +73,15 @@ class Caller:
     def call(self, method: str, path: str, headers: Mapping[str, str],
              body: bytes | memoryview = b"", on_sent: OnSent = lambda _count: None) -> Answer:
         """One request and its answer, whatever its status. `on_sent` hears how many bytes of the
-        body have been handed over. Halted; Unreachable; DestinationError for a certificate that
-        is not accepted, or what is no HTTP."""
+        body have been handed over. Halted; Unreachable; DestinationAway for a certificate that is
+        not accepted (a guest network's own page is met so too, and a clock that is not set yet);
+        DestinationError for what is no HTTP."""
         try:
             return self._call(method, path, headers, memoryview(body), on_sent)
         except ssl.SSLCertVerificationError as error:
             doubt = "this computer's clock" if error.verify_code in _NOT_NOW else "the url"
-            raise DestinationError(f"the certificate of {self._host} is not accepted "
-                                   f"({error.verify_message}); is {doubt} right?") from error
+            raise DestinationAway(f"the certificate of {self._host} is not accepted "
+                                  f"({error.verify_message}); is {doubt} right?") from error
         except (http.client.RemoteDisconnected, http.client.IncompleteRead) as error:
             raise Unreachable(f"{self._host} broke off") from error
         except http.client.HTTPException as error:

@@ -16,7 +16,7 @@ import pytest
 
 from fieldrec.config.loopy import LoopyConfig
 from fieldrec.core.clock import Clock, SystemClock
-from fieldrec.core.errors import DestinationError, JobRefused, Unreachable
+from fieldrec.core.errors import DestinationAway, DestinationError, JobRefused, Unreachable
 from fieldrec.destinations.http_call import ANSWER_BYTES, Answer, Caller, Halted
 from fieldrec.destinations.loopy import Loopy
 from fieldrec.destinations.tus import Tus
@@ -243,11 +243,11 @@ def test_only_a_server_whose_certificate_is_good_is_told_anything(
     tls = certificate(tmp_path)
     with RawWeb(DONE, DONE, tls=tls) as server:
         with caller(at(server, "https", "localhost")) as calls, \
-                pytest.raises(DestinationError, match=r"\(self-signed.*\); is the url right\?"):
+                pytest.raises(DestinationAway, match=r"\(self-signed.*\); is the url right\?"):
             calls.call("OPTIONS", "/files", {})
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         with caller(at(server, "https")) as calls, \
-                pytest.raises(DestinationError, match=r"not accepted .*127\.0\.0\.1"):
+                pytest.raises(DestinationAway, match=r"not accepted .*127\.0\.0\.1"):
             calls.call("OPTIONS", "/files", {})
         assert server.requests == []
         with caller(at(server, "https", "localhost")) as calls:
@@ -264,7 +264,7 @@ def test_one_that_has_run_out_makes_the_clock_suspect(tmp_path: Path,
     tls = certificate(tmp_path, "faketime", "2020-01-01")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     with RawWeb(tls=tls) as server, caller(at(server, "https", "localhost")) as calls, \
-            pytest.raises(DestinationError, match=r"is this computer's clock right\?"):
+            pytest.raises(DestinationAway, match=r"is this computer's clock right\?"):
         calls.call("OPTIONS", "/files", {})
 
 
