@@ -52,6 +52,21 @@ class _Loop(asyncio.SelectorEventLoop):
         return (self._jumping.now_ns - self._jumping.asleep_ns) / 1e9
 
 
+class Ahead:
+    """The running loop's time, where threads are at work: it goes on as ever, and is put ahead."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        now, self._ahead_s = loop.time, 0.0
+        loop.time = lambda: now() + self._ahead_s  # type: ignore[method-assign]
+
+    async def by(self, seconds: float) -> None:
+        """Whoever waited for less has been woken, and has looked, when this returns."""
+        self._ahead_s += seconds
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
 def run_jumping(clock: JumpingClock, main: Coroutine[Any, Any, T]) -> T:
     """Run `main` to its end on such a loop."""
     with asyncio.Runner(loop_factory=lambda: _Loop(clock)) as runner:

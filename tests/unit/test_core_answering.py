@@ -9,7 +9,10 @@ from contextlib import suppress
 import pytest
 
 from fieldrec.core.answering import Answering, NotAnswering
+from tests.fakes.jumping_loop import Ahead
 
+LIMIT_S = 600.0
+"""Nobody waits for it: time is put ahead."""
 SHORT_S = 0.02
 
 
@@ -32,10 +35,15 @@ class Hanging:
 @pytest.mark.asyncio
 async def test_a_place_that_hangs_is_told_and_its_return_too() -> None:
     answers = asyncio.Event()
-    answering = Answering(answers.set, limit_s=SHORT_S)
+    answering, ahead = Answering(answers.set, limit_s=LIMIT_S), Ahead()
     hanging = Hanging(answering)
+    task = asyncio.create_task(hanging.place.run("copy nas", hanging.work))
+    await asyncio.to_thread(hanging.place.pulse.wait_inside)
+    await ahead.by(LIMIT_S)  # the first look sees that it has gone in
+    assert not answering.hangs("nas")
+    await ahead.by(LIMIT_S)
     with pytest.raises(NotAnswering, match="destination nas does not answer"):
-        await hanging.place.run("copy nas", hanging.work)
+        await task
     assert answering.hangs("nas") and not answering.hangs("usb")
     threads = threading.active_count()
     with pytest.raises(NotAnswering):  # no second thread is sent after the first
@@ -50,16 +58,19 @@ async def test_a_place_that_hangs_is_told_and_its_return_too() -> None:
 
 @pytest.mark.asyncio
 async def test_signs_of_life_and_work_elsewhere_are_no_hanging() -> None:
-    answering = Answering(limit_s=SHORT_S)
-    place = answering.place("nas")
-    slow = threading.Event()
+    place, ahead = Answering(limit_s=LIMIT_S).place("nas"), Ahead()
+    loop = asyncio.get_running_loop()
+
+    def wait(seconds: float) -> None:
+        asyncio.run_coroutine_threadsafe(ahead.by(seconds), loop).result()
 
     def beating(_stop: threading.Event) -> str:
         with place.pulse.inside():
             for _ in range(20):
                 place.pulse.beat()
-                slow.wait(SHORT_S / 4)
-        slow.wait(SHORT_S * 5)  # not inside
+                wait(LIMIT_S)
+        for _ in range(3):
+            wait(LIMIT_S)  # not inside
         return "whole"
 
     assert await place.run("copy nas", beating) == "whole"
@@ -82,7 +93,7 @@ async def test_who_is_cancelled_does_not_wait_for_what_hangs() -> None:
 
 @pytest.mark.asyncio
 async def test_who_is_cancelled_waits_for_what_goes_on() -> None:
-    answering = Answering(limit_s=SHORT_S)
+    answering = Answering(limit_s=LIMIT_S)
     place, began, ended = answering.place("nas"), threading.Event(), []
 
     def work(stop: threading.Event) -> None:

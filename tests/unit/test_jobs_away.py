@@ -19,9 +19,11 @@ from fieldrec.jobs.named import folder_named
 from tests.fakes.copies import store_of
 from tests.fakes.hanging_share import hanging_share, missing
 from tests.fakes.job_box import a_box
+from tests.fakes.jumping_loop import Ahead
 from tests.fakes.small_stores import contents
 
-SHORT_S = 0.5
+LIMIT_S = 600.0
+"""Nobody waits for it: time is put ahead."""
 needs_share = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
@@ -30,17 +32,20 @@ needs_share = pytest.mark.skipif(bool(missing()), reason=missing())
 @pytest.mark.asyncio
 async def test_a_share_that_hangs_holds_up_nothing_but_its_own_jobs(tmp_path: Path) -> None:
     async with a_box(tmp_path, places=("usb",)) as box:
-        answering = Answering(box.runner.answers, limit_s=SHORT_S, patience_s=SHORT_S)
+        answering, ahead = Answering(box.runner.answers, limit_s=LIMIT_S), Ahead()
+        place = answering.place("nas")
         with hanging_share(tmp_path) as share:
             others = box.make_folder
             box.make_folder = lambda name: others(name) if name != "nas" else folder_of(
-                name, FolderConfig(path=share.mount_point, must_be_mounted=True),
-                answering.place(name))
+                name, FolderConfig(path=share.mount_point, must_be_mounted=True), place)
             share.hold()
             async with box.running():
                 first = await box.add(JobKind.COPY, destination="nas")
                 second = await box.add(JobKind.COPY, destination="usb")
                 await box.until(second, JobState.DONE)
+                await asyncio.to_thread(place.pulse.wait_inside)
+                while not answering.hangs("nas"):
+                    await ahead.by(LIMIT_S)
                 await box.until(first, JobState.WAITING, reason="nas does not answer for")
                 assert answering.hangs("nas")
                 assert [one.name for one in threading.enumerate()].count("copy nas") == 1
