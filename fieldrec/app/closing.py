@@ -118,7 +118,7 @@ class Closing:
                                   if name.startswith("console ")))
 
     async def _end_rest(self) -> None:
-        await self.tasks.cancel()
+        await self.tasks.cancel_all()
         await self.exit.aclose()
         for act in self.at_last:
             await act()

@@ -4,7 +4,7 @@ event loop."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from fieldrec.core.workers import supervise
 
@@ -43,9 +43,16 @@ class Tasks:
         return [task.get_name() for task in self._tasks if not task.done()]
 
     async def cancel(self, *names: str) -> None:
-        """End these and wait until they have ended; without names: all."""
-        ending = [task for task in self._tasks if not names or task.get_name() in names]
+        """End those of these names, and wait until they have ended."""
+        await _end([task for task in self._tasks if task.get_name() in names])
+
+    async def cancel_all(self) -> None:
+        """End all, and wait until they have ended."""
+        await _end(self._tasks)
+
+
+async def _end(ending: Sequence[asyncio.Task[None]]) -> None:
+    if ending:
         for task in ending:
             task.cancel()
-        if ending:
-            await asyncio.wait(ending)
+        await asyncio.wait(ending)

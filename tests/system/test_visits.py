@@ -33,10 +33,12 @@ def safe(now: Any, label: str) -> Any:
 
 
 @contextmanager
-def looked_into(udevd: Udevd, image: Path, point: Path, how: str = "ro") -> Iterator[Path]:
+def looked_into(udevd: Udevd, image: Path, point: Path, how: str = "ro", program: str = "mount"
+                ) -> Iterator[Path]:
+    """Mounted, for a while, as on another computer."""
     point.mkdir(exist_ok=True)
     device = udevd.insert(image)
-    subprocess.run(["mount", "-o", how, device, str(point)], check=True)
+    subprocess.run([program, "-o", how, device, str(point)], check=True, capture_output=True)
     try:
         yield point
     finally:

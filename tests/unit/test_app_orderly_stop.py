@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from fieldrec.app.orderly_stop import OrderlyStop, Step, through
+from fieldrec.app.tasks import Tasks
 
 
 class Ends:
@@ -121,3 +122,14 @@ async def test_its_failure_goes_before_the_cancellation() -> None:
 
     with pytest.raises(OSError, match="disk"):
         await through(fails())
+
+
+@pytest.mark.asyncio
+async def test_naming_no_task_ends_none_of_them() -> None:
+    """A box without a console must not end the jobs once more while they are still at it."""
+    tasks = Tasks(lambda _name, _problem: None)
+    tasks.spawn("jobs", asyncio.Event().wait)  # type: ignore[arg-type]
+    await tasks.cancel()
+    assert tasks.running() == ["jobs"]
+    await tasks.cancel_all()
+    assert tasks.running() == []

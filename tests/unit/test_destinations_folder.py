@@ -15,7 +15,7 @@ import pytest
 
 from fieldrec.core import durable
 from fieldrec.core.errors import DestinationError, FieldrecError, JobRefused
-from fieldrec.destinations import File, _beneath
+from fieldrec.destinations import File, _beneath, _tree
 from fieldrec.destinations._item_files import ItemFiles
 from fieldrec.destinations.folder import FolderDestination, errno_of, folder_failure
 from fieldrec.jobs.transfer import check_proves
@@ -46,6 +46,26 @@ def test_a_missing_folder_is_not_created(tmp_path: Path) -> None:
     with pytest.raises(DestinationError, match="gone is missing; create it, or mount"):
         destination.begin("bees")
     assert not (tmp_path / "gone").exists()
+
+
+def test_files_of_somebody_else_are_not_looked_at_one_by_one(
+        folder: Path, place: FolderDestination, monkeypatch: pytest.MonkeyPatch) -> None:
+    """10^6 of them would take minutes."""
+    for number in range(20):
+        (folder / f"theirs-{number}.mp4").touch()
+    for name in ("ours.mp4", "ours.mp4.json", ".hidden.mp4", ".hidden.mp4.json", "alone.json"):
+        (folder / name).touch()
+    (folder / "link.mp4").symlink_to("ours.mp4")
+    (folder / "link.mp4.json").touch()
+    (folder / "piped.mp4").touch()
+    os.mkfifo(folder / "piped.mp4.json")
+    looks: list[Path] = []
+    kind = _tree.kind
+    monkeypatch.setattr(_tree, "kind", lambda parent, path: looks.append(path)
+                        or kind(parent, path))
+    assert place.items() == place.movies("o") == ["ours.mp4"]
+    assert list(place.movies("theirs")) == []
+    assert looks == []
 
 
 def test_a_file_where_the_folder_should_be_is_told(tmp_path: Path) -> None:
