@@ -61,8 +61,12 @@ def test_files_of_somebody_else_are_not_looked_at_one_by_one(
     os.mkfifo(folder / "piped.mp4.json")
     looks: list[Path] = []
     kind = _tree.kind
-    monkeypatch.setattr(_tree, "kind", lambda parent, path: looks.append(path)
-                        or kind(parent, path))
+
+    def seen(parent: int, path: Path) -> str | None:
+        looks.append(path)
+        return kind(parent, path)
+
+    monkeypatch.setattr(_tree, "kind", seen)
     assert place.items() == place.movies("o") == ["ours.mp4"]
     assert list(place.movies("theirs")) == []
     assert looks == []
