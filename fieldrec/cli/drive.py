@@ -280,8 +280,9 @@ async def _mark(config: Any, folders: tuple[Path, ...], block: BlockDevice, want
     said = [f"{block.device}: marked as this recorder's ({marked.id}); it gets "
             f"{accept.described(gets)} ({gets.why}){later}"]
     if why:
-        said.append(f"whether it is as large as it says {why}: format it with --format, or it gets "
-                    "no moves")
+        then = "drives.unproven_moves lets it get moves all the same" \
+            if config.drives.unproven_moves else "format it with --format, or it gets no moves"
+        said.append(f"whether it is as large as it says {why}: {then}")
     if reason := accept.refusal(config.drives, drive):
         said.append(f"but it is not used: {reason}")
     return said

@@ -158,6 +158,8 @@ def _reason(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
     if problem["type"] == "missing":
         return "this key is required"
     message = _PLAIN.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ")
+    if message == _KEYS and (keys := _known_keys(model, location)):
+        message += f": {', '.join(keys)}"
     given = problem.get("input")
     if problem["type"] in ("model_type", "dict_type") and given is None:
         return "nothing in it; write its keys below it, indented, or leave it out"

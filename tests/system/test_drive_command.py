@@ -111,7 +111,7 @@ def test_a_drive_is_marked_where_nobody_has_mounted_it(desk: Desk, fs_type: str)
     assert desk.ran("prepare", device, "--camera", "top", "--owner", "Bee\x1b lab").endswith(
         "it gets moves of cameras top; then eject (by drives.on_insert); that counts when it is "
         "put in again\nwhether it is as large as it says cannot be told on " + fs_type +
-        " without filling it: format it with --format, or it gets no moves\n")
+        " without filling it: drives.unproven_moves lets it get moves all the same\n")
     assert not mounts_of(device, "-")
     shown = json.loads(desk.ran("show", "FIELD", "--json"))
     assert (shown["known"], shown["marker"]["cameras"], shown["marker"]["owner"]) == (

@@ -59,7 +59,7 @@ def test_rsync_with_its_files_beside_the_configuration(tmp_path: Path) -> None:
     ("    # nothing\n", "2: destinations.lab: nothing in it; write its keys below it, indented, "
                         "or leave it out"),
     ("    [1]\n", "2: destinations.lab: expected keys and values, `key: value` on lines below it, "
-                  "indented"),
+                  "indented: type, path, automatic, must_be_mounted, keep_free_bytes, raw_as"),
 ])
 def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path, text)
