@@ -18,12 +18,11 @@ from fieldrec.core.errors import (
     DestinationError,
     DestinationFull,
     FieldrecError,
-    JobRefused,
 )
 from fieldrec.destinations._ssh import shown_keys, trust, trusted_keys
 from fieldrec.destinations.rsync import RsyncDestination
 from fieldrec.jobs import transfer
-from tests.fakes.copies import history, listed, store_of
+from tests.fakes.copies import listed, store_of
 from tests.fakes.loop_devices import loop_disk
 from tests.fakes.small_stores import contents, make_export, make_store
 from tests.fakes.sources import Given
@@ -92,29 +91,17 @@ def test_what_only_the_far_disk_has_otherwise_is_found(server: Sshd, tmp_path: P
             assert place.verify("bees", source, nothing) == ["a"]
 
 
-def test_a_confined_key_copies_with_the_marker_first_and_the_manifest_last(
-        server: Sshd, there: Path, tmp_path: Path) -> None:
+def test_a_confined_key_leads_to_its_folder_and_runs_nothing_else(server: Sshd, there: Path,
+                                                                  tmp_path: Path) -> None:
     server.confine(there)
+    source = Given(tmp_path / "source", {"": b"film"})
     config = server.config(key="confined")
-    source = Given(tmp_path / "source", {"a b": b"one", "000000/it's": b"two"})
     with closing(lab(config)) as place:
-        assert place.begin("my bees") == {}
-        place.write("my bees", source, nothing)
-        assert names(there) == [".part-my bees", "my bees"]
-        assert (place.committed("my bees"), place.taken("my bees")) == (None, False)
-        (there / "my bees" / "a b").write_bytes(b"onE")
-        assert place.verify("my bees", source, nothing) == ["a b"]
-        place.drop("my bees", ["a b"])
-        place.write("my bees", source, nothing)
-        assert place.verify("my bees", source, nothing) == []
-        place.commit("my bees", history(b"{}"))
-        assert place.committed("my bees") == b"{}"
-        assert place.items() == ["my bees"]
-        assert not place.proves
-        with pytest.raises(JobRefused, match="nothing is deleted for it"):
-            transfer.check_proves(place, threading.Event())
-    assert names(there) == ["my bees"]
-    transfer.check_proves(lab(config.model_copy(update={"count_cached": True})), threading.Event())
+        place.begin("my bees.mp4")
+        place.write("my bees.mp4", source, nothing)
+        assert names(there) == [".part-my bees.mp4", "my bees.mp4"]
+    with pytest.raises(DestinationError, match="the key may not do that"):
+        lab(config.model_copy(update={"shell": True})).free_bytes()
 
 
 @pytest.mark.parametrize("how", ["the connection is cut", "rsync is killed"])

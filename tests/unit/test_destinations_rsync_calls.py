@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from fieldrec.config.destinations import RsyncConfig
 from fieldrec.core.errors import DestinationAway, DestinationError, JobRefused, StoreDamaged
 from fieldrec.destinations import _rsync, rsync
 from fieldrec.destinations.rsync import UNKNOWN_BYTES, RsyncDestination
+from fieldrec.jobs import transfer
 from tests.fakes import near_ssh
+from tests.fakes.copies import history
 from tests.fakes.sources import Given
 
 pytestmark = pytest.mark.skipif(shutil.which("rsync") is None,
@@ -44,6 +47,10 @@ def nothing(_count: int) -> None:
     pass
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_a_name_that_rsync_takes_for_a_pattern_is_refused(place: RsyncDestination, tmp_path: Path
                                                           ) -> None:
     """It would be written into `.part-bees 1`, if that was there."""
@@ -69,6 +76,36 @@ def test_files_may_have_any_name(place: RsyncDestination, tmp_path: Path) -> Non
     place.write("bees", source, nothing)
     assert place.verify("bees", source, nothing) == []
     assert sorted(source.read) == sorted([*ODD_NAMES, "# c", "a\nb", "*", "[a]"])
+
+
+@pytest.mark.skipif(shutil.which("rrsync") is None,
+                    reason="rrsync is not installed: sudo apt install rsync")
+def test_a_confined_key_copies_with_the_marker_first_and_the_manifest_last(
+        programs: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    near_ssh.install(programs, confined_to=there)
+    config = RsyncConfig(type="rsync", target="box@lab:/", shell=False)
+    source = Given(tmp_path / "source", {"a b": b"one", "000000/it's": b"two"})
+    place = RsyncDestination("lab", config)
+    assert place.begin("my bees") == {}
+    place.write("my bees", source, nothing)
+    assert names(there) == [".part-my bees", "my bees"]
+    assert (place.committed("my bees"), place.taken("my bees")) == (None, False)
+    (there / "my bees" / "a b").write_bytes(b"onE")
+    assert place.verify("my bees", source, nothing) == ["a b"]
+    place.drop("my bees", ["a b"])
+    place.write("my bees", source, nothing)
+    assert place.verify("my bees", source, nothing) == []
+    place.commit("my bees", history(b"{}"))
+    assert place.committed("my bees") == b"{}"
+    assert place.items() == ["my bees"]
+    assert not place.proves
+    with pytest.raises(JobRefused, match="nothing is deleted for it"):
+        transfer.check_proves(place, threading.Event())
+    assert names(there) == ["my bees"]
+    counted = config.model_copy(update={"count_cached": True})
+    transfer.check_proves(RsyncDestination("lab", counted), threading.Event())
 
 
 def test_what_cannot_be_dropped_from_memory_there_is_not_verified(
