@@ -84,6 +84,15 @@ class Sized(Protocol):
         ...
 
 
+@runtime_checkable
+class SetsAside(Protocol):
+    """A destination that can give a folder of ours another name: folders and drives."""
+
+    def set_aside(self, name: str, other: str) -> None:
+        """Call what is beside the items otherwise, durably and at once."""
+        ...
+
+
 class Destination(Protocol):
     """What a destination must do.
 

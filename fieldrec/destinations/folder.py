@@ -248,18 +248,13 @@ class FolderDestination:
 
     def beside(self, relative: str, limit_bytes: int) -> bytes | None:
         parts = _tree.split(relative)
-        with self._errors() as root:
-            try:
-                with _tree.descend(root, self.path, parts[:-1]) as (parent, directory):
-                    path = directory / parts[-1]
-                    if _tree.kind(parent, path) != "file":
-                        return None
-                    if os.stat(path.name, dir_fd=parent, follow_symlinks=False
-                               ).st_size > limit_bytes:
-                        return None
-                    return self._read_back(parent, path)
-            except FileNotFoundError:
-                return None
+        with self._errors() as root, contextlib.suppress(FileNotFoundError), \
+                _tree.descend(root, self.path, parts[:-1]) as (parent, directory):
+            path = directory / parts[-1]
+            if _tree.kind(parent, path) == "file" and os.stat(
+                    path.name, dir_fd=parent, follow_symlinks=False).st_size <= limit_bytes:
+                return self._read_back(parent, path)
+        return None
 
     def put_beside(self, relative: str, data: bytes) -> None:
         parts = _tree.split(relative)
@@ -279,6 +274,10 @@ class FolderDestination:
                 raise VerifyMismatch(f"{relative} read back from {self.name} differs from what "
                                      "was written; check or replace that medium")
             durable.rename_at(parent, part, path)
+
+    def set_aside(self, name: str, other: str) -> None:
+        with self._errors() as root:
+            durable.rename_at(root, self.path / name, self.path / other)
 
     def _read_back(self, parent: int, path: Path) -> bytes:
         view, whole = aligned_buffer(1 << 20), io.BytesIO()

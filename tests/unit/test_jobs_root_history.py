@@ -3,20 +3,23 @@ gone on from by it and by us, and repaired after a cut."""
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from fieldrec.catalogue.scan import scan
 from fieldrec.catalogue.verify import verify
 from fieldrec.core import durable
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.destinations.folder import FolderDestination
+from fieldrec.jobs import root_history
 from fieldrec.jobs.root_history import close_history
 from fieldrec.mhl.parsing import parse_manifest
 from tests.fakes import ascmhl_tool
 from tests.fakes.small_stores import make_export, make_store
-from tests.unit.test_mhl_reference import nas, offload
+from tests.unit.test_mhl_reference import At, nas, offload
 
 pytest.importorskip("ascmhl", reason="the ascmhl package is the oracle")
 __all__ = ["nas"]
@@ -85,6 +88,37 @@ def test_a_recording_or_movie_that_is_gone_is_missed(nas: Path) -> None:
     assert ascmhl_tool.verify(nas)[0] == ascmhl_tool.MISSING
 
 
+@pytest.mark.parametrize("what", ["bees", "bees.high.mp4"])
+def test_what_was_taken_away_and_copied_anew_is_right(nas: Path, what: str) -> None:
+    close(nas, 0)
+    recordings = nas.parent / "recordings"
+    if what == "bees":
+        shutil.rmtree(nas / "bees")
+    else:
+        for folder in (nas, recordings):
+            (folder / what).unlink()
+            (folder / f"{what}.json").unlink()
+        uuid = scan(recordings)[0].uuid
+        make_export(recordings, "bees", uuid, size_bytes=5001, seed=99)
+    assert not close(nas, 1), "what is away only is missing"
+    offload(recordings, nas, At(20_002 * DAY_NS))
+    assert close(nas, 2)
+    assert_right(nas)
+    assert len(list((nas / "ascmhl").glob("*.mhl"))) == 1
+    assert [path.name[:21] for path in nas.glob(".fieldrec-*")] == [".fieldrec-ascmhl-0001"]
+    assert not close(nas, 3)
+
+
+def test_what_is_damaged_is_still_what_the_history_knows(nas: Path) -> None:
+    close(nas, 0)
+    movie = nas / "bees.high.mp4"
+    movie.write_bytes(movie.read_bytes()[:-1])
+    chain = nas / "bees" / "ascmhl" / "ascmhl_chain.xml"
+    chain.write_bytes(chain.read_bytes()[:-9])
+    assert not close(nas, 1)
+    assert [o.is_right for o in verify(nas)] == [False, False]
+
+
 @pytest.mark.parametrize("step", range(1, 8))
 def test_a_cut_anywhere_is_repaired_by_the_next_visit(nas: Path, step: int) -> None:
     close(nas, 0)
@@ -109,6 +143,16 @@ def test_a_cut_anywhere_is_repaired_by_the_next_visit(nas: Path, step: int) -> N
     outcomes = list(verify(nas))
     assert [o.path for o in outcomes if not o.is_right] == []
     assert not list((nas / "ascmhl").glob(".part-*"))
+
+
+def test_a_history_beyond_all_measure_is_not_read(nas: Path,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    close(nas, 0)
+    visit(nas, "wasps", 1)
+    sizes = [path.stat().st_size for path in (nas / "ascmhl").glob("*.mhl")]
+    monkeypatch.setattr(root_history, "MOST_BYTES", sum(sizes) - 1)
+    with pytest.raises(StoreDamaged, match="larger than"):
+        close(nas, 2)
 
 
 def test_a_history_that_cannot_be_relied_on_is_left_as_it_is(nas: Path) -> None:

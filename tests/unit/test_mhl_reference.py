@@ -10,7 +10,7 @@ import pytest
 
 from fieldrec.catalogue.scan import scan
 from fieldrec.catalogue.verify import verify
-from fieldrec.core.clock import SystemClock
+from fieldrec.core.clock import Clock, SystemClock
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs import transfer
 from fieldrec.jobs.root_history import close_history
@@ -21,12 +21,22 @@ pytest.importorskip("ascmhl", reason="the ascmhl package is the oracle")
 NEVER = threading.Event()
 
 
-def offload(recordings: Path, nas: Path) -> tuple[str, ...]:
+class At(SystemClock):
+    """A moment, to copy at."""
+
+    def __init__(self, now_ns: int) -> None:
+        self._now_ns = now_ns
+
+    def epoch_ns(self) -> int:
+        return self._now_ns
+
+
+def offload(recordings: Path, nas: Path, clock: Clock | None = None) -> tuple[str, ...]:
     """Copy all that is there; the items that were written."""
     made: list[str] = []
     with closing(FolderDestination("nas", nas)) as place:
         for recording in scan(recordings):
-            done = transfer.transfer(recording, place, stop=NEVER)
+            done = transfer.transfer(recording, place, stop=NEVER, clock=clock)
             made += [copy.path for copy in done.copied]
     return tuple(made)
 
