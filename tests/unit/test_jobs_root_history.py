@@ -116,6 +116,7 @@ def test_what_is_damaged_is_still_what_the_history_knows(nas: Path) -> None:
     chain = nas / "bees" / "ascmhl" / "ascmhl_chain.xml"
     chain.write_bytes(chain.read_bytes()[:-9])
     assert not close(nas, 1)
+    assert list(nas.glob(".fieldrec-*")) == [], "it is still the history"
     assert [o.is_right for o in verify(nas)] == [False, False]
 
 
