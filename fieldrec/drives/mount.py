@@ -20,7 +20,7 @@ from pathlib import Path
 from fieldrec.core import durable
 from fieldrec.core.errors import DriveBusy, DriveRejected
 from fieldrec.drives.labels import printable
-from fieldrec.drives.mounts import Mount, folder_due, folder_on, mount_at
+from fieldrec.drives.mounts import Mount, folder_due, folder_on, mount_at, mounts_of
 from fieldrec.drives.programs import run
 from fieldrec.drives.udev import BlockDevice
 from fieldrec.drives.work import DriveWork
@@ -220,16 +220,17 @@ async def detach(mount_point: Path) -> None:
 
 
 async def _try_drivers(block: BlockDevice, folder: Path, how: list[str]) -> None:
-    """Mount with the first driver that this machine has and that takes the drive."""
+    """Mount it; again, for 5 s, while a program that checks or has just formatted it has it for
+    itself: that it lets go is no event. DriveRejected."""
     complaint = ""
-    options = [*how, *sorted(WANTED - {"nosymfollow"})]
-    for driver in _DRIVERS.get(block.fs_type, (block.fs_type,)):
-        code, text = await run("mount", "-t", driver, "-o", ",".join(options), block.device,
-                               str(folder), timeout_s=MOUNT_TIMEOUT_S)
-        if code == 0:
+    for attempt in range(BUSY_RETRIES + 1):
+        complaint = await _tried(block, folder, how)
+        if not complaint:
             return
-        if not (complaint and "unknown filesystem type" in text):
-            complaint = text
+        if "busy" not in complaint or mounts_of(block.device, block.number):
+            break
+        if attempt < BUSY_RETRIES:
+            await asyncio.sleep(BUSY_PAUSE_S)
     if "unknown filesystem type" in complaint:
         raise DriveRejected(f"this machine has no driver for {block.fs_type}; install one, or "
                             "format the drive as exFAT or ext4")
@@ -238,6 +239,21 @@ async def _try_drivers(block: BlockDevice, folder: Path, how: list[str]) -> None
     complaint = complaint.removeprefix("mount: ").removeprefix(f"{folder}: ").rstrip(".")
     raise DriveRejected(f"cannot be mounted as {block.fs_type} ({complaint}); check it for errors "
                         "on a computer")
+
+
+async def _tried(block: BlockDevice, folder: Path, how: list[str]) -> str:
+    """Mount with the first driver that this machine has and that takes the drive; "" when one did,
+    else what mount(8) said."""
+    complaint = ""
+    options = [*how, *sorted(WANTED - {"nosymfollow"})]
+    for driver in _DRIVERS.get(block.fs_type, (block.fs_type,)):
+        code, text = await run("mount", "-t", driver, "-o", ",".join(options), block.device,
+                               str(folder), timeout_s=MOUNT_TIMEOUT_S)
+        if code == 0:
+            return ""
+        if not (complaint and "unknown filesystem type" in text):
+            complaint = text or f"mount ended with {code}"
+    return complaint
 
 
 async def _private_folder(root: Path, name: str) -> Path:

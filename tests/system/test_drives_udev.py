@@ -17,7 +17,7 @@ import pytest
 from fieldrec.config.drives import DrivesConfig
 from fieldrec.core.errors import DriveBusy, DriveGone, DriveRejected, NotFoundError
 from fieldrec.core.model import Drive, DriveState
-from fieldrec.drives import mount, mounts
+from fieldrec.drives import mount, mounts, programs
 from fieldrec.drives.mounts import mount_at, mounts_of, read_mounts
 from fieldrec.drives.udev import BlockDevice, BlockEvents, Change
 from fieldrec.drives.watcher import DriveWatcher
@@ -395,6 +395,24 @@ async def test_the_next_drive_in_the_same_port_is_ejected_as_the_first_was(udevd
         assert [d.state for d in watched.watcher.drives()] == [DriveState.ABSENT, DriveState.READY]
         await watched.watcher.eject(slot)
         await watched.until(slot, DriveState.SAFE)
+
+
+async def test_a_drive_that_another_program_has_for_itself_is_waited_for(
+        udevd: Udevd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As whoever formats or checks it has; that it lets go is no event."""
+    device = udevd.insert(udevd.image())
+    held, run = [os.open(device, os.O_RDONLY | os.O_EXCL)], programs.run
+
+    async def and_let_go(*words: str, timeout_s: float) -> tuple[int, str]:
+        ended = await run(*words, timeout_s=timeout_s)
+        if held and words[0] == "mount" and ended[0] != 0:
+            os.close(held.pop())
+        return ended
+
+    monkeypatch.setattr(mount, "run", and_let_go)
+    async with watching(udevd, tmp_path, check="never") as watched:
+        await watched.until(device, DriveState.READY)
+    assert not held
 
 
 async def test_eject_waits_for_leases(udevd: Udevd, tmp_path: Path) -> None:
