@@ -21,9 +21,11 @@ from fieldrec.destinations import _ssh
 from fieldrec.destinations._ssh import HostKey
 from tests.fakes import hanging_share, near_ssh, tus
 from tests.fakes.hanging_share import HangingShare
+from tests.fakes.jumping_loop import Ahead
 from tests.fakes.raw_web import RawWeb
 from tests.fakes.sshd import Sshd, missing
 from tests.fakes.tus import TusServer
+from tests.fakes.waiting import PATIENCE_S, wait_until
 
 needs_sshd = pytest.mark.skipif(bool(missing()), reason=missing())
 needs_share = pytest.mark.skipif(bool(hanging_share.missing()), reason=hanging_share.missing())
@@ -78,8 +80,9 @@ def test_one_that_hangs_holds_up_no_other(tmp_path: Path, share: HangingShare,
                                           monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nas").mkdir()
     file = box(tmp_path, f"  share: {{path: {share.mount_point}}}\n  nas: {{path: nas}}\n")
-    monkeypatch.setattr(destination_health, "LIMIT_S", 0.3)
-    monkeypatch.setattr(destination_health.look_at_all, "__kwdefaults__", {"limit_s": 0.3})
+    assert all(one["reachable"] for one in as_json(file).values()), "control; all is loaded by now"
+    monkeypatch.setattr(destination_health, "LIMIT_S", 0.5)
+    monkeypatch.setattr(destination_health.look_at_all, "__kwdefaults__", {"limit_s": 0.5})
     share.hold()
     try:
         found = as_json(file)
@@ -147,9 +150,19 @@ def test_a_host_whose_disk_hangs_leaves_nothing_behind(tmp_path: Path,
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     (programs / "ssh").write_text(f"#!/bin/sh\necho $$ > '{tmp_path}/pid'\nexec sleep 1000\n")
     config = load_config(box(tmp_path, "  lab: {type: rsync, target: 'bee@lab:/srv'}\n"))
-    found, = asyncio.run(destination_health.look_at_all(config, limit_s=0.4))
+    pid = tmp_path / "pid"
+
+    async def look() -> list[destination_health.Health]:
+        ahead = Ahead()
+        looking = asyncio.create_task(destination_health.look_at_all(config))
+        await asyncio.to_thread(wait_until, lambda: pid.exists() and pid.stat().st_size,
+                                PATIENCE_S, "ssh has begun")
+        await ahead.by(destination_health.LIMIT_S)
+        return await looking
+
+    found, = asyncio.run(look())
     assert not found.reachable and "does not answer" in found.why
-    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+    assert not Path("/proc", pid.read_text().strip()).exists()
 
 
 class Held:

@@ -147,7 +147,7 @@ async def test_an_error_that_is_not_the_disks_blames_no_folder(tmp_path: Path) -
 
 async def test_disk_that_hangs_after_it_failed_holds_up_nothing(tmp_path: Path, gate: Gate) -> None:
     one, two = folders(tmp_path)
-    async with recorder_rig(patience=replace(QUICK, hang_s=0.2)) as rig:
+    async with recorder_rig(patience=replace(QUICK, hang_s=0.5)) as rig:
         await rig.recorder.start(SeveralFolders(one, two), {})
         await rig.give(0, 1)
         gate.bad, gate.error, gate.bad_suffix = one, errno.ENOSPC, ".npy"

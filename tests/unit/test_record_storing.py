@@ -186,7 +186,7 @@ async def test_lost_camera_closes_the_store(tmp_path: Path) -> None:
 
 
 async def test_driver_that_hangs_costs_the_camera_not_the_store(tmp_path: Path) -> None:
-    patience = replace(QUICK, hang_s=0.1)
+    patience = replace(QUICK, hang_s=0.5)
     async with recorder_rig(patience=patience) as rig:
         await rig.recorder.start(GivenPath(tmp_path / "a"), {})
         await rig.give(0, 1)
