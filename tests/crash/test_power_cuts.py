@@ -1,8 +1,9 @@
 """I1, I2 and I8 at random moments of real recording: power cuts on ext4 and xfs, and kills.
 
 A few of each here, by seeds whose first six lives have everything that a life can have (calm, cut
-while it starts, recovered beside the next, stopped, split, paused, pre-roll, motion, packets…); `scripts/bench cuts` does hundreds. See power_cuts.py for how, and ledger.py for
-what "recorded" means. Cuts that lost nothing would prove nothing: that is asserted.
+while it starts, recovered beside the next, stopped, split, paused, pre-roll, motion, packets);
+`scripts/bench cuts` does hundreds. See power_cuts.py for how, and ledger.py for what "recorded"
+means. Cuts that lost nothing would prove nothing: that is asserted.
 """
 
 from __future__ import annotations
