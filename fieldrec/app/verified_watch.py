@@ -75,13 +75,13 @@ class VerifiedWatch:
             worker.close()
 
     async def _note(self, worker: Worker, job: Job, began_ns: int) -> None:
-        recording = next((one for one in await self._recordings()
-                          if (one.uuid, one.name) == (job.item_uuid, job.item)), None)
-        if recording is None or self._books.suspects.doubts(job.destination or "",
-                                                            job.changed_ns):
-            return
-        found = recording
         try:
+            recording = next((one for one in await self._recordings()
+                              if (one.uuid, one.name) == (job.item_uuid, job.item)), None)
+            if recording is None or self._books.suspects.doubts(job.destination or "",
+                                                                job.changed_ns):
+                return
+            found = recording
             print_ = await worker.run(lambda _stop: fingerprint(found, began_ns))
         except (FieldrecError, OSError) as error:
             self._say(f"{job.item}: that its copy is verified cannot be noted: {error}", "warning")

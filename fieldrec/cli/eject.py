@@ -26,31 +26,33 @@ def eject_command(where: Where, drive: str | None) -> None:
 
     folders = where.folders()
 
-    async def ejected() -> list[str]:
+    async def eject() -> None:
         owner = await find_owner(*folders)
         if owner is not None:
-            return [str(await owner.call("eject", drive=drive))]
-        return await let_go(where.load(), drive, str(folders[0]))
+            echo(str(await owner.call("eject", drive=drive)))
+        else:
+            await let_go(where.load(), drive, str(folders[0]))
 
-    for text in run(ejected):
-        echo(text)
+    run(eject)
 
 
-async def let_go(config: Any, which: str | None, folder: str) -> list[str]:
-    """Unmount (which writes all out) and switch off what fieldrec has mounted; what it says of
-    each drive.
+async def let_go(config: Any, which: str | None, folder: str) -> None:
+    """Unmount (which writes all out) and switch off what fieldrec has mounted, and say so of each
+    drive at once.
 
-    StateError when there is nothing of the kind, DriveBusy when one stays mounted.
+    StateError when there is nothing of the kind, DriveBusy when one stays mounted: the others are
+    let go of first.
     """
     from fieldrec.cli.drive_look import blocks_there
-    from fieldrec.core.errors import StateError
+    from fieldrec.core.errors import DriveBusy, StateError
     from fieldrec.drives import mounts
     from fieldrec.drives.arrival import named
     from fieldrec.drives.choosing import mounter_for
     from fieldrec.drives.mounted import Mounted
     from fieldrec.drives.work import DriveWork
 
-    work, said = DriveWork(), []
+    work, found = DriveWork(), 0
+    busy: DriveBusy | None = None
     mounted = Mounted(mounter_for(config.drives, work, lambda _text, _severity: None), work, ())
     blocks = {(block.fs_uuid, block.device): block for block in blocks_there(config)}
     try:
@@ -60,14 +62,23 @@ async def let_go(config: Any, which: str | None, folder: str) -> list[str]:
             left = mounted.adopt(key, block)
             if left is None:
                 continue
-            await mounted.release(key, named(block))
-            await mounted.release_others(key, block, named(block))
-            if not mounts.mounts_on_disk(block.disk):
-                await mounted.power_off(blocks, block)
-            said.append(f"SAFE TO REMOVE {named(block)}")
+            found += 1
+            try:
+                await mounted.release(key, named(block))
+                await mounted.release_others(key, block, named(block))
+            except DriveBusy as error:
+                busy = busy or error
+                continue
+            if mounts.mounts_on_disk(block.disk):
+                echo(f"{named(block)} is unmounted, but not safe to remove: another part of the "
+                     "same device is mounted")
+                continue
+            await mounted.power_off(blocks, block)
+            echo(f"SAFE TO REMOVE {named(block)}")
     finally:
         work.close()
-    if not said:
+    if busy is not None:
+        raise busy
+    if not found:
         raise StateError(f"no fieldrec runs on {folder}, and none left a drive mounted: nothing to "
                          "eject; start it with `fieldrec run`")
-    return said

@@ -91,14 +91,13 @@ def _do(verb: str, where: Where, names: tuple[str, ...], destination: str,
     if as_json:
         print_json(OFFER.dump_python(offer, mode="json")
                    | {"jobs": JOBS.dump_python(jobs, mode="json")})
-    elif jobs and not no_wait:
+    elif any(job.state.finished for job in jobs):  # without a daemon they are always waited for
         print_table("", JOB_COLUMNS, job_rows(jobs))
     elif dry_run:
         echo("nothing was done (--dry-run)")
     elif not jobs:
         echo("nothing to do")
-    if not no_wait:
-        fail_on(jobs)
+    fail_on(job for job in jobs if job.state.finished or not no_wait)
 
 
 def _since(text: str, timezone: str) -> int:

@@ -55,8 +55,8 @@ def _jobs_of(where: Where, verb: str, as_json: bool, no_wait: bool,
             print_table("", JOB_COLUMNS, job_rows(jobs))
         if said := besides(jobs) or ("" if jobs else "nothing to do"):
             echo(said)
-    if not no_wait:
-        fail_on(jobs)
+    # without a daemon they were waited for all the same
+    fail_on(job for job in jobs if job.state.finished or not no_wait)
 
 
 @click.command("export")

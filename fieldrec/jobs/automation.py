@@ -114,15 +114,14 @@ def raw_to_delete_offloaded(recordings: Sequence[Recording], preset: str,
     """The same where the export has been copied too. `copied` tells when a copy of a recording (by
     its uuid) to a destination ended last, epoch ns: only one that ended after the export was made
     can have taken it along; whether it did is found out there."""
-    wanted = []
-    for one in raw_to_delete(recordings, preset):
-        made_ns = max(export.verified_at_ns for recording in recordings
-                      if recording.uuid == one.item_uuid
-                      for export in exports_with(recording, preset))
-        wanted += [dataclasses.replace(one, destination=destination)
-                   for (uuid, destination), ended_ns in copied.items()
-                   if uuid == one.item_uuid and ended_ns >= made_ns]
-    return wanted
+    going = {one.item_uuid: one for one in raw_to_delete(recordings, preset)}
+    made_ns: dict[str, int] = {}
+    for recording in recordings:
+        for export in exports_with(recording, preset):
+            made_ns[recording.uuid] = max(export.verified_at_ns, made_ns.get(recording.uuid, 0))
+    return [dataclasses.replace(going[uuid], destination=destination)
+            for (uuid, destination), ended_ns in copied.items()
+            if uuid in going and ended_ns >= made_ns[uuid]]
 
 
 def exportable(recording: Recording) -> bool:

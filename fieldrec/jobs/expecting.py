@@ -4,6 +4,7 @@ its own, because the catalogue may take a while. Event loop."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from fieldrec.core.errors import FieldrecError
@@ -13,6 +14,8 @@ from fieldrec.jobs.byte_pace import seconds_of
 from fieldrec.jobs.history import predicted
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.telling import phases_of
+
+log = logging.getLogger(__name__)
 
 
 class Expecting:
@@ -36,6 +39,7 @@ class Expecting:
     async def close(self) -> None:
         """End what is being looked at."""
         if self._task is not None:
+            self._task.remove_done_callback(self._ended)  # nothing is begun any more
             self._task.cancel()
             await asyncio.wait([self._task])
 
@@ -77,5 +81,9 @@ class Expecting:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None
-        if not task.cancelled() and task.exception() is None:
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            log.error("what jobs will come to was not looked at", exc_info=error)
+        else:
             self.look()

@@ -400,8 +400,8 @@ class JobRunner:
     async def _try_later(self, job: Job, pause_s: float, attempt: int, reason: str,
                          destination: str | None = None) -> None:
         self._again.later(job.id, pause_s, reason, destination)
-        await self._queue.set_state(job.id, JobState.QUEUED, attempt=attempt)
-        await self._queue.set_state(job.id, JobState.WAITING, reason)
+        await self._queue.set_state(job.id, JobState.QUEUED)  # writes nothing: no one comes between
+        await self._queue.set_state(job.id, JobState.WAITING, reason, attempt=attempt)
         self._on_event(f"{_title(job)}: {reason}", "warning")
 
     async def _fail(self, job: Job, reason: str) -> None:
@@ -410,12 +410,6 @@ class JobRunner:
 
     async def _stop_all(self) -> None:
         """Stop what runs, at a slice; the rows say QUEUED afterwards."""
-        self._again.close()
-        timers = [*self._room_timers.values(), self._look_timer]
-        for timer in timers:
-            if timer is not None:
-                timer.cancel()
-        self._room_timers.clear()
         for running in self._running.values():
             _stop(running)
         tasks = [running.task for running in self._running.values()]
@@ -423,6 +417,11 @@ class JobRunner:
             tasks.append(self._removing)  # it is soon done, and the next start would sweep it
         if tasks:
             await asyncio.wait(tasks)
+        self._again.close()  # one that failed at its end may have asked to be tried again
+        for timer in (*self._room_timers.values(), self._look_timer):
+            if timer is not None:
+                timer.cancel()
+        self._room_timers.clear()
 
 
 def _stop(running: _Running) -> None:

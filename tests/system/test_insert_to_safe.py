@@ -97,15 +97,17 @@ def test_eject_without_a_running_fieldrec(udevd: Udevd, tmp_path: Path) -> None:
     box = Box(tmp_path, match=udevd.match, drives={"on_insert": "nothing"})
     with pytest.raises(AssertionError, match="none left a drive mounted"):
         box.command("eject")
-    device = udevd.insert(udevd.image())
+    first, second = udevd.partition(udevd.insert(udevd.image(None)), "ext4", "ext4")
     with box:
-        box.until(lambda now: state_of(now, "FIELD") == "ready", "mounted")
+        box.until(lambda now: state_of(now, "P1") == state_of(now, "P2") == "ready", "mounted")
         assert box.process is not None
         box.process.kill()
         box.process.wait()
-        assert mounts_of(device, "-")
-        assert box.command("eject", "FIELD") == "SAFE TO REMOVE FIELD\n"
-        assert not mounts_of(device, "-")
+        assert mounts_of(first, "-")
+        assert box.command("eject", "P1").startswith("P1 is unmounted, but not safe to remove")
+        assert not mounts_of(first, "-")
+        assert box.command("eject") == "SAFE TO REMOVE P2\n"
+        assert not mounts_of(second, "-")
         box.__enter__()  # to be stopped in order
     with pytest.raises(AssertionError, match="none left a drive mounted"):
         box.command("eject")

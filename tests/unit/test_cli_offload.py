@@ -51,6 +51,15 @@ def test_of_some_recordings(here: Path) -> None:
     assert (names(here / "usb"), names(here / "recordings")) == (["bees"], ["ants"])
 
 
+@pytest.mark.parametrize("words", [("copy-all", "--to"), ("copy", "--all", "-d")])
+def test_without_a_daemon_no_wait_waits_and_tells_a_failure(here: Path, words: tuple[str, ...]
+                                                            ) -> None:
+    os.mkfifo(here / "usb" / ".part-ants")
+    failed = run(*words, "./usb", "--no-wait")
+    assert failed.exit_code != 0 and "copy ants" in str(failed.exception)
+    assert "in the way" in str(failed.exception)
+
+
 def test_export_all_moves_what_is_exported_already_and_the_raw_goes(here: Path) -> None:
     uuid = scan(here / "recordings")[0].uuid
     make_export(here / "recordings", "ants", uuid)
