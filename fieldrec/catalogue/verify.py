@@ -167,12 +167,12 @@ def _movie(path: Path) -> Outcome:
 
 
 def _store(path: Path) -> Outcome:
-    if locked_state(path) is RecordingState.RECORDING:
-        return Outcome(str(path), OWN, notes=("is being recorded; not looked at",))
     strange = _strange((Path(folder, name) for folder, _, names in os.walk(path)
                         for name in names), path.parent)
     if strange:
         return Outcome(str(path), OWN, damaged=strange)
+    if locked_state(path) is RecordingState.RECORDING:
+        return Outcome(str(path), OWN, notes=("is being recorded; not looked at",))
     try:
         untold = not_judged(path)
         return _own(path, check_store(path, deep=True), notes=(untold,) if untold else ())

@@ -10,7 +10,7 @@ import pytest
 from fieldrec.core.errors import StoreDamaged
 from fieldrec.jobs import manifest
 from fieldrec.jobs.manifest import Entry
-from fieldrec.mhl import MANIFEST_LIMIT
+from fieldrec.mhl import LARGEST_MANIFEST, MANIFEST_LIMIT
 from fieldrec.mhl.parsing import parse_chain, parse_manifest
 
 FILES = (Entry("bees/000000/000000.npy", 1408, "0123456789abcdef"),
@@ -51,7 +51,8 @@ def test_a_day_of_recording_is_within_what_is_ever_read() -> None:
     files = [Entry(f"{name}/000001/{number:06d}.npy", 10**7, "f" * 16, 10**18)
              for number in range(1000)]
     data = next(iter(manifest.history(name, name, "u" * 32, files, 0).values()))
-    assert len(data) * 2000 < MANIFEST_LIMIT  # two million frames: 18.5 hours at 30 Hz
+    assert len(data) * 2000 < LARGEST_MANIFEST  # two million frames: 18.5 hours at 30 Hz
+    assert 0 < MANIFEST_LIMIT <= LARGEST_MANIFEST
 
 
 @pytest.mark.parametrize(("old", "new"), [

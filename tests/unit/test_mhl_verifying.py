@@ -156,11 +156,11 @@ def test_a_history_that_is_gone_from_its_folder_is_missed(tmp_path: Path) -> Non
     assert one(tmp_path).missing == ("bees/ascmhl", "wasps")
 
 
-@pytest.mark.parametrize("what", ["bees/metadata.yaml", "bees/000001/000002.npy", "bees.high.mp4",
-                                  "bees.high.mp4.json"])
+@pytest.mark.parametrize("what", ["bees/metadata.yaml", "bees/.lock", "bees/000001/000002.npy",
+                                  "bees.high.mp4", "bees.high.mp4.json"])
 def test_pipes_where_there_is_no_history_hold_nobody(tmp_path: Path, what: str) -> None:
     make_export(tmp_path, "bees", make_store(tmp_path, "bees"))
-    (tmp_path / what).unlink()
+    (tmp_path / what).unlink(missing_ok=True)
     os.mkfifo(tmp_path / what)
     assert [f.path for o in verify(tmp_path) for f in o.damaged] == [what]
 
