@@ -20,6 +20,7 @@ import pytest_asyncio
 
 from fieldrec.core import durable
 from fieldrec.core.mountinfo import MOUNTINFO, read_mounts
+from tests.crash.running import quick_folder
 from tests.fakes.loop_devices import attached_from
 from tests.fakes.waiting import wait_until
 
@@ -128,6 +129,14 @@ def _let_go(before: _Held, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     with contextlib.suppress(AssertionError):
         wait_until(lambda: "loop devices" not in _left(before, tmp_path_factory), LET_GO_S, "")
     return _left(before, tmp_path_factory)
+
+
+@pytest.fixture
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """As tmp_path, in memory where there is some: for what is killed at each step, which does not
+    depend on the medium and would wait for a disk most of the time."""
+    with quick_folder(tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session", autouse=True)

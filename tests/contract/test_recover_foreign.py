@@ -367,10 +367,10 @@ def ruin(path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_at_any_step_and_run_again_it_gives_the_same_store(written: Written,
-                                                                  tmp_path: Path) -> None:
+                                                                  memory_path: Path) -> None:
     path = written("npy", 45)
     ruin(path)
-    expected = Path(shutil.copytree(path, tmp_path / "expected"))
+    expected = Path(shutil.copytree(path, memory_path / "expected"))
     recovered = recover(expected, now=later)
     assert (recovered.frames_kept, recovered.frames_damaged) == (32, 3)
     wanted = contents(expected)
@@ -379,7 +379,7 @@ def test_killed_at_any_step_and_run_again_it_gives_the_same_store(written: Writt
     assert entry.chunks_repaired == ["000001", "000003", "000004"]
     step = 0
     while True:
-        again = Path(shutil.copytree(path, tmp_path / f"s{step}"))
+        again = Path(shutil.copytree(path, memory_path / f"s{step}"))
         killed = killed_at(step, lambda again=again: recover(again, now=later))  # type: ignore[misc]
         recover(again, now=later)
         found = contents(again)

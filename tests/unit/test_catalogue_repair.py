@@ -353,7 +353,7 @@ def test_a_store_that_is_written_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("form", "library"), [("npy", "imgstore"), ("mjpeg/avi", "ours")])
-def test_killed_at_any_step_and_run_again(store: Store, tmp_path: Path, form: str, library: str
+def test_killed_at_any_step_and_run_again(store: Store, memory_path: Path, form: str, library: str
                                           ) -> None:
     spoilt = store(form, library)
     unquote(spoilt)
@@ -367,7 +367,7 @@ def test_killed_at_any_step_and_run_again(store: Store, tmp_path: Path, form: st
         (spoilt / "000001.avi").write_bytes(b"garbage" * 30)
     lost = [1, 4, 5, 6, 7] if form == "npy" else [4, 5, 6, 7]
     for step in range(0, 200, 3 if "/" in form else 1):
-        path = tmp_path / f"at{step}"
+        path = memory_path / f"at{step}"
         shutil.copytree(spoilt, path)
         if not killed_at(step, functools.partial(repair_store, path)):
             break

@@ -83,10 +83,10 @@ def numbers_in(path: Path) -> list[int]:
 # --- sweeps -----------------------------------------------------------------------------------
 
 @pytest.mark.slow
-def test_a_writer_killed_at_any_step_is_recovered_with_every_whole_frame(tmp_path: Path) -> None:
+def test_a_writer_killed_at_any_step_is_recovered_with_every_whole_frame(memory_path: Path) -> None:
     step = 0
     while True:
-        path = tmp_path / f"s{step}"
+        path = memory_path / f"s{step}"
         store: list[StoreWriter] = []
         written: list[int] = []
 
@@ -136,17 +136,17 @@ def damaged_store(path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_recover_killed_at_any_step_and_run_again_gives_the_same_store(tmp_path: Path) -> None:
-    expected = damaged_store(tmp_path / "expected")
+def test_recover_killed_at_any_step_and_run_again_gives_the_same_store(memory_path: Path) -> None:
+    expected = damaged_store(memory_path / "expected")
     outcome = recover(expected)
     assert (outcome.frames_kept, outcome.frames_damaged, outcome.chunks_repaired) == (5, 4, 1)
     assert numbers_in(expected) == [1, 2, 4, 5, 6]
-    pristine = damaged_store(tmp_path / "pristine")
+    pristine = damaged_store(memory_path / "pristine")
     _take_identity(pristine, expected)
     wanted = contents(expected)
     step = 0
     while True:
-        path = tmp_path / f"s{step}"
+        path = memory_path / f"s{step}"
         shutil.copytree(pristine, path)
         killed = killed_at(step, lambda path=path: recover(path))  # type: ignore[misc]
         recover(path)
@@ -158,15 +158,15 @@ def test_recover_killed_at_any_step_and_run_again_gives_the_same_store(tmp_path:
 
 
 @pytest.mark.slow
-def test_recover_killed_twice_gives_the_same_store(tmp_path: Path) -> None:
-    expected = damaged_store(tmp_path / "expected")
+def test_recover_killed_twice_gives_the_same_store(memory_path: Path) -> None:
+    expected = damaged_store(memory_path / "expected")
     recover(expected)
-    pristine = damaged_store(tmp_path / "pristine")
+    pristine = damaged_store(memory_path / "pristine")
     _take_identity(pristine, expected)
     wanted = contents(expected)
     for first in range(0, 24, 3):
         for second in range(0, 20, 3):
-            path = tmp_path / f"s{first}-{second}"
+            path = memory_path / f"s{first}-{second}"
             shutil.copytree(pristine, path)
             killed_at(first, lambda path=path: recover(path))  # type: ignore[misc]
             killed_at(second, lambda path=path: recover(path))  # type: ignore[misc]
@@ -182,10 +182,10 @@ def _take_identity(store: Path, other: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_power_cut_after_any_step_keeps_every_synced_frame(tmp_path: Path) -> None:
+def test_a_power_cut_after_any_step_keeps_every_synced_frame(memory_path: Path) -> None:
     """I8: what was written since the last sync is zeroed, as an unwritten page comes back."""
     for step in range(200):
-        path = tmp_path / f"s{step}"
+        path = memory_path / f"s{step}"
         unsynced: set[Path] = set()
         synced: list[int] = []
         store: list[StoreWriter] = []
