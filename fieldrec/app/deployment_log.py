@@ -110,6 +110,8 @@ class DeploymentLog:
 
     def job(self, job: Job) -> None:
         """A job has changed."""
+        if job.state is JobState.WAITING and job.destination in self._due:
+            self._due_changed.set()  # it was under way when the last one ended
         if not job.state.finished:
             return
         if self._keeping is not None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from fieldrec.app import DAEMON, FOLDER_ONLY, App
+from fieldrec.app import DAEMON, FOLDER_ONLY, App, deployment_log
+from fieldrec.app.deployment_log import DeploymentLog
 from fieldrec.cli.report import report_command
 from fieldrec.config import Config
 from fieldrec.core import durable
+from fieldrec.core.clock import SystemClock
 from fieldrec.core.errors import NotFoundError, StateError, UsageError
 from fieldrec.core.folder import PRIVATE_NAME
+from fieldrec.core.model import Job, JobKind, JobState
 from fieldrec.core.notes import Kind
 from fieldrec.destinations.folder import FolderDestination
 from fieldrec.jobs.logbook_copy import copy_logbooks
@@ -206,6 +210,38 @@ def test_another_deployment_has_a_record_of_its_own(tmp_path: Path) -> None:
     assert done.stdout == "deployment hill\n"
     listed = report(folder, "--list")
     assert listed.startswith("marsh  box pond-box") and "\nlobau  box pond-box" in listed
+
+
+def test_the_record_travels_when_no_job_for_the_place_is_under_way_any_more(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the last of them waits for something, which may take days."""
+    monkeypatch.setattr(deployment_log, "SETTLE_S", 0)
+    places = asyncio.Queue[str]()
+
+    class Travelling(DeploymentLog):
+        async def travel(self, name: str, destinations: object) -> None:
+            places.put_nowait(name)
+
+    async def story() -> None:
+        log = Travelling(Config(), SystemClock(), kept=False, daemon=True,
+                         say_from_anywhere=lambda _text, _severity: None)
+        ended, other = (Job(number, JobKind.COPY, "bees", "uuid", "nas", None, False, False, state,
+                            "", 0, 0, 0, 0, 0) for number, state in
+                        ((1, JobState.DONE), (2, JobState.RUNNING)))
+        jobs = [ended, other]
+        log.job(ended)
+        await log.travel_due(dict, lambda: jobs)
+        assert places.empty()
+        following = asyncio.create_task(log.travel_on_change(dict, lambda: jobs))
+        for _ in range(5):
+            await asyncio.sleep(0)  # it has looked
+        jobs[1] = replace(other, state=JobState.WAITING)
+        log.job(jobs[1])
+        assert await asyncio.wait_for(places.get(), PATIENCE_S) == "nas"
+        following.cancel()
+        await asyncio.wait({following})
+
+    asyncio.run(story())
 
 
 def test_a_dead_disk_of_the_record_stops_no_recording(tmp_path: Path) -> None:
