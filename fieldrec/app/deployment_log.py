@@ -161,9 +161,9 @@ class DeploymentLog:
         if factory is None:
             return
         self._due.discard(name)
-        await self._at(factory, self._copy_books,
-                       f"the deployment record was not copied to {name}")
-        await self._at(factory, self._close_history, f"no history was written for {name}")
+        # The errors name the place as people do; here a drive is known by its id.
+        await self._at(factory, self._copy_books, "the deployment record was not copied")
+        await self._at(factory, self._close_history, "no history was written")
 
     async def _at(self, factory: DestinationFactory, work: Callable[[Destination], None],
                   failed: str) -> None:
