@@ -1,4 +1,5 @@
-"""`fieldrec config check FILE`: is the configuration right? Needs no hardware."""
+"""`fieldrec config check FILE`: is the configuration right? `config show`: which one is used, with
+all that was not said. Need no hardware."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fieldrec.cli.out import echo
+from fieldrec.cli.where import Where, where_options
 
 if TYPE_CHECKING:
     from fieldrec.config.exporting import OwnPresetConfig
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group("config")
 def config_command() -> None:
-    """Check a configuration file."""
+    """Check a configuration file, or show what is used."""
 
 
 @config_command.command("check")
@@ -34,6 +36,21 @@ def check(file: Path) -> None:
         echo(f"{source}: taken for camera {key}")
     for path in unused:
         echo(f"{path}: not used: no camera has the serial {path.stem}")
+
+
+@config_command.command("show")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@where_options
+def show(where: Where, file: Path | None) -> None:
+    """Print every key of FILE, or of the configuration that commands use, as YAML.
+
+    Defaults are filled in and paths are whole. Passwords and keys are shown as ***, in addresses
+    too.
+    """
+    from fieldrec.app.about_box import config_text
+
+    used = where if file is None else Where(file, None)
+    echo(config_text(used.load())[1], nl=False)
 
 
 def _try_presets(file: Path, told: Mapping[str, OwnPresetConfig]) -> None:

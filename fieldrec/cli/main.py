@@ -71,7 +71,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "selftest": ("selftest", "Prove that every format writes and reads back right here."),
     "report": ("report", "What a deployment came to: recordings, gaps, power, in a page or table."),
     "deployment": ("report", "Begin another deployment, with a record of its own."),
-    "config": ("config", "Check a configuration file."),
+    "config": ("config", "Check a configuration file, or show what is used."),
 }
 
 

@@ -139,7 +139,7 @@ class DrivesConfig(Section):
     def _not_every_disk(cls, value: dict[str, str]) -> dict[str, str]:
         if not value:
             raise ValueError("every disk of this machine would be a drive then; write {ID_BUS: usb}"
-                             ", or `enabled: false`")
+                             " (`enabled: false` is for no drives at all)")
         return value
 
     @field_validator("rules")
