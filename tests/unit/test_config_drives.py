@@ -45,7 +45,7 @@ from tests.fakes.config_words import problem
     ("drives: {mounter: udisk}",
      "1: drives.mounter: input should be 'auto', 'udisks' or 'mount' (got 'udisk')"),
     ("drives: {match: {}}", "1: drives.match: every disk of this machine would be a drive then; "
-                            "write {ID_BUS: usb}, or `enabled: false`"),
+                            "write {ID_BUS: usb} (`enabled: false` is for no drives at all)"),
     ("drives: {file_systems: ext4}",
      "1: drives.file_systems: expected a list, such as [a, b] (got 'ext4')"),
     ("drives: {enabled: 3}", "1: drives.enabled: expected true or false (got 3)"),
