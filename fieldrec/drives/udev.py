@@ -75,6 +75,8 @@ class Change(enum.Enum):
     ADDED = "added"
     CHANGED = "changed"
     REMOVED = "removed"
+    TOUCHED = "touched"
+    """Somebody wrote to it, a formatter or a checker perhaps; what is known of it is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +200,14 @@ class BlockEvents:
 
     def _take(self, device: Any) -> None:
         node = device.device_node
-        if node is not None:
-            self._note(node, None if device.action == "remove" else self._describe(device))
-            self._look_at_its_disk(device)
+        if node is None:
+            return
+        known = self._known.get(node)
+        block = None if device.action == "remove" else self._describe(device)
+        self._note(node, block)
+        if block is not None and block == known and device.action == "change":
+            self._on_event(Change.TOUCHED, block)
+        self._look_at_its_disk(device)
 
     def _look_at_its_disk(self, device: Any) -> None:
         """A partition that comes or goes changes what its disk is."""

@@ -33,6 +33,8 @@ from fieldrec.drives.work import DriveWork
 GIVE_BACK_S = 60.0
 """How long eject waits for leases: a slice of a copy takes seconds, its sync up to a minute."""
 SYNC_TIMEOUT_S = 300.0
+LOOKS = 3
+"""How often a drive that is written to where it is, and never fit, is looked at."""
 MEASURE_EVERY_S = 5.0
 """How often the free space of drives that are written to is read."""
 
@@ -64,6 +66,10 @@ class DriveWatcher:
         self._arrival = Arrival(config, self._mounted, self._work, on_event, in_use)
         self._arrivals: dict[Key, object] = {}
         """A token per insertion that is still true."""
+        self._refused: dict[Key, list[str]] = {}
+        """Why it was rejected, each time since it came."""
+        self._written: set[Key] = set()
+        """Those that somebody has written to while they were looked at."""
         self._locks: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -215,10 +221,24 @@ class DriveWatcher:
             self._arrive(key, block)
         else:
             self._blocks[key] = block
+            self._look_again(key, block)
+
+    def _look_again(self, key: Key, block: BlockDevice) -> None:
+        """At one that is no drive for us and has been written to since it was looked at: it may
+        have been formatted or mended where it is. A few times for each insertion, for our own
+        repairs write to it too."""
+        drive = self._table.get(key)
+        if drive is None or len(self._refused.get(key, ())) >= LOOKS:
+            return
+        if drive.state is DriveState.REJECTED:
+            self._arrive(key, block)
+        elif drive.state in (DriveState.SEEN, DriveState.MOUNTING):
+            self._written.add(key)  # while it was looked at: a formatter is still at it, perhaps
 
     def _arrive(self, key: Key, block: BlockDevice) -> None:
         """SEEN, and either REJECTED at once or on its way to be mounted."""
         self._blocks[key] = block
+        self._written.discard(key)
         for out in self._mounted.put_in(key, block):
             self._table.absent(out)
         try:
@@ -248,6 +268,8 @@ class DriveWatcher:
                 await self._mounted.take_down(key)
                 if self._arrivals.get(key) is token:
                     self._reject(key, str(error))
+                    if key in self._written:
+                        self._look_again(key, self._blocks[key])
             except asyncio.CancelledError:
                 self._events.forget(block.device)  # reported anew when run() runs again
                 await self._mounted.take_down(key)
@@ -275,12 +297,17 @@ class DriveWatcher:
 
     def _reject(self, key: Key, reason: str) -> None:
         self._table.rejected(key, reason)
-        self._on_event(f"drive {name_of(self._drive(key))} is not used: {reason}", "warning")
+        refused = self._refused.setdefault(key, [])
+        if reason not in refused:
+            self._on_event(f"drive {name_of(self._drive(key))} is not used: {reason}", "warning")
+        refused.append(reason)
 
     def _gone(self, key: Key) -> None:
         """The device or its file system is no longer there."""
         self._arrivals.pop(key, None)
         self._blocks.pop(key, None)
+        self._refused.pop(key, None)
+        self._written.discard(key)
         drive = self._table.get(key)
         if drive is None or drive.state is DriveState.ABSENT or self._mounted.switched_off(key):
             return  # switched off by us: it stays SAFE until it is put in again

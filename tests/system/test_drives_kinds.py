@@ -3,6 +3,7 @@ udevd, loop devices with partitions by partx, mkfs."""
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import subprocess
 import zlib
@@ -12,8 +13,13 @@ import pytest
 
 from fieldrec.core.errors import DriveBusy
 from fieldrec.core.model import DriveState
+from fieldrec.drives.arrival import Arrival, Arrived
 from fieldrec.drives.mounts import mounts_of, mounts_on_disk
+from fieldrec.drives.table import Key
+from fieldrec.drives.udev import BlockDevice
+from fieldrec.drives.watcher import LOOKS
 from fieldrec.status import words
+from tests.fakes.waiting import PATIENCE_S
 from tests.system.test_drives_udev import command, in_thread, watching
 from tests.system.udevd import Udevd
 
@@ -169,6 +175,52 @@ async def test_a_drive_whose_partition_table_changes(udevd: Udevd, tmp_path: Pat
         await watched.until(disk, DriveState.REJECTED)
         await command("mkfs.ext4", "-q", "-L", "WHOLE", disk)
         assert (await watched.until(disk, DriveState.READY)).label == "WHOLE"
+
+
+async def test_a_rejected_drive_is_looked_at_again_when_somebody_has_mended_it(
+        udevd: Udevd, tmp_path: Path) -> None:
+    """Its facts are the same: also what is seen while a formatter still writes it."""
+    image = udevd.image()
+    broken(image)
+    disk = udevd.insert(image)
+    async with watching(udevd, tmp_path) as watched:
+        await watched.until(disk, DriveState.REJECTED)
+        await command("e2fsck", "-fy", disk, ok=(0, 1))
+        await watched.until(disk, DriveState.READY)
+    assert [event for event in watched.events if "is not used" in event
+            ] == watched.events[:1], "said once, however often it is looked at"
+
+
+async def test_a_rejected_drive_is_looked_at_a_few_times_only(
+        udevd: Udevd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking may itself be what writes to it."""
+    looks = 0
+    make_fit = Arrival.make_fit
+
+    async def counted(self: Arrival, key: Key, block: BlockDevice) -> Arrived:
+        nonlocal looks
+        looks += 1
+        try:
+            return await make_fit(self, key, block)
+        finally:
+            with Path(block.device).open("r+b"):
+                pass  # closed: udev tells of it, and it is as it was
+
+    monkeypatch.setattr(Arrival, "make_fit", counted)
+    image = udevd.image()
+    broken(image)
+    disk = udevd.insert(image)
+    async with watching(udevd, tmp_path) as watched:
+        async with asyncio.timeout(PATIENCE_S):
+            while looks < LOOKS:
+                watched.changed.clear()
+                await watched.changed.wait()
+        await watched.until(disk, DriveState.REJECTED)
+        await in_thread(udevd.settle)
+        udevd.take_out(disk)
+        await watched.until(disk, DriveState.ABSENT)  # after all that udev told before
+    assert looks == LOOKS
+    assert sum("is not used" in event for event in watched.events) == 1, "said once"
 
 
 async def test_nothing_on_the_disk_of_a_recordings_folder_is_a_drive(udevd: Udevd, tmp_path: Path
