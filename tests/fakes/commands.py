@@ -128,19 +128,22 @@ class Daemon:
         beside everything else, and an orderly stop leaves what it has not begun with."""
         self.wait(lambda: not self.ask("snapshot")["recovery"], "recovery ends")
 
-    def recorded(self, frames: int) -> None:
-        """Wait until every camera has handed this many frames to its store."""
+    def recorded(self, frames: int, *names: str) -> None:
+        """Wait until every camera has handed this many frames to its store: of these recordings,
+        where there was one before, which a snapshot may still tell of."""
         def all_have() -> bool:
             recorders = self.ask("snapshot")["recorders"]
             return bool(recorders) and all(
-                r["frame_count"] >= frames and r["state"] == "recording" for r in recorders)
+                r["frame_count"] >= frames and r["state"] == "recording"
+                and (not names or r["recording"] in names) for r in recorders)
         self.wait(all_have, f"{frames} frames of each camera")
 
-    def recorded_by(self, camera: str, frames: int) -> None:
-        """Wait until this camera has handed so many frames to its store."""
+    def recorded_by(self, camera: str, frames: int, name: str = "") -> None:
+        """Wait until this camera has handed so many frames to its store; `name` as above."""
         def has() -> bool:
             return any(r["key"] == camera and r["frame_count"] >= frames
-                       and r["state"] == "recording" for r in self.ask("snapshot")["recorders"])
+                       and r["state"] == "recording" and name in ("", r["recording"])
+                       for r in self.ask("snapshot")["recorders"])
         self.wait(has, f"{frames} frames of {camera}")
 
     def wait_jobs(self, *ids: int, state: str = "done") -> None:

@@ -84,7 +84,7 @@ def test_the_clock_is_set_while_recording(tmp_path: Path, clock: SteppedClock) -
         assert sorted(box.ask("stop")) == sorted(names)
         ended_s = time.time()
         (in_1985,) = box.ask("start", name="bees", cameras=["left"])
-        box.recorded_by("left", 3)
+        box.recorded_by("left", 3, in_1985)
         box.ask("stop")
         assert box.stop() == 0
         assert "Traceback" not in box.log
@@ -124,7 +124,7 @@ def test_recordings_of_the_same_second_have_names_of_their_own(tmp_path: Path, c
     with daemon(config) as box:
         for _ in range(2):
             names += box.ask("start", name="bees")
-            box.recorded(3)
+            box.recorded(3, names[-1])
             box.ask("stop")
         assert box.stop() == 0
     assert names == ["bees_19850601_120000", "bees_19850601_120000-2"]

@@ -60,7 +60,7 @@ def assert_all_right(*folders: Path) -> None:
 def record(box: Daemon, frames: int = 12, name: str = "bees") -> list[str]:
     """One recording of every camera; its names."""
     names: list[str] = box.ask("start", name=name, metadata={"bird": "dove"})
-    box.recorded(frames)
+    box.recorded(frames, *names)
     assert sorted(box.ask("stop")) == sorted(names)
     return names
 
