@@ -4,6 +4,7 @@ udevd, loop devices with partitions by partx, mkfs."""
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 import subprocess
 import zlib
@@ -203,8 +204,8 @@ async def test_a_rejected_drive_is_looked_at_a_few_times_only(
         try:
             return await make_fit(self, key, block)
         finally:
-            with Path(block.device).open("r+b"):
-                pass  # closed: udev tells of it, and it is as it was
+            # closed: udev tells of it, and it is as it was
+            os.close(os.open(block.device, os.O_RDWR | os.O_CLOEXEC))
 
     monkeypatch.setattr(Arrival, "make_fit", counted)
     image = udevd.image()
