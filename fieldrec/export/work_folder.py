@@ -122,10 +122,13 @@ def sweep(folder: Path, wanted_names: Collection[str]) -> list[Path]:
 
 def _folders(folder: Path, starts: tuple[str, ...]) -> list[Path]:
     """Folders, no links to any, whose names begin so, sorted. `folder` may be somebody else's drive
-    with very many entries: only these are kept."""
-    with os.scandir(folder) as entries:
-        return sorted(folder / entry.name for entry in entries
-                      if entry.name.startswith(starts) and entry.is_dir(follow_symlinks=False))
+    with very many entries: only these are kept; or a disk that is not there now: it has none."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(folder / entry.name for entry in entries
+                          if entry.name.startswith(starts) and entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
 
 
 def _locked(folder: Path) -> int:
