@@ -29,12 +29,19 @@ there and passes through."""
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file to copy, at the moment of listing."""
+    """One file to copy, at the moment of listing. A recording has a million of them: what they have
+    in common is held once."""
 
     relative: str
-    path: Path
+    base: Path
+    """The folder that `relative` begins in; the file itself where that is ""."""
     size_bytes: int
     mtime_ns: int
+
+    @property
+    def path(self) -> Path:
+        """Where it lies; made anew at each call."""
+        return Path(self.base, self.relative)
 
 
 class Expected(Protocol):

@@ -410,9 +410,8 @@ class RsyncDestination:
 
 def _root(files: Sequence[File]) -> Path:
     """The folder that all of them lie in by their relative paths."""
-    first = files[0]
-    root = first.path.parents[first.relative.count("/")]
-    if any(root / file.relative != file.path for file in files):
+    root = files[0].base
+    if any(file.base != root for file in files):
         raise JobRefused(f"{root}: its files do not lie as they are called")
     return root
 

@@ -12,7 +12,6 @@ import contextlib
 import functools
 import os
 import re
-import stat
 import struct
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -90,13 +89,7 @@ def store_files(root: Path) -> tuple[File, ...]:
     """
     found: list[File] = []
     try:
-        for directory, names, files in os.walk(root, onerror=_raise):
-            names.sort()
-            if Path(directory) == root and HISTORY in names:
-                names.remove(HISTORY)
-            for name in [*names, *files]:
-                path = Path(directory, name)
-                _list_one(root, path, found)
+        _list(root, found)
     except OSError as error:
         raise StoreDamaged(f"{root}: cannot be read: {error}") from error
     return tuple(sorted(found, key=lambda file: file.relative))
@@ -108,7 +101,7 @@ def changed_since(item: Item) -> str | None:
     if item.kind == manifest.STORE:
         now = {file.relative: file for file in store_files(item.path)}
     else:
-        now = {"": _file("", item.path)}
+        now = {"": _single(item.path)}
     before = {file.relative: file for file in item.files}
     for relative in sorted(before.keys() | now.keys()):
         if before.get(relative) != now.get(relative):
@@ -135,9 +128,10 @@ class Reader:
         """The file's bytes. StoreDamaged when it cannot be read, changed since it was listed, or
         is a frame whose pixels are not those that the camera gave; Stopped when asked to stop."""
         whole = xxhash.xxh64()
-        pixels = frame_hash(file.path) if self._frame_digest(file) is not None else None
+        path = file.path
+        pixels = frame_hash(path) if self._frame_digest(file) is not None else None
         try:
-            opened = PastCache(lambda flags: os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | flags))
+            opened = PastCache(lambda flags: os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags))
             with contextlib.closing(opened):
                 for data in opened.slices(take or self._own_buffer):
                     check(self._stop)
@@ -148,9 +142,9 @@ class Reader:
                 status = os.fstat(opened.descriptor)
                 opened.forget()  # what was read once is not read again soon
         except OSError as error:
-            raise StoreDamaged(f"{file.path}: cannot be read: {error.strerror}") from error
+            raise StoreDamaged(f"{path}: cannot be read: {error.strerror}") from error
         if (status.st_size, status.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
-            raise StoreDamaged(f"{file.path} changed while it was copied; nothing was committed")
+            raise StoreDamaged(f"{path} changed while it was copied; nothing was committed")
         self._check_frame(file, pixels)
         self.digests[file.relative] = whole.hexdigest()
 
@@ -270,29 +264,37 @@ def _export_item(recording: Recording, path: Path) -> Item:
     extension = path.name.removeprefix(recording.name)
     stem = recording.name if extension != path.name else path.name
     return Item(manifest.EXPORT, stem, extension if stem != path.name else "", path,
-                (_file("", path),), data)
+                (_single(path),), data)
 
 
-def _list_one(root: Path, path: Path, found: list[File]) -> None:
-    relative = path.relative_to(root).as_posix()
-    mode = path.lstat().st_mode
-    if stat.S_ISDIR(mode):
-        return
-    if not stat.S_ISREG(mode):
-        raise StoreDamaged(f"{path} is neither a file nor a directory; remove it from the store")
+def _list(root: Path, found: list[File]) -> None:
+    folders = [""]
+    while folders:
+        inside = folders.pop()
+        with os.scandir(root / inside) as entries:
+            for entry in entries:
+                relative = inside + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if relative != HISTORY:
+                        folders.append(f"{relative}/")
+                elif _is_data(entry, relative, root):
+                    status = entry.stat(follow_symlinks=False)
+                    found.append(File(f"{root.name}/{relative}", root.parent, status.st_size,
+                                      status.st_mtime_ns))
+
+
+def _is_data(entry: os.DirEntry[str], relative: str, root: Path) -> bool:
+    if not entry.is_file(follow_symlinks=False):
+        raise StoreDamaged(f"{entry.path} is neither a file nor a directory; remove it from the "
+                           "store")
     if relative == layout.LOCK_NAME:
         raise StateError(f"{root} has a {layout.LOCK_NAME}: it is not complete")
-    if relative not in _NOT_COPIED and not _TEMPORARY.match(path.name):
-        found.append(_file(f"{root.name}/{relative}", path))
+    return relative not in _NOT_COPIED and not _TEMPORARY.match(entry.name)
 
 
-def _file(relative: str, path: Path) -> File:
+def _single(path: Path) -> File:
     try:
         status = path.lstat()
     except OSError as error:
         raise StoreDamaged(f"{path}: cannot be read: {error.strerror}") from error
-    return File(relative, path, status.st_size, status.st_mtime_ns)
-
-
-def _raise(error: OSError) -> None:
-    raise error
+    return File("", path, status.st_size, status.st_mtime_ns)

@@ -112,8 +112,7 @@ def _sorted_out(item: Item, reader: Reader) -> tuple[dict[str, _Inside], list[Fi
 
 def _tar(chunk: str, inside: _Inside) -> File:
     """A tar as a file of the item."""
-    folder = inside.members[0].path.parent
-    return File(f"{chunk}{ENDING}", folder.with_name(folder.name + ENDING),
+    return File(f"{chunk}{ENDING}", inside.members[0].base,
                 inside.layout.total_bytes + len(END),
                 max(member.mtime_ns for member in inside.members))
 

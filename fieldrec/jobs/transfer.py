@@ -308,7 +308,7 @@ class _Work:
         digests = {entry.path: entry.xxh64 for entry in found.files}
         return all(self._reader.digest(file) == digests[file.relative]
                    for file in self.item.files
-                   if file.path.name in (METADATA_NAME, layout.INDEX_NAME))
+                   if file.relative.rpartition("/")[2] in (METADATA_NAME, layout.INDEX_NAME))
 
     def _source_sizes(self) -> dict[str, int]:
         return {file.relative: file.size_bytes for file in self.item.files}

@@ -22,7 +22,8 @@ class Given:
             path = folder / relative if relative else folder / "file"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-            self.files.append(File(relative, path, len(data), path.stat().st_mtime_ns))
+            self.files.append(File(relative, folder if relative else path, len(data),
+                                   path.stat().st_mtime_ns))
 
     def slices(self, file: File, take: Take | None = None) -> Iterator[memoryview]:
         self.read.append(file.relative)
