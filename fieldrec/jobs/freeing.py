@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from fieldrec.core.errors import DestinationError, DriveGone, JobRefused, VerifyMismatch
+from fieldrec.core.errors import DestinationAway, DriveGone, JobRefused, VerifyMismatch
 from fieldrec.core.model import Job, Recording
 from fieldrec.jobs import transfer
 from fieldrec.jobs.places import DestinationFactory
@@ -85,14 +85,15 @@ class Evidence:
 
     async def _read(self, recording: Recording, place: DestinationFactory,
                     on_progress: transfer.Progress) -> frozenset[str] | None:
-        """Names of the items that are there and right; None when the place cannot be opened: a
-        share that is not mounted."""
+        """Names of the items that are there and right; None when the place is not there after all:
+        a share that is not mounted. What is there and fails raises: of a medium that gives errors
+        the books are not believed."""
         with place() as destination:
             def read(stop: threading.Event) -> frozenset[str] | None:
                 with contextlib.closing(destination):
                     try:
                         destination.free_bytes()
-                    except (DestinationError, DriveGone):
+                    except (DestinationAway, DriveGone):
                         return None
                     return transfer.verify_present(recording, destination, stop=stop,
                                                    on_progress=on_progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from fieldrec.core.model import (
     Recording,
 )
 from fieldrec.destinations import Destination
-from fieldrec.destinations.folder import FolderDestination
+from fieldrec.destinations.folder import FolderDestination, folder_failure
 from fieldrec.jobs.freeing import Evidence
 from fieldrec.jobs.job_queue import JobQueue
 from fieldrec.jobs.runner import JobRunner
@@ -158,6 +159,26 @@ async def test_while_the_destination_is_away_the_book_is_believed(box: Box) -> N
     assert job.state is JobState.DONE and not is_here(box)
     assert "; verified at nas on " in job.reason
     assert job.reason.endswith(" UTC, which is not present now")
+
+
+async def test_of_a_place_that_is_there_and_fails_the_book_is_not_believed(
+        box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    await box.copied()
+
+    def fail(self: FolderDestination) -> int:
+        raise folder_failure("nas", OSError(errno.EIO, "Input/output error", str(box.nas)))
+
+    monkeypatch.setattr(FolderDestination, "free_bytes", fail)
+    job = await box.deleted()
+    assert job.state is JobState.FAILED and "the medium is failing" in job.reason
+    assert is_here(box)
+
+
+async def test_a_place_that_is_not_mounted_after_all_is_away(box: Box) -> None:
+    await box.copied()
+    box.nas.rename(box.nas.with_name("elsewhere"))
+    job = await box.deleted()
+    assert job.state is JobState.DONE and job.reason.endswith("which is not present now")
 
 
 async def test_without_a_record_nothing_goes(box: Box) -> None:
